@@ -1,0 +1,43 @@
+// Errors are values: what every shoal call that can fail returns.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <tl/expected.hpp>
+
+namespace shoal {
+
+// What went wrong. A program decides by the code; a person reads Error::message.
+enum class Code {
+    kInvalidArgument,  // the call itself is wrong; nothing was touched
+    kNotFound,         // no such key, or no store at that path
+    kBufferTooSmall,   // get_into: Error::count is the number of bytes that the value needs
+    kMemoryLimit,      // the store's own limit is reached; what was acknowledged stays
+    kNoSpace,          // the file system that holds the arena is full; what was acknowledged stays
+    kPermission,       // the operating system refused, or the files belong to somebody else
+    kIncompatible,     // the arena was made by another layout of shoal; the message names both
+    kDamaged,          // bytes in the metadata or the arena cannot be right; the message names where
+    kArenaGone,        // the store's directory is there and its arena is not (a reboot, or somebody removed it)
+    kDestroyed,        // the store was destroyed while this process had it open
+    kTooManyThreads,   // every slot of the process table is taken
+    kSystem,           // another system call failed: see Error::system_errno
+};
+
+// The code's name as a word, "memory limit" for instance; static storage.
+[[nodiscard]] std::string_view name(Code code) noexcept;
+
+struct Error {
+    Code code{};
+    std::string message;    // what, where, and what to do about it; one line
+    int system_errno = 0;   // errno of the call that failed, 0 where none did
+    std::size_t count = 0;  // append(batch): pairs appended before the error, always a prefix;
+                            // kBufferTooSmall: bytes needed; otherwise 0
+};
+
+template <class T>
+using Result = tl::expected<T, Error>;
+
+}  // namespace shoal

@@ -1,0 +1,63 @@
+// What a store is made with, and what it tells of itself.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace shoal {
+
+// Only the process that creates a store decides; one that attaches takes what it finds.
+struct Options {
+    // Bytes of memory that the arena may take, index and tables included; rounded up to 2 MiB. 0, the
+    // default: half of what is free where the arena lies, at most half of the machine's memory. The file is
+    // sparse, so a high limit costs about a thousandth of itself, in tables, until data comes.
+    std::uint64_t memory_limit_bytes = 0;
+
+    // Folder for the arena. Empty, the default: the first tmpfs with room (/dev/shm, then $XDG_RUNTIME_DIR),
+    // else the store's own directory, which Stats::arena_note then says.
+    std::string arena_dir;
+
+    // Permission bits of the arena and the metadata file; the directory gets the matching search bits.
+    unsigned mode = 0600;
+
+    // Bytes of a key's first segment, a power of two from 64 to max_segment_bytes. Raising it saves links
+    // for keys that will grow, and costs that much memory for every key that does not.
+    std::uint32_t first_segment_bytes = 64;
+
+    // Bytes at which segments, each up to 4 times the one before, stop growing; a power of two from 64 KiB to
+    // 1 MiB. Raising it makes scans longer runs; each key may leave up to that much unused at its end.
+    std::uint32_t max_segment_bytes = 1U << 20;
+
+    // Bytes of the arena made real (allocated in the tmpfs) at creation. Raising it moves the cost of
+    // first use, about 0.25 ms a MiB, from the first appends into open().
+    std::uint64_t reserve_bytes = 0;
+};
+
+// A store as it is at one moment. Counting visits every key: cost is linear in the number of keys.
+struct Stats {
+    std::string path;        // the store's directory; empty for an in-memory store
+    std::string arena_path;  // where the arena lies
+    std::string arena_note;  // why it lies there, when that is not a tmpfs; else empty
+    std::string store_id;    // 32 hex digits
+    std::uint64_t memory_limit_bytes = 0;
+    std::uint64_t real_bytes = 0;  // allocated from the file system so far
+    std::uint64_t used_bytes = 0;  // handed out of those: keys, segments, index, tables
+    std::uint64_t keys = 0;
+    std::uint64_t records = 0;        // reserved: acknowledged, and in flight at this moment
+    std::uint64_t payload_bytes = 0;  // of those records
+    std::uint64_t segments = 0;
+    std::uint64_t index_bytes = 0;
+    std::uint64_t retired_objects = 0;  // erased, waiting until no reader can hold them
+    std::uint32_t slots_in_use = 0;     // attached threads
+    std::uint32_t slots_total = 0;
+    std::uint64_t epoch = 0;
+};
+
+// A value's size without a walk over its data. Records in flight count; at rest it equals what get returns.
+struct ValueSize {
+    std::uint64_t bytes = 0;
+    std::uint64_t records = 0;
+};
+
+}  // namespace shoal

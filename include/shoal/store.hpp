@@ -1,0 +1,124 @@
+// START HERE. shoal::Store is a map from keys to appendable bytes that processes on one host share.
+//
+//     auto store = shoal::Store::open("/tmp/words");
+//     store->append("apple", "red,");
+//     store->append("apple", "green,");
+//     store->get("apple")->text();                  // "red,green,", in every process that opened it
+//
+// A value grows by records; get returns them all in one order, the same for every reader for ever. When append
+// has returned success, every later get in any process has the record, and no process's death takes it back.
+// Append and get are lock-free: a process that is killed or stopped anywhere delays no other.
+//
+// Thread safety: every member function may be called from any number of threads at once, on one Store or on
+// several Stores of one path, but for move and destruction. After fork the child may use the Store: it attaches
+// by itself. Errors: every call that can fail returns Result; none throws, but std::bad_alloc for memory of the
+// caller's own (the bytes that get returns). Keys are any bytes, 0 to kMaxKeyBytes, compared whole.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <shoal/bytes.hpp>
+#include <shoal/error.hpp>
+#include <shoal/key.hpp>
+#include <shoal/options.hpp>
+#include <shoal/view.hpp>
+
+namespace shoal {
+
+inline constexpr std::size_t kMaxKeyBytes = 64 * 1024;
+
+class StoreImpl;
+
+class Store {
+public:
+    // Creates the store at `path` (a directory, made if need be; its parent must exist), or attaches to the one
+    // that is there; of several that create at once one does and the others attach. On attaching, `options` is
+    // not looked at. Errors: kPermission, kNoSpace, kMemoryLimit, kIncompatible, kDamaged, kArenaGone,
+    // kInvalidArgument, kSystem. A failure leaves nothing new behind.
+    [[nodiscard]] static Result<Store> open(const std::string& path, const Options& options = {});
+
+    // Only attaches. kNotFound when there is no store; otherwise as open. Cost: some 0.1 ms, whatever the size.
+    [[nodiscard]] static Result<Store> attach(const std::string& path);
+
+    // A store that no other program can reach and that leaves no file: this process has it, and the children
+    // that it forks share it. options.arena_dir and options.mode are not looked at.
+    [[nodiscard]] static Result<Store> in_memory(const Options& options = {});
+
+    // Removes every trace of the store at `path`: arena, metadata, and the directory when nothing else is in it.
+    // Processes that have it open get kDestroyed from then on; a later open starts clean. kNotFound when there
+    // is none.
+    [[nodiscard]] static Result<void> destroy(const std::string& path);
+
+    Store(Store&&) noexcept;
+    Store& operator=(Store&&) noexcept;
+    ~Store();  // detaches; the data stays for the others and for later
+
+    // --- appending ------------------------------------------------------------------------------------------
+    // Adds one record to the key's value; all of it or nothing. Any length that memory holds.
+    // Errors: kMemoryLimit, kNoSpace (the record is not there, all others are), kInvalidArgument (key too long),
+    // kDestroyed, kTooManyThreads.
+    [[nodiscard]] Result<void> append(ByteView key, ByteView record);
+    [[nodiscard]] Result<void> append(Key& key, ByteView record);
+
+    // The same from several pieces that form one record.
+    [[nodiscard]] Result<void> append(ByteView key, std::span<const ByteView> pieces);
+    [[nodiscard]] Result<void> append(Key& key, std::span<const ByteView> pieces);
+
+    // Any number of records, in order, several times as fast as one at a time: cache misses of a group overlap.
+    // Not a transaction. On an error the first Error::count pairs are appended and no other.
+    [[nodiscard]] Result<void> append(std::span<const Pair> batch);
+
+    // Sets the value once: true when this call did, false when the key already has one. Of all processes the
+    // first wins.
+    [[nodiscard]] Result<bool> iset(ByteView key, ByteView value);
+
+    // A handle for repeated use of one key; it creates nothing. kInvalidArgument when the key is too long.
+    [[nodiscard]] Result<Key> key(ByteView key) const;
+
+    // --- reading --------------------------------------------------------------------------------------------
+    // The whole value, copied: a closed cut of its records (see Records), joined. kNotFound when the key has none;
+    // an empty value is no error.
+    [[nodiscard]] Result<Bytes> get(ByteView key) const;
+    [[nodiscard]] Result<Bytes> get(Key& key) const;
+
+    // One result a key, in the order asked.
+    [[nodiscard]] std::vector<Result<Bytes>> get(std::span<const ByteView> keys) const;
+
+    // The value into memory of the caller's; returns its bytes. kBufferTooSmall says in Error::count how many
+    // it needs, and leaves the buffer unspecified.
+    [[nodiscard]] Result<std::size_t> get_into(ByteView key, std::span<std::byte> buffer) const;
+    [[nodiscard]] Result<std::size_t> get_into(Key& key, std::span<std::byte> buffer) const;
+
+    // The resident bytes themselves, not copied; see View and Records for how long they hold.
+    [[nodiscard]] Result<View> view(ByteView key) const;
+    [[nodiscard]] Result<Records> records(ByteView key) const;
+
+    // Bytes and records of the value, from counters: cost is linear in its segments. kNotFound as get.
+    [[nodiscard]] Result<ValueSize> size(ByteView key) const;
+
+    [[nodiscard]] Result<bool> contains(ByteView key) const;
+
+    // Every key, in no order: each key that is there throughout exactly once; one that comes or goes
+    // meanwhile may be in it or not.
+    [[nodiscard]] Result<std::vector<Bytes>> keys() const;
+
+    // --- removing -------------------------------------------------------------------------------------------
+    // Removes the key and its value; true when it had one. An append under way comes before it.
+    [[nodiscard]] Result<bool> erase(ByteView key);
+
+    // Removes every key.
+    [[nodiscard]] Result<void> drop();
+
+    [[nodiscard]] Result<Stats> stats() const;
+
+private:
+    explicit Store(std::shared_ptr<StoreImpl> impl) noexcept;
+    std::shared_ptr<StoreImpl> impl_;
+};
+
+}  // namespace shoal
