@@ -1,0 +1,17 @@
+// The subcommands. Each function adds one to `app`; when it is the one that is asked for it runs at the end of
+// the parse and leaves its exit code in `exit_code`.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace shoal::tool {
+
+void add_append_command(CLI::App& app, int& exit_code);
+void add_get_command(CLI::App& app, int& exit_code);
+void add_keys_command(CLI::App& app, int& exit_code);
+void add_stat_command(CLI::App& app, int& exit_code);
+void add_rm_command(CLI::App& app, int& exit_code);
+void add_drop_command(CLI::App& app, int& exit_code);
+void add_destroy_command(CLI::App& app, int& exit_code);
+
+}  // namespace shoal::tool

@@ -1,0 +1,111 @@
+// shoal stat: what a store holds and what it takes.
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <shoal/store.hpp>
+
+#include "tool/commands.hpp"
+#include "tool/failure.hpp"
+#include "tool/printable.hpp"
+#include "tool/streams.hpp"
+
+namespace shoal::tool {
+namespace {
+
+constexpr char kExamples[] =
+    R"(Counting visits every key. The fields of --json are named as in shoal::Stats; sizes are in bytes.
+
+Examples:
+  shoal stat /tmp/words
+  shoal stat --json /tmp/words | python3 -m json.tool)";
+
+struct StatArguments {
+    std::string store;
+    bool json = false;
+};
+
+// "12.0 MiB (12582912)", or the plain number below 1 KiB.
+std::string size_text(std::uint64_t bytes) {
+    constexpr const char* kUnits[] = {"KiB", "MiB", "GiB", "TiB"};
+    if (bytes < 1024) return fmt::format("{} bytes", bytes);
+    double amount = static_cast<double>(bytes) / 1024;
+    std::size_t unit = 0;
+    while (amount >= 1024 && unit + 1 < std::size(kUnits)) {
+        amount /= 1024;
+        ++unit;
+    }
+    return fmt::format("{:.1f} {} ({} bytes)", amount, kUnits[unit], bytes);
+}
+
+std::string as_table(const Stats& stats) {
+    fmt::memory_buffer table;
+    const auto row = [&table](std::string_view label, const std::string& value) {
+        fmt::format_to(std::back_inserter(table), "{:<16}{}\n", label, value);
+    };
+    row("store", printable(stats.path));
+    row("arena", printable(stats.arena_path));
+    if (!stats.arena_note.empty()) row("", printable(stats.arena_note));
+    row("store id", stats.store_id);
+    row("keys", fmt::to_string(stats.keys));
+    row("records", fmt::to_string(stats.records));
+    row("payload", size_text(stats.payload_bytes));
+    row("memory used", size_text(stats.used_bytes));
+    row("memory taken", size_text(stats.real_bytes));
+    row("memory limit", size_text(stats.memory_limit_bytes));
+    row("index", size_text(stats.index_bytes));
+    row("segments", fmt::to_string(stats.segments));
+    row("retired", fmt::format("{} erased objects that wait for their last reader", stats.retired_objects));
+    row("attached", fmt::format("{} threads of at most {}", stats.slots_in_use, stats.slots_total));
+    row("epoch", fmt::to_string(stats.epoch));
+    return fmt::to_string(table);
+}
+
+std::string as_json(const Stats& stats) {
+    const nlohmann::ordered_json fields = {
+        {"path", stats.path},
+        {"arena_path", stats.arena_path},
+        {"arena_note", stats.arena_note},
+        {"store_id", stats.store_id},
+        {"memory_limit_bytes", stats.memory_limit_bytes},
+        {"real_bytes", stats.real_bytes},
+        {"used_bytes", stats.used_bytes},
+        {"keys", stats.keys},
+        {"records", stats.records},
+        {"payload_bytes", stats.payload_bytes},
+        {"segments", stats.segments},
+        {"index_bytes", stats.index_bytes},
+        {"retired_objects", stats.retired_objects},
+        {"slots_in_use", stats.slots_in_use},
+        {"slots_total", stats.slots_total},
+        {"epoch", stats.epoch},
+    };
+    // A path need not be UTF-8, JSON must be: what is not becomes U+FFFD.
+    return fields.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+int run_stat(const StatArguments& arguments) {
+    const auto store = Store::attach(arguments.store);
+    if (!store) return fail(store.error());
+    const auto stats = store->stats();
+    if (!stats) return fail(stats.error());
+    Output output;
+    output.add(arguments.json ? as_json(*stats) : as_table(*stats));
+    return output.finish();
+}
+
+}  // namespace
+
+void add_stat_command(CLI::App& app, int& exit_code) {
+    const auto arguments = std::make_shared<StatArguments>();
+    CLI::App* command = app.add_subcommand("stat", "Show what a store holds and what it takes");
+    command->add_option("STORE", arguments->store, "The store's directory")->required()->type_name("");
+    command->add_flag("-j,--json", arguments->json, "Write JSON");
+    command->footer(kExamples);
+    command->callback([arguments, &exit_code] { exit_code = run_stat(*arguments); });
+}
+
+}  // namespace shoal::tool
