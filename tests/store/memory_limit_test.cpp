@@ -1,0 +1,253 @@
+// The memory limit: a typed error, nothing acknowledged is lost, and what is freed can be used again.
+#include <sys/stat.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include <shoal/store.hpp>
+
+#include "catch.hpp"
+#include "numbered_workload.hpp"
+#include "pattern.hpp"
+#include "result_checks.hpp"
+#include "scale.hpp"
+#include "temporary_store.hpp"
+#include "threads.hpp"
+
+using shoal::ByteView;
+using shoal::Code;
+using shoal::Store;
+using namespace shoal_test;
+
+namespace {
+
+using Model = std::map<std::string, std::string>;
+
+const std::uint64_t kLimit = 16 * kMiB;
+
+struct Filling {
+    std::size_t record_bytes;
+    std::size_t keys;
+};
+
+// Appends until the limit and says what was acknowledged.
+Model fill_up(Store& store, Filling filling, shoal::Error& error) {
+    Model model;
+    for (std::size_t i = 0;; ++i) {
+        const std::string key = "key " + std::to_string(i % filling.keys);
+        const std::string record = pattern(filling.record_bytes, i);
+        const auto appended = store.append(key, record);
+        if (!appended) {
+            error = appended.error();
+            return model;
+        }
+        model[key] += record;
+    }
+}
+
+void require_exactly(const Store& store, const Model& model) {
+    for (const auto& [key, expected_value] : model) {
+        const auto value = store.get(key);
+        REQUIRE_OK(value);
+        REQUIRE((value->text() == expected_value));
+    }
+    const auto keys = store.keys();
+    REQUIRE_OK(keys);
+    for (const shoal::Bytes& key : *keys) {
+        INFO(key.text());
+        REQUIRE(model.count(key.str()) == 1);
+    }
+}
+
+std::uint64_t bytes_in(const Model& model) {
+    std::uint64_t sum = 0;
+    for (const auto& [key, value] : model) sum += value.size();
+    return sum;
+}
+
+}  // namespace
+
+TEST_CASE("At the limit append says so, names the limit, and everything acknowledged is there exactly") {
+    const Filling filling =
+        GENERATE(Filling{100, 50}, Filling{1000, 1}, Filling{16, 1'000'000}, Filling{700'000, 3}, Filling{0, 2});
+    if (filling.record_bytes == 0 && kThreadSanitizer) SHOAL_SKIP("empty records to the limit: slow under TSan");
+    TemporaryStore place;
+    auto store = Store::open(place.path(), with_limit(kLimit));
+    REQUIRE_OK(store);
+    shoal::Error error;
+    const Model model = fill_up(*store, filling, error);
+    INFO(filling.record_bytes << " bytes a record: " << error.message);
+    REQUIRE(error.code == Code::kMemoryLimit);
+    CHECK(error.message.find("limit") != std::string::npos);
+    CHECK(error.message.find("16") != std::string::npos);
+    if (filling.record_bytes >= 100) CHECK(bytes_in(model) > kLimit / 2);
+    require_exactly(*store, model);
+    const auto stats = store->stats();
+    REQUIRE_OK(stats);
+    CHECK(stats->real_bytes <= kLimit);
+    CHECK(stats->used_bytes <= kLimit);
+    struct stat arena {};
+    REQUIRE(::stat(stats->arena_path.c_str(), &arena) == 0);
+    CHECK(static_cast<std::uint64_t>(arena.st_blocks) * 512 <= kLimit);
+
+    auto other = Store::attach(place.path());
+    REQUIRE_OK(other);
+    require_exactly(*other, model);
+}
+
+TEST_CASE("At the limit reading, listing and removing go on") {
+    auto store = Store::in_memory(with_limit(kLimit));
+    REQUIRE_OK(store);
+    shoal::Error error;
+    Model model = fill_up(*store, {1000, 20}, error);
+    REQUIRE(error.code == Code::kMemoryLimit);
+    for (int i = 0; i < 100; ++i) {
+        const auto again = store->append("key 0", std::string(5000, 'x'));
+        if (again) model["key 0"] += std::string(5000, 'x');
+        if (!again) REQUIRE(again.error().code == Code::kMemoryLimit);
+    }
+    REQUIRE_OK(store->view("key 3"));
+    REQUIRE_OK(store->records("key 3"));
+    CHECK(store->size("key 3")->bytes == model["key 3"].size());
+    CHECK(store->keys()->size() == 20);
+    CHECK_FALSE(*store->iset("key 3", "x"));
+    CHECK(*store->erase("key 3"));
+    model.erase("key 3");
+    require_exactly(*store, model);
+}
+
+TEST_CASE("A record larger than the limit is refused and the store is as it was") {
+    auto store = Store::in_memory(with_limit(kLimit));
+    REQUIRE_OK(store);
+    REQUIRE_OK(store->append("k", "kept"));
+    const std::string large(2 * kLimit, 'x');
+    REQUIRE_CODE(store->append("k", large), Code::kMemoryLimit);
+    REQUIRE_CODE(store->append("new", large), Code::kMemoryLimit);
+    REQUIRE_CODE(store->iset("new", large), Code::kMemoryLimit);
+    CHECK(store->get("k")->text() == "kept");
+    REQUIRE_CODE(store->get("new"), Code::kNotFound);
+    CHECK_FALSE(*store->contains("new"));
+    CHECK(store->keys()->size() == 1);
+    CHECK(*store->iset("new", "small"));
+    REQUIRE_OK(store->append("k", "!"));
+    CHECK(store->get("k")->text() == "kept!");
+}
+
+TEST_CASE("A batch that meets the limit has appended the first Error::count pairs and no other") {
+    const std::size_t record_bytes = GENERATE(50, 3000, 200'000);
+    auto store = Store::in_memory(with_limit(kLimit));
+    REQUIRE_OK(store);
+    Model model;
+    std::size_t errors = 0;
+    for (std::size_t round = 0; errors < 3; ++round) {
+        std::vector<std::string> keys, records;
+        for (std::size_t i = 0; i < 500; ++i) {
+            keys.push_back("key " + std::to_string((i * 7 + round) % 333));
+            records.push_back(pattern(record_bytes + i % 9, round * 500 + i));
+        }
+        std::vector<shoal::Pair> batch;
+        for (std::size_t i = 0; i < 500; ++i) batch.emplace_back(ByteView(keys[i]), records[i]);
+        const auto appended = store->append(batch);
+        if (!appended) REQUIRE(appended.error().code == Code::kMemoryLimit);
+        const std::size_t count = appended ? 500 : appended.error().count;
+        REQUIRE(count <= 500);
+        if (!appended) REQUIRE(count < 500);
+        for (std::size_t i = 0; i < count; ++i) model[keys[i]] += records[i];
+        if (!appended) {
+            ++errors;
+            require_exactly(*store, model);
+        }
+    }
+}
+
+TEST_CASE("After erase of some keys at the limit the store takes as much again") {
+    auto store = Store::in_memory(with_limit(kLimit));
+    REQUIRE_OK(store);
+    shoal::Error error;
+    Model model = fill_up(*store, {1000, 20}, error);
+    for (std::size_t round = 0; round < scaled(40, 5); ++round) {
+        std::uint64_t freed = 0;
+        for (std::size_t i = 0; i < 5; ++i) {
+            const std::string key = "key " + std::to_string((round + i * 4) % 20);
+            freed += model[key].size();
+            REQUIRE(*store->erase(key));
+            model.erase(key);
+        }
+        std::uint64_t taken = 0;
+        for (std::size_t i = 0; i < 1'000'000; ++i) {
+            const std::string key = "key " + std::to_string((round + i % 5 * 4) % 20);
+            const std::string record = pattern(1000, round * 1'000'000 + i);
+            const auto appended = store->append(key, record);
+            if (!appended) {
+                REQUIRE(appended.error().code == Code::kMemoryLimit);
+                break;
+            }
+            model[key] += record;
+            taken += record.size();
+        }
+        INFO("round " << round << ": " << freed << " bytes erased");
+        REQUIRE(taken >= freed * 3 / 4);
+    }
+    require_exactly(*store, model);
+}
+
+TEST_CASE("After drop all memory is usable again, also for records of another shape, for ever") {
+    auto store = Store::in_memory(with_limit(kLimit));
+    REQUIRE_OK(store);
+    const Filling fillings[] = {{1000, 10},  {16, 1'000'000}, {300'000, 2},
+                                {100, 3000}, {5'000'000, 1},  {8000, 100}};
+    std::map<std::size_t, std::uint64_t> fresh;  // what a new store takes of each shape
+    for (const Filling filling : fillings) {
+        auto new_store = Store::in_memory(with_limit(kLimit));
+        REQUIRE_OK(new_store);
+        shoal::Error error;
+        fresh[filling.record_bytes] = bytes_in(fill_up(*new_store, filling, error));
+    }
+    std::uint64_t used_after_first_round = 0;
+    for (std::size_t round = 0; round < scaled(6, 2); ++round) {
+        for (const Filling filling : fillings) {
+            shoal::Error error;
+            const std::uint64_t taken = bytes_in(fill_up(*store, filling, error));
+            INFO("round " << round << ", records of " << filling.record_bytes << " bytes; a new store takes "
+                          << fresh[filling.record_bytes] << " bytes of them; " << error.message);
+            REQUIRE(error.code == Code::kMemoryLimit);
+            CHECK(taken >= fresh[filling.record_bytes] * 3 / 4);
+            REQUIRE_OK(store->drop());
+            REQUIRE(store->keys()->empty());
+        }
+        const std::uint64_t used = store->stats()->used_bytes;
+        if (round == 0) used_after_first_round = used;
+        CHECK(used <= used_after_first_round + kMiB);
+    }
+}
+
+TEST_CASE("Threads that meet the limit together lose nothing that was acknowledged", "[threads]") {
+    auto store = Store::in_memory(with_limit(kLimit));
+    REQUIRE_OK(store);
+    constexpr std::size_t kWriters = 4, kKeys = 3;
+    Ledger ledger(kWriters, kKeys);
+    Threads threads;
+    for (std::size_t writer = 0; writer < kWriters; ++writer) {
+        threads.start([&, writer]() -> std::string {
+            std::uint64_t next[kKeys] = {};
+            for (std::uint64_t i = 0;; ++i) {
+                const std::size_t key = (i + writer) % kKeys;
+                NumberedRecord head{};
+                head.writer = static_cast<std::uint32_t>(writer);
+                head.number = head.own_acknowledged = next[key];
+                ledger.begin(writer, key, next[key] + 1);
+                const auto appended = store->append(key_name(key), make_record(head, i % 3000));
+                if (!appended) {
+                    EXPECT_CODE(appended, Code::kMemoryLimit);
+                    ledger.begin(writer, key, next[key]);  // refused: it must not be there
+                    return {};
+                }
+                ledger.acknowledge(writer, key, ++next[key]);
+            }
+        });
+    }
+    REQUIRE(threads.join() == "");
+    ClosedCutChecker checker(ledger);
+    REQUIRE(check_at_rest(*store, ledger, checker) == "");
+}
