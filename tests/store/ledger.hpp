@@ -13,7 +13,9 @@ namespace shoal_test {
 class Ledger {
 public:
     Ledger(std::size_t writers, std::size_t keys)
-        : writers_(writers), keys_(keys), begun_(writers * keys), acknowledged_(writers * keys), finished_(1) {}
+        : writers_(writers), keys_(keys), begun_(writers * keys), acknowledged_(writers * keys), whole_(3) {
+        allow(UINT64_MAX);
+    }
 
     std::size_t writers() const { return writers_; }
     std::size_t keys() const { return keys_; }
@@ -22,30 +24,33 @@ public:
         begun_[at(writer, key)].store(records);
     }
     void acknowledge(std::size_t writer, std::size_t key, std::uint64_t records) {
-        acknowledged_[at(writer, key)].store(records);
+        const std::uint64_t before = acknowledged_[at(writer, key)].exchange(records);
+        whole_[kTotal].fetch_add(records - before);
     }
     std::uint64_t begun(std::size_t writer, std::size_t key) const { return begun_[at(writer, key)].load(); }
     std::uint64_t acknowledged(std::size_t writer, std::size_t key) const {
         return acknowledged_[at(writer, key)].load();
     }
-    std::uint64_t acknowledged_in_all() const {
-        std::uint64_t sum = 0;
-        for (std::size_t i = 0; i < acknowledged_.size(); ++i) sum += acknowledged_[i].load();
-        return sum;
-    }
+    std::uint64_t acknowledged_in_all() const { return whole_[kTotal].load(); }
+
+    // Eternal writers pause while so many are acknowledged in all, so that a slow reader bounds the test.
+    void allow(std::uint64_t records_in_all) { whole_[kAllowance].store(records_in_all); }
+    bool may_write() const { return whole_[kTotal].load() < whole_[kAllowance].load(); }
 
     // Tells readers and eternal writers to end.
-    void finish() { finished_[0].store(1); }
-    bool finished() const { return finished_[0].load() != 0; }
+    void finish() { whole_[kFinished].store(1); }
+    bool finished() const { return whole_[kFinished].load() != 0; }
 
 private:
+    enum Whole : std::size_t { kTotal, kAllowance, kFinished };
+
     std::size_t at(std::size_t writer, std::size_t key) const { return writer * keys_ + key; }
 
     std::size_t writers_;
     std::size_t keys_;
     SharedCounters begun_;
     SharedCounters acknowledged_;
-    SharedCounters finished_;
+    SharedCounters whole_;
 };
 
 }  // namespace shoal_test

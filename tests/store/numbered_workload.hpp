@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <shoal/store.hpp>
@@ -27,6 +28,10 @@ public:
         if (std::string wrong = make_handles(); !wrong.empty()) return wrong;
         const std::uint64_t end = written_ + records;
         while (written_ < end && !ledger_.finished()) {
+            if (!ledger_.may_write()) {
+                std::this_thread::yield();
+                continue;
+            }
             const bool batch = mode == Mode::kBatches || (mode == Mode::kBoth && next_random(random_) % 4 == 0);
             if (std::string wrong = batch ? append_batch() : append_one(); !wrong.empty()) return wrong;
         }
