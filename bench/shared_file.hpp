@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -29,10 +30,21 @@ inline std::string arena_dir() {
 
 class Mapping {
 public:
+    // At an address that is a multiple of 2 MiB: fault-around maps aligned windows of the address space, so that a
+    // mapping that begins elsewhere has its pages mapped past the place that was read.
     Mapping(int descriptor, std::size_t bytes) : bytes_(bytes) {
-        void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
-        if (at == MAP_FAILED) die("bench: mmap");
-        data_ = static_cast<std::byte*>(at);
+        const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+        const std::size_t whole = (bytes + page - 1) / page * page;
+        void* room =
+            ::mmap(nullptr, whole + kAlignment, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (room == MAP_FAILED) die("bench: mmap");
+        const std::size_t before = kAlignment - reinterpret_cast<std::uintptr_t>(room) % kAlignment;
+        data_ = static_cast<std::byte*>(room) + before;
+        ::munmap(room, before);
+        if (before < kAlignment) ::munmap(data_ + whole, kAlignment - before);
+        if (::mmap(data_, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor, 0) == MAP_FAILED) {
+            die("bench: mmap");
+        }
     }
     Mapping(const Mapping&) = delete;
     Mapping& operator=(const Mapping&) = delete;
@@ -41,6 +53,8 @@ public:
     [[nodiscard]] std::size_t size() const { return bytes_; }
 
 private:
+    static constexpr std::size_t kAlignment = std::size_t{2} << 20;
+
     std::byte* data_ = nullptr;
     std::size_t bytes_ = 0;
 };
