@@ -16,6 +16,7 @@
 #include "child.hpp"
 #include "result_checks.hpp"
 #include "scale.hpp"
+#include "shared_counters.hpp"
 #include "temporary_store.hpp"
 
 using shoal::Code;
@@ -96,11 +97,12 @@ bool is_answer_to_damage(const shoal::Error& error) {
 }
 
 // Attaches in a child and uses what it gets. "" when each call worked or gave a typed error.
-std::string attach_in_child(const std::string& path, bool append_too) {
+std::string attach_in_child(const std::string& path, bool append_too, SharedCounters* answers = nullptr) {
     return Child::run([&]() -> std::string {
         ::alarm(20);
         auto store = Store::attach(path);
         if (!store) {
+            if (answers != nullptr) (*answers)[static_cast<std::size_t>(store.error().code)].fetch_add(1);
             if (is_answer_to_damage(store.error())) return {};
             return "attach: " + describe(store);
         }
@@ -118,7 +120,7 @@ std::string attach_in_child(const std::string& path, bool append_too) {
 
 // Overwrites each byte of the first `bytes` in turn and attaches; what went wrong, with the offsets.
 std::string flip_each_byte(const StoreAtRest& store, const std::string& file, const std::string& intact,
-                           std::size_t bytes, bool append_too) {
+                           std::size_t bytes, bool append_too, SharedCounters* answers = nullptr) {
     std::string failures;
     const std::size_t step = scaled(100) < 100 ? 5 : 1;
     for (std::size_t at = 0; at < std::min(bytes, intact.size()); at += step) {
@@ -126,7 +128,7 @@ std::string flip_each_byte(const StoreAtRest& store, const std::string& file, co
             std::string damaged = intact;
             damaged[at] = static_cast<char>(damaged[at] ^ mask);
             StoreAtRest::write_all(file, damaged);
-            const std::string wrong = attach_in_child(store.path(), append_too);
+            const std::string wrong = attach_in_child(store.path(), append_too, answers);
             if (!wrong.empty())
                 failures += "offset " + std::to_string(at) + " xor " + std::to_string(mask) + ": " + wrong + "\n";
             store.restore();
@@ -153,7 +155,10 @@ std::string cut_to_each_length(const StoreAtRest& store, const std::string& file
 
 TEST_CASE("A flipped byte in the arena's header gives a typed error or a store that works", "[process]") {
     const StoreAtRest store;
-    CHECK(flip_each_byte(store, store.arena(), store.arena_bytes(), 512, false) == "");
+    SharedCounters answers(static_cast<std::size_t>(Code::kSystem) + 1);  // by code
+    CHECK(flip_each_byte(store, store.arena(), store.arena_bytes(), 512, false, &answers) == "");
+    // The layout's signature is among those bytes.
+    CHECK(answers[static_cast<std::size_t>(Code::kIncompatible)].load() > 0);
     CHECK(attach_in_child(store.path(), true) == "");
 }
 

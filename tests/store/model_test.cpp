@@ -305,7 +305,7 @@ private:
 };
 
 void scale_down() {
-    const std::string params = "max_success=" + std::to_string(scaled(100, 10));
+    const std::string params = "max_success=" + std::to_string(scaled(200, 20));
     ::setenv("RC_PARAMS", params.c_str(), 0);
 }
 
