@@ -96,21 +96,21 @@ struct PartitionSize {
 struct ShuffleSummary {
     Format format = Format::kCsv;
     unsigned workers = 0;
-    std::uint64_t rows = 0;           // rows in, which are the rows out
-    std::uint64_t partitions = 0;     // files written
-    std::uint64_t input_bytes = 0;    // of all inputs
-    std::uint64_t row_bytes = 0;      // of those rows, terminators included
-    std::uint64_t output_bytes = 0;   // of all partition files, headers included
-    std::uint64_t blank_lines = 0;    // skipped
-    std::uint64_t skipped_rows = 0;   // malformed, left out; 0 with OnBadRow::kFail
+    std::uint64_t rows = 0;          // rows in, which are the rows out
+    std::uint64_t partitions = 0;    // files written
+    std::uint64_t input_bytes = 0;   // of all inputs
+    std::uint64_t row_bytes = 0;     // of those rows, terminators included
+    std::uint64_t output_bytes = 0;  // of all partition files, headers included
+    std::uint64_t blank_lines = 0;   // skipped
+    std::uint64_t skipped_rows = 0;  // malformed, left out; 0 with OnBadRow::kFail
     std::vector<BadRowCount> skipped_by_reason;
     std::vector<BadRowReport> first_skipped;  // the first few, in input order
-    PartitionSize largest;            // by rows; empty name when there is no partition
+    PartitionSize largest;                    // by rows; empty name when there is no partition
     PartitionSize smallest;
-    double map_seconds = 0;           // finding the cuts and reading
-    double reduce_seconds = 0;        // writing the partitions
-    std::string out_dir;              // absolute
-    std::string store_path;           // of the store that was kept; else empty
+    double map_seconds = 0;     // finding the cuts and reading
+    double reduce_seconds = 0;  // writing the partitions
+    std::string out_dir;        // absolute
+    std::string store_path;     // of the store that was kept; else empty
 };
 
 // Why a shuffle failed, in the classes a caller tells apart.

@@ -1,0 +1,108 @@
+#include "shuffle/partition_file.hpp"
+
+#include <fcntl.h>
+#include <xxhash.h>
+
+#include <cerrno>
+
+namespace shoal {
+namespace {
+
+constexpr std::size_t kMaxNameBytes = 200;  // file systems allow 255
+constexpr std::size_t kGatherBytes = 256 << 10;
+constexpr std::size_t kLargePiece = 16 << 10;
+
+[[nodiscard]] bool is_plain(char byte) noexcept {
+    return (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') ||
+           byte == '.' || byte == '_' || byte == '-';
+}
+
+[[nodiscard]] Digest canonical(XXH128_hash_t hash) noexcept {
+    XXH128_canonical_t bytes;
+    XXH128_canonicalFromHash(&bytes, hash);
+    Digest digest;
+    std::memcpy(digest.data(), bytes.digest, digest.size());
+    return digest;
+}
+
+}  // namespace
+
+std::string value_file_name(std::string_view value, std::string_view extension) {
+    constexpr std::string_view kPrefix = "value-";
+    constexpr std::size_t kHashBytes = 1 + 32;
+    const std::size_t room = kMaxNameBytes - kPrefix.size() - extension.size();
+    std::string encoded;
+    std::size_t whole_codes = 0;  // length of the longest prefix that leaves room for a hash and splits no code
+    for (std::size_t i = 0; i < value.size() && encoded.size() <= room; ++i) {
+        if (is_plain(value[i]) && !(i == 0 && value[i] == '.')) {
+            encoded += value[i];
+        } else {
+            encoded += fmt::format("%{:02X}", static_cast<unsigned char>(value[i]));
+        }
+        if (encoded.size() + kHashBytes <= room) whole_codes = encoded.size();
+    }
+    if (encoded.size() > room) {
+        encoded.resize(whole_codes);
+        encoded += "~" + hex(canonical(XXH3_128bits(value.data(), value.size())));
+    }
+    return fmt::format("{}{}{}", kPrefix, encoded, extension);
+}
+
+std::string hex(const Digest& digest) {
+    std::string digits;
+    for (const unsigned char byte : digest) digits += fmt::format("{:02x}", byte);
+    return digits;
+}
+
+PartitionFile::PartitionFile() : checksum_(XXH3_createState()), gathered_(new char[kGatherBytes]) {
+    XXH3_128bits_reset(checksum_.get());
+}
+PartitionFile::PartitionFile(PartitionFile&&) noexcept = default;
+PartitionFile& PartitionFile::operator=(PartitionFile&&) noexcept = default;
+PartitionFile::~PartitionFile() = default;
+
+void PartitionFile::StateDeleter::operator()(XXH3_state_s* state) const noexcept { XXH3_freeState(state); }
+
+Outcome<PartitionFile> PartitionFile::create(int folder_fd, const std::string& name) {
+    PartitionFile file;
+    file.name_ = name;
+    file.fd_ = FileDescriptor(openat(folder_fd, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (!file.fd_.valid()) return system_failure("cannot make the output file " + name, errno);
+    return file;
+}
+
+Outcome<void> PartitionFile::write(std::string_view piece) {
+    if (piece.size() > kGatherBytes - gathered_bytes_ || piece.size() >= kLargePiece) {
+        if (const auto flushed = write_out(gathered_.get(), gathered_bytes_); !flushed) return flushed;
+        gathered_bytes_ = 0;
+    }
+    if (piece.size() >= kLargePiece) return write_out(piece.data(), piece.size());
+    std::memcpy(gathered_.get() + gathered_bytes_, piece.data(), piece.size());
+    gathered_bytes_ += piece.size();
+    return {};
+}
+
+Outcome<void> PartitionFile::finish() {
+    if (const auto flushed = write_out(gathered_.get(), gathered_bytes_); !flushed) return flushed;
+    gathered_bytes_ = 0;
+    // A network file system may tell of a full disk only now.
+    if (close(fd_.release()) != 0) return system_failure("cannot write the output file " + name_, errno);
+    return {};
+}
+
+Digest PartitionFile::digest() const { return canonical(XXH3_128bits_digest(checksum_.get())); }
+
+Outcome<void> PartitionFile::write_out(const char* data, std::size_t bytes) {
+    XXH3_128bits_update(checksum_.get(), data, bytes);
+    bytes_ += bytes;
+    while (bytes > 0) {
+        const ssize_t written = ::write(fd_.get(), data, bytes);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return system_failure("cannot write the output file " + name_, errno);
+        data += written;
+        bytes -= static_cast<std::size_t>(written);
+    }
+    return {};
+}
+
+}  // namespace shoal
