@@ -27,7 +27,7 @@ enum class Code {
 };
 
 // The code's name as a word, "memory limit" for instance; static storage.
-[[nodiscard]] std::string_view name(Code code) noexcept;
+[[nodiscard]] __attribute__((visibility("default"))) std::string_view name(Code code) noexcept;
 
 struct Error {
     Code code{};

@@ -9,8 +9,8 @@
 namespace shoal {
 
 // A key whose hash is computed and whose chain is found once; later calls go straight to the chain. It stays
-// right when the key is erased and made again, by any process: then the next call looks it up anew. Belongs to
-// the Store that made it (Store::key). Not thread-safe: one per thread, copies are cheap.
+// right when the key is erased and made again, by any process: then the next call looks it up anew; and when it is
+// used with another store than the one that made it (Store::key). Not thread-safe: one per thread.
 class Key {
 public:
     Key() = default;
@@ -21,6 +21,7 @@ private:
     friend class StoreImpl;
     std::string bytes_;
     std::uint64_t hash_ = 0;
+    std::uint64_t seed_ = 0;         // of the store whose hash that is
     std::uint64_t chain_ = 0;        // offset of the chain, 0 while unknown
     std::uint64_t retirements_ = 0;  // the store's count of retired chains when the chain was found
 };

@@ -34,7 +34,7 @@ inline constexpr std::size_t kMaxKeyBytes = 64 * 1024;
 
 class StoreImpl;
 
-class Store {
+class __attribute__((visibility("default"))) Store {
 public:
     // Creates the store at `path` (a directory, made if need be; its parent must exist), or attaches to the one
     // that is there; of several that create at once one does and the others attach. On attaching, `options` is

@@ -1,0 +1,23 @@
+// The atomics policy: every atomic of a protocol is an Atomic<T>, so that a model checker can take its place.
+//
+// Memory orders are spelled std::memory_order_* at each operation. The arena is mapped memory: an Atomic must be
+// lock-free in every process, hence address-free, which the assert below pins.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace shoal {
+
+template <class T>
+using Atomic = std::atomic<T>;
+
+// A word inside a block of bytes (frame headers, bitmaps): the arena's memory seen as an atomic.
+using AtomicWord = Atomic<std::uint64_t>;
+
+static_assert(AtomicWord::is_always_lock_free && sizeof(AtomicWord) == 8,
+              "a lock inside std::atomic would be private to one process");
+static_assert(Atomic<std::uint32_t>::is_always_lock_free && sizeof(Atomic<std::uint32_t>) == 4,
+              "a lock inside std::atomic would be private to one process");
+
+}  // namespace shoal

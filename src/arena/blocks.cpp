@@ -1,0 +1,337 @@
+#include "arena/blocks.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace shoal {
+namespace {
+
+constexpr std::uint64_t bit_mask(std::uint64_t count) noexcept { return count >= 64 ? ~0ULL : (1ULL << count) - 1; }
+
+}  // namespace
+
+Blocks::Blocks(const Mapping& mapping) noexcept
+    : mapping_(&mapping),
+      header_(&mapping.header()),
+      used_(mapping.at<AtomicWord>(header_->used_at)),
+      dirty_(mapping.at<AtomicWord>(header_->dirty_at)),
+      real_(mapping.at<AtomicWord>(header_->real_at)),
+      partial_(mapping.at<AtomicWord>(header_->partial_at)),
+      block_bits_(mapping.at<AtomicWord>(header_->block_bits_at)),
+      classes_(mapping.at<Atomic<std::uint8_t>>(header_->classes_at)),
+      words_((header_->page_count + 63) / 64),
+      page_count_(header_->page_count),
+      pages_at_(header_->pages_at) {}
+
+std::uint32_t Blocks::class_of(std::uint64_t bytes) noexcept {
+    return bytes <= kSmallestBlockBytes ? 0 : static_cast<std::uint32_t>(std::bit_width(bytes - 1)) - 6;
+}
+
+std::uint32_t Blocks::words_of(std::uint32_t size_class) noexcept {
+    return size_class >= 4 ? 1 : kWordsAPage >> size_class;
+}
+
+std::uint64_t Blocks::full_word(std::uint32_t size_class) noexcept {
+    return bit_mask((kPageBytes / kSmallestBlockBytes) >> size_class);
+}
+
+std::uint64_t Blocks::block_bytes(std::uint64_t bytes) noexcept {
+    return bytes <= kLargestBlockBytes ? kSmallestBlockBytes << class_of(bytes) : round_up(bytes, kPageBytes);
+}
+
+Allocation Blocks::allocate(Slot& slot, std::uint64_t bytes) noexcept {
+    if (bytes <= kLargestBlockBytes) return allocate_small(slot, class_of(bytes));
+    return allocate_pages(round_up(bytes, kPageBytes) / kPageBytes, true);
+}
+
+Allocation Blocks::allocate_zeroed(Slot& slot, std::uint64_t bytes) noexcept {
+    const Allocation block = allocate(slot, bytes);
+    if (bytes <= kLargestBlockBytes && !is_null(block.offset)) {
+        std::memset(mapping_->at<std::byte>(block.offset), 0, block_bytes(bytes));
+    }
+    return block;
+}
+
+void Blocks::release(Slot& slot, ArenaOffset offset, std::uint64_t bytes) noexcept {
+    const std::uint32_t page = page_of(offset);
+    if (bytes > kLargestBlockBytes) {
+        free_run(page, round_up(bytes, kPageBytes) / kPageBytes);
+        return;
+    }
+    const std::uint32_t size_class = class_of(bytes);
+    const std::uint64_t block = (raw(offset) - raw(page_offset(page))) >> (6 + size_class);
+    AtomicWord& word = block_bits(page)[block / 64];
+    // seq_cst: this store of the block's bit and the load of the partial bit below, against adopt_partial_page's
+    // clearing of the partial bit and take_block's load of block bits: one of the two sees the other (I4). It also
+    // releases our last reads of the block to the next owner's acquire in take_block.
+    const std::uint64_t now = word.fetch_or(1ULL << (block % 64), std::memory_order_seq_cst) | 1ULL << (block % 64);
+    AtomicWord& partial = partial_bits(size_class)[page / 64];
+    const std::uint64_t page_bit = 1ULL << (page % 64);
+    if ((partial.load(std::memory_order_seq_cst) & page_bit) == 0) {
+        partial.fetch_or(page_bit, std::memory_order_seq_cst);
+    }
+    // relaxed: our own slot's word
+    if (now == full_word(size_class) && slot.sources[size_class].page.load(std::memory_order_relaxed) != page + 1) {
+        release_page_if_empty(page, size_class);
+    }
+}
+
+Allocation Blocks::allocate_small(Slot& slot, std::uint32_t size_class) noexcept {
+    Slot::Source& source = slot.sources[size_class];
+    for (;;) {  // a turn ends with a block, or with a source that has run dry
+        // relaxed: our own slot's word
+        const std::uint32_t current = source.page.load(std::memory_order_relaxed);
+        if (current != 0) {
+            const ArenaOffset block = take_block(source, current - 1, size_class);
+            if (!is_null(block)) return {block};
+        }
+        std::uint32_t page = adopt_partial_page(size_class);
+        if (page == kNoPage) {
+            const Allocation fresh = allocate_pages(1, false);
+            if (is_null(fresh.offset)) {
+                source.page.store(0, std::memory_order_relaxed);  // relaxed: read by recovery, which holds our lock
+                return fresh;
+            }
+            page = page_of(fresh.offset);
+            // relaxed: published by the release of the block bits
+            classes_[page].store(static_cast<std::uint8_t>(size_class + 1), std::memory_order_relaxed);
+            AtomicWord* bits = block_bits(page);
+            for (std::uint32_t word = 0; word < kWordsAPage; ++word) {
+                // release: pairs with the acquire in take_block: who sees a free block sees the page's class
+                bits[word].store(word < words_of(size_class) ? full_word(size_class) : 0,
+                                 std::memory_order_release);
+            }
+        }
+        source.page.store(page + 1, std::memory_order_relaxed);  // relaxed: read by recovery, which holds our lock
+        source.word = 0;
+    }
+}
+
+ArenaOffset Blocks::take_block(Slot::Source& source, std::uint32_t page, std::uint32_t size_class) noexcept {
+    AtomicWord* bits = block_bits(page);
+    const std::uint32_t words = words_of(size_class);
+    for (std::uint32_t turn = 0; turn < words; ++turn) {
+        const std::uint32_t index = (source.word + turn) % words;
+        std::uint64_t free = bits[index].load(std::memory_order_seq_cst);  // pairs with release(): see there
+        while (free != 0) {
+            const std::uint64_t bit = free & (~free + 1);
+            // acquire: pairs with the release of the block's last owner, and of the page's class
+            const std::uint64_t before = bits[index].fetch_and(~bit, std::memory_order_acq_rel);
+            if ((before & bit) != 0) {
+                // relaxed: holding a block of the page keeps its class (I3)
+                if (classes_[page].load(std::memory_order_relaxed) != size_class + 1) {
+                    bits[index].fetch_or(bit,
+                                         std::memory_order_release);  // the page changed hands: not ours to use
+                    return ArenaOffset::kNull;
+                }
+                source.word = index;
+                const std::uint64_t block = index * 64 + static_cast<std::uint64_t>(std::countr_zero(bit));
+                return page_offset(page) + (block << (6 + size_class));
+            }
+            free = before & ~bit;  // another took it
+        }
+    }
+    return ArenaOffset::kNull;
+}
+
+std::uint32_t Blocks::adopt_partial_page(std::uint32_t size_class) noexcept {
+    AtomicWord* bits = partial_bits(size_class);
+    for (std::uint64_t index = 0; index < words_; ++index) {
+        std::uint64_t word = bits[index].load(std::memory_order_relaxed);  // relaxed: the fetch_and decides
+        while (word != 0) {
+            const std::uint64_t bit = word & (~word + 1);
+            const std::uint64_t before =
+                bits[index].fetch_and(~bit, std::memory_order_seq_cst);  // pairs: release()
+            if ((before & bit) != 0) {
+                return static_cast<std::uint32_t>(index * 64 + static_cast<std::uint64_t>(std::countr_zero(bit)));
+            }
+            word = before & ~bit;
+        }
+    }
+    return kNoPage;
+}
+
+void Blocks::release_page_if_empty(std::uint32_t page, std::uint32_t size_class) noexcept {
+    AtomicWord* bits = block_bits(page);
+    const std::uint32_t words = words_of(size_class);
+    const std::uint64_t full = full_word(size_class);
+    for (std::uint32_t index = 0; index < words; ++index) {  // a glance first: most often some block is in use
+        if (bits[index].load(std::memory_order_relaxed) != full) return;  // relaxed: the exchanges below decide
+    }
+    std::uint32_t taken = 0;
+    for (; taken < words; ++taken) {
+        std::uint64_t expected = full;
+        // acquire: what the last owners did with their blocks is done; fails when somebody allocates here
+        if (!bits[taken].compare_exchange_strong(expected, 0, std::memory_order_acq_rel,
+                                                 std::memory_order_relaxed)) {
+            break;
+        }
+    }
+    if (taken < words || classes_[page].load(std::memory_order_relaxed) != size_class + 1) {
+        for (std::uint32_t index = 0; index < taken; ++index) bits[index].fetch_or(full, std::memory_order_seq_cst);
+        if (taken > 0) partial_bits(size_class)[page / 64].fetch_or(1ULL << (page % 64), std::memory_order_seq_cst);
+        return;
+    }
+    // Every block is ours, hence the page (I3).
+    partial_bits(size_class)[page / 64].fetch_and(~(1ULL << (page % 64)), std::memory_order_relaxed);
+    classes_[page].store(0, std::memory_order_relaxed);  // relaxed: published by free_run's release
+    free_run(page, 1);
+}
+
+void Blocks::give_back_sources(Slot& slot) noexcept {
+    for (std::uint32_t size_class = 0; size_class < kSizeClasses; ++size_class) {
+        const std::uint32_t page = slot.sources[size_class].page.exchange(0, std::memory_order_relaxed);
+        if (page == 0) continue;
+        // relaxed above: the slot's words are ours alone here, by ownership or by its byte lock
+        if (classes_[page - 1].load(std::memory_order_acquire) != size_class + 1) continue;
+        partial_bits(size_class)[(page - 1) / 64].fetch_or(1ULL << ((page - 1) % 64), std::memory_order_seq_cst);
+        release_page_if_empty(page - 1, size_class);
+    }
+}
+
+Allocation Blocks::allocate_pages(std::uint64_t pages, bool zero) noexcept {
+    const std::uint32_t first = pages <= 64 ? take_run_in_word(pages) : take_words(pages);
+    if (first == kNoPage) return {ArenaOffset::kNull, AllocationStatus::kLimit};
+    if (make_pieces_real(first, pages) != 0) {
+        for (std::uint64_t page = first; page < first + pages; ++page) {  // not dirty: never written
+            used_[page / 64].fetch_and(~(1ULL << (page % 64)), std::memory_order_release);
+        }
+        return {ArenaOffset::kNull, AllocationStatus::kNoSpace};
+    }
+    zero_dirty_pages(first, pages, zero);
+    // One read a page maps the 16 kernel pages around it, writable, for a tenth of what write faults would cost.
+    for (std::uint64_t page = first; page < first + pages; ++page) {
+        static_cast<void>(*static_cast<const volatile std::uint64_t*>(
+            mapping_->at<std::uint64_t>(page_offset(static_cast<std::uint32_t>(page)))));
+    }
+    return {page_offset(first)};
+}
+
+std::uint32_t Blocks::take_run_in_word(std::uint64_t pages) noexcept {
+    const std::uint64_t run = bit_mask(pages);
+    const std::uint64_t hint = header_->page_hint.load(std::memory_order_relaxed);  // relaxed: a hint
+    for (int pass = 0; pass < 2; ++pass) {
+        for (std::uint64_t index = pass == 0 ? hint : 0; index < (pass == 0 ? words_ : std::min(hint, words_));
+             ++index) {
+            std::uint64_t word = used_[index].load(std::memory_order_relaxed);  // relaxed: the exchange decides
+            while (word != ~0ULL) {
+                std::uint64_t starts = ~word;  // bits at which a run of `pages` zeroes begins
+                for (std::uint64_t length = 1; length < pages && starts != 0;) {
+                    const std::uint64_t step = std::min(length, pages - length);
+                    starts &= starts >> step;
+                    length += step;
+                }
+                if (starts == 0) break;
+                const auto shift = static_cast<std::uint64_t>(std::countr_zero(starts));
+                if (index * 64 + shift + pages > page_count_) break;
+                // acquire: pairs with free_run's release; a failed turn means that another took or gave a page
+                if (used_[index].compare_exchange_weak(word, word | run << shift, std::memory_order_acquire,
+                                                       std::memory_order_relaxed)) {
+                    if (pages == 1 && (word | run << shift) == ~0ULL && index == hint) {
+                        std::uint64_t expected = hint;  // relaxed: a hint; free_run lowers it again
+                        header_->page_hint.compare_exchange_strong(expected, index + 1, std::memory_order_relaxed,
+                                                                   std::memory_order_relaxed);
+                    }
+                    return static_cast<std::uint32_t>(index * 64 + shift);
+                }
+            }
+        }
+        if (hint == 0) break;
+    }
+    return kNoPage;
+}
+
+std::uint32_t Blocks::take_words(std::uint64_t pages) noexcept {
+    const std::uint64_t whole = pages / 64;
+    const std::uint64_t rest = bit_mask(pages % 64) * static_cast<std::uint64_t>(pages % 64 != 0);
+    const std::uint64_t span = whole + (rest != 0 ? 1 : 0);
+    for (std::uint64_t start = 0; start + span <= words_ && start * 64 + pages <= page_count_; ++start) {
+        std::uint64_t taken = 0;
+        for (; taken < span; ++taken) {
+            const std::uint64_t want = taken < whole ? ~0ULL : rest;
+            std::uint64_t word =
+                used_[start + taken].load(std::memory_order_relaxed);  // relaxed: the exchange decides
+            bool done = false;
+            while ((word & want) == 0 && !done) {  // acquire: pairs with free_run; a failed turn: the word changed
+                done = used_[start + taken].compare_exchange_weak(word, word | want, std::memory_order_acquire,
+                                                                  std::memory_order_relaxed);
+            }
+            if (!done) break;
+        }
+        if (taken == span) return static_cast<std::uint32_t>(start * 64);
+        for (std::uint64_t index = 0; index < taken; ++index) {
+            used_[start + index].fetch_and(~(index < whole ? ~0ULL : rest), std::memory_order_release);
+        }
+        start += taken;
+    }
+    return kNoPage;
+}
+
+void Blocks::free_run(std::uint32_t first, std::uint64_t pages) noexcept {
+    for (std::uint64_t page = first; page < first + pages;) {
+        const std::uint64_t index = page / 64;
+        const std::uint64_t count = std::min<std::uint64_t>(first + pages - page, 64 - page % 64);
+        const std::uint64_t bits = bit_mask(count) << (page % 64);
+        dirty_[index].fetch_or(bits, std::memory_order_relaxed);   // relaxed: published by the release below
+        used_[index].fetch_and(~bits, std::memory_order_release);  // pairs with the acquire in take_run
+        page += count;
+    }
+    std::uint64_t hint = header_->page_hint.load(std::memory_order_relaxed);  // relaxed: a hint
+    while (hint > first / 64 && !header_->page_hint.compare_exchange_weak(
+                                    hint, first / 64, std::memory_order_relaxed, std::memory_order_relaxed)) {
+    }  // a failed turn: another moved the hint
+}
+
+int Blocks::make_pieces_real(std::uint32_t first, std::uint64_t pages) noexcept {
+    for (std::uint64_t piece = first / kPiecePages; piece <= (first + pages - 1) / kPiecePages; ++piece) {
+        const std::uint64_t bit = 1ULL << (piece % 64);
+        // acquire: pairs with the release below: the fallocate is done
+        if ((real_[piece / 64].load(std::memory_order_acquire) & bit) != 0) continue;
+        const std::uint64_t bits_bytes = kPiecePages * kWordsAPage * sizeof(AtomicWord);
+        if (int failure = mapping_->make_real(header_->block_bits_at + piece * bits_bytes, bits_bytes))
+            return failure;
+        if (int failure = mapping_->make_real(pages_at_ + piece * kPieceBytes, kPieceBytes)) return failure;
+        real_[piece / 64].fetch_or(bit, std::memory_order_release);
+    }
+    return 0;
+}
+
+void Blocks::zero_dirty_pages(std::uint32_t first, std::uint64_t pages, bool zero) noexcept {
+    for (std::uint64_t page = first; page < first + pages; ++page) {
+        const std::uint64_t bit = 1ULL << (page % 64);
+        // relaxed: the page is ours, and its dirty bit with it (I1)
+        if ((dirty_[page / 64].load(std::memory_order_relaxed) & bit) == 0) continue;
+        if (zero)
+            std::memset(mapping_->at<std::byte>(page_offset(static_cast<std::uint32_t>(page))), 0, kPageBytes);
+        dirty_[page / 64].fetch_and(~bit, std::memory_order_relaxed);  // relaxed: see above
+    }
+}
+
+int Blocks::reserve(std::uint64_t bytes) noexcept {
+    const std::uint64_t pages = std::min(round_up(bytes, kPageBytes) / kPageBytes, page_count_);
+    return pages == 0 ? 0 : make_pieces_real(0, pages);
+}
+
+Blocks::Usage Blocks::usage() const noexcept {
+    Usage usage{header_->block_bits_at, header_->block_bits_at};  // the tables before it are real from the start
+    for (std::uint64_t index = 0; index < (page_count_ / kPiecePages + 63) / 64; ++index) {
+        const std::uint64_t word = real_[index].load(std::memory_order_relaxed);  // relaxed: a count of one moment
+        usage.real_bytes += static_cast<std::uint64_t>(std::popcount(word)) * (kPieceBytes + 4096);
+    }
+    for (std::uint64_t page = 0; page < page_count_; ++page) {
+        if ((used_[page / 64].load(std::memory_order_relaxed) >> (page % 64) & 1) == 0)
+            continue;  // relaxed: as above
+        usage.used_bytes += kPageBytes;
+        const std::uint32_t class_byte = classes_[page].load(std::memory_order_relaxed);  // relaxed: as above
+        if (class_byte == 0 || class_byte > kSizeClasses) continue;
+        for (std::uint32_t index = 0; index < words_of(class_byte - 1); ++index) {
+            const auto free = std::popcount(block_bits(static_cast<std::uint32_t>(page))[index].load(
+                std::memory_order_relaxed));  // relaxed: as above
+            usage.used_bytes -= static_cast<std::uint64_t>(free) * (kSmallestBlockBytes << (class_byte - 1));
+        }
+    }
+    return usage;
+}
+
+}  // namespace shoal

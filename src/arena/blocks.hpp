@@ -1,0 +1,106 @@
+// The allocator: blocks of 64 B to 32 KiB in size classes carved from 64 KiB pages, and runs of whole pages.
+//
+// All of its state is bitmaps: a bit a page (used, dirty), a bit a block (free), a bit a page and class (partial).
+// To allocate is to clear a bit or set one by a single atomic operation, so there is nothing half-done to repair:
+// a crash leaks at most the block (or page) whose bit was taken and not yet linked anywhere.
+//
+// Thread safety: every function, from any process. Lock-free: a failed turn means that another took the bit.
+// Invariants: I1 a page whose used bit is set belongs to whoever set it, until that one clears it;
+//             I2 bits of a page's block bitmap are set only while its class is not 0, one for each free block;
+//             I3 who clears a block's bit owns it, and a page cannot change class while one of its blocks is
+//                owned: release_page takes all of them first;
+//             I4 a page with a free block is partial in its class, or some slot's source;
+//             I5 every page handed out lies in a piece whose real bit is set.
+#pragma once
+
+#include <cstdint>
+
+#include "arena/mapping.hpp"
+
+namespace shoal {
+
+enum class AllocationStatus : std::uint8_t { kDone, kLimit, kNoSpace };
+
+struct Allocation {
+    ArenaOffset offset = ArenaOffset::kNull;  // null on failure
+    AllocationStatus status = AllocationStatus::kDone;
+};
+
+inline constexpr std::uint64_t kSmallestBlockBytes = 64;
+inline constexpr std::uint64_t kLargestBlockBytes = kSmallestBlockBytes
+                                                    << (kSizeClasses - 1);  // then runs of pages
+
+class Blocks {
+public:
+    explicit Blocks(const Mapping& mapping) noexcept;
+
+    // A block of at least `bytes`: a power of two up to kLargestBlockBytes, else whole pages. Pages are zero;
+    // a smaller block holds what its last owner left.
+    [[nodiscard]] Allocation allocate(Slot& slot, std::uint64_t bytes) noexcept;
+    [[nodiscard]] Allocation allocate_zeroed(Slot& slot, std::uint64_t bytes) noexcept;
+
+    // Gives back what allocate(…, bytes) returned. Nobody may be able to reach it any more.
+    void release(Slot& slot, ArenaOffset offset, std::uint64_t bytes) noexcept;
+
+    // Lets other slots use the pages that this one allocates from: at detach, and in recovery.
+    void give_back_sources(Slot& slot) noexcept;
+
+    // Makes the first `bytes` of the data part real. 0 or an errno.
+    [[nodiscard]] int reserve(std::uint64_t bytes) noexcept;
+
+    struct Usage {
+        std::uint64_t real_bytes;
+        std::uint64_t used_bytes;
+    };
+    [[nodiscard]] Usage usage() const noexcept;
+
+    [[nodiscard]] static std::uint64_t block_bytes(std::uint64_t bytes) noexcept;  // what `bytes` really take
+
+private:
+    static constexpr std::uint32_t kWordsAPage = 16;
+    static constexpr std::uint32_t kNoPage = ~0U;
+
+    [[nodiscard]] static std::uint32_t class_of(std::uint64_t bytes) noexcept;
+    [[nodiscard]] static std::uint32_t words_of(std::uint32_t size_class) noexcept;
+    [[nodiscard]] static std::uint64_t full_word(std::uint32_t size_class) noexcept;
+
+    [[nodiscard]] AtomicWord* block_bits(std::uint32_t page) const noexcept {
+        return block_bits_ + page * kWordsAPage;
+    }
+    [[nodiscard]] AtomicWord* partial_bits(std::uint32_t size_class) const noexcept {
+        return partial_ + size_class * words_;
+    }
+    [[nodiscard]] ArenaOffset page_offset(std::uint32_t page) const noexcept {
+        return static_cast<ArenaOffset>(pages_at_ + page * kPageBytes);
+    }
+    [[nodiscard]] std::uint32_t page_of(ArenaOffset offset) const noexcept {
+        return static_cast<std::uint32_t>((raw(offset) - pages_at_) / kPageBytes);
+    }
+
+    [[nodiscard]] Allocation allocate_small(Slot& slot, std::uint32_t size_class) noexcept;
+    [[nodiscard]] ArenaOffset take_block(Slot::Source& source, std::uint32_t page,
+                                         std::uint32_t size_class) noexcept;
+    [[nodiscard]] std::uint32_t adopt_partial_page(std::uint32_t size_class) noexcept;
+    void release_page_if_empty(std::uint32_t page, std::uint32_t size_class) noexcept;
+
+    [[nodiscard]] Allocation allocate_pages(std::uint64_t pages, bool zero) noexcept;
+    [[nodiscard]] std::uint32_t take_run_in_word(std::uint64_t pages) noexcept;
+    [[nodiscard]] std::uint32_t take_words(std::uint64_t pages) noexcept;
+    void free_run(std::uint32_t first, std::uint64_t pages) noexcept;
+    [[nodiscard]] int make_pieces_real(std::uint32_t first, std::uint64_t pages) noexcept;
+    void zero_dirty_pages(std::uint32_t first, std::uint64_t pages, bool zero) noexcept;
+
+    const Mapping* mapping_;
+    ArenaHeader* header_;
+    AtomicWord* used_;
+    AtomicWord* dirty_;
+    AtomicWord* real_;
+    AtomicWord* partial_;
+    AtomicWord* block_bits_;
+    Atomic<std::uint8_t>* classes_;
+    std::uint64_t words_;  // of the page map: page_count / 64, rounded up
+    std::uint64_t page_count_;
+    std::uint64_t pages_at_;
+};
+
+}  // namespace shoal

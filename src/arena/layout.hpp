@@ -1,0 +1,113 @@
+// The arena's header: where each table of the arena lies, and the words that all processes share.
+//
+// Thread safety: the first group is immutable once the arena is published; the rest is atomic.
+// A crash of the creator leaves an arena without a name, which the kernel frees (store/directory.cpp).
+// Invariants: I1 magic is stored last: who reads it sees all of the immutable group.
+//             I2 every table lies inside the file and none overlaps another (check_header).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "arena/atomic.hpp"
+#include "arena/offset.hpp"
+
+namespace shoal {
+
+inline constexpr std::uint64_t kArenaMagic = 0x4152'4c41'4f48'5301;  // bytes 01 "SHOALRA" in the file
+inline constexpr std::uint32_t kArenaVersion = 1;
+
+inline constexpr std::uint64_t kPageBytes = 64 * 1024;  // unit of the page map; one kernel fault-around window
+inline constexpr std::uint64_t kPiecePages = 32;        // a piece is made real by one fallocate
+inline constexpr std::uint64_t kPieceBytes = kPiecePages * kPageBytes;
+inline constexpr std::uint32_t kSizeClasses = 10;  // 64 B << class, up to 32 KiB
+inline constexpr std::uint32_t kSlots = 1024;      // threads attached at once
+inline constexpr std::uint32_t kEpochBuckets = 3;
+inline constexpr std::uint64_t kMinimumArenaBytes = 4 * kPieceBytes;
+inline constexpr std::uint64_t kDestroyedBit = 1ULL << 63;  // in the epoch word
+inline constexpr std::size_t kStorePathBytes = 1024;
+
+struct ArenaHeader {
+    // --- immutable after creation (written by the creator) ---
+    Atomic<std::uint64_t> magic;  // kArenaMagic, stored last with release: I1
+    std::uint64_t signature;      // layout_signature() of the build that made it
+    std::array<char, 64> layout;  // the same in words, for the error message
+    std::array<std::uint8_t, 16> store_id;
+    std::uint64_t arena_bytes;    // of the file; the memory limit
+    std::uint64_t page_count;     // 64 KiB pages from pages_at on, a multiple of kPiecePages
+    std::uint64_t hash_seed;      // of XXH3 over keys
+    std::uint64_t slots_at;       // offset: kSlots Slot
+    std::uint64_t used_at;        // offset: a bit a page, set while the page is taken
+    std::uint64_t dirty_at;       // offset: a bit a page, set while a free page is not all zero
+    std::uint64_t real_at;        // offset: a bit a piece, set once fallocate has made it real
+    std::uint64_t classes_at;     // offset: a byte a page, size class + 1, 0 for a run
+    std::uint64_t partial_at;     // offset: kSizeClasses bitmaps of a bit a page: may have free blocks
+    std::uint64_t block_bits_at;  // offset: 16 words a page, a bit a free block
+    std::uint64_t pages_at;       // offset of page 0, a multiple of kPieceBytes
+    std::uint32_t first_segment_bytes;
+    std::uint32_t max_segment_bytes;
+    std::uint64_t created_unix_s;
+    std::array<char, kStorePathBytes> store_path;  // NUL-terminated; empty for an in-memory store
+
+    // --- read by every operation, written seldom ---
+    alignas(64) Atomic<std::uint64_t> epoch;  // from 1; kDestroyedBit once the store is destroyed
+    Atomic<std::uint64_t> tree;               // offset of the index's Tree
+    Atomic<std::uint64_t> retirements;        // chains retired so far: tells a Key that its chain may be gone
+
+    // --- hints, written by allocation ---
+    alignas(64) Atomic<std::uint64_t> page_hint;  // word of the page map before which no page was free
+    Atomic<std::uint32_t> slots_high_water;       // slots ever taken: bounds the scans
+
+    // --- retired memory (arena/epoch.hpp) ---
+    alignas(64) std::array<Atomic<std::uint64_t>, kEpochBuckets> retired;  // heads of lists, by epoch % 3
+    Atomic<std::uint64_t> retired_objects;                                 // in those lists
+    Atomic<std::uint64_t> reclaimer;  // slot number + 1 of who drains them, 0 for nobody
+};
+
+static_assert(sizeof(ArenaHeader) == 1472, "part of the format: src/FORMAT.md");
+static_assert(offsetof(ArenaHeader, magic) == 0, "a damaged or foreign file must fail on its first word");
+static_assert(offsetof(ArenaHeader, signature) == 8, "an incompatible build reads this much");
+static_assert(offsetof(ArenaHeader, layout) == 16, "an incompatible build reads this much");
+static_assert(offsetof(ArenaHeader, store_id) == 80);
+static_assert(offsetof(ArenaHeader, arena_bytes) == 96);
+static_assert(offsetof(ArenaHeader, pages_at) == 176);
+static_assert(offsetof(ArenaHeader, store_path) == 200);
+static_assert(offsetof(ArenaHeader, epoch) == 1280, "epoch, tree and retirements share one line");
+static_assert(offsetof(ArenaHeader, page_hint) == 1344, "allocation must not disturb the epoch's line");
+static_assert(offsetof(ArenaHeader, retired) == 1408);
+static_assert(std::is_standard_layout_v<ArenaHeader>, "offsets must mean the same in every build");
+
+// One attached thread's entry in the process table. Its owner alone writes it, but for recovery of the dead,
+// which holds the slot's byte lock (arena/slots.hpp).
+struct Slot {
+    // --- written by the owner at every operation ---
+    alignas(64) Atomic<std::uint64_t> epoch;  // epoch that it is in; 0 outside of every operation
+    Atomic<std::uint64_t> segment;            // segment in which it may have claimed and not yet said so
+
+    // --- written at attach and detach, and in slow paths ---
+    alignas(64) Atomic<std::uint32_t> state;  // SlotState
+    Atomic<std::uint32_t> generation;         // owners so far; in each claimed frame, so that an heir is told apart
+    std::uint64_t attachment;                 // random number of the Store object that the thread came by
+    std::int64_t process_id;                  // for people; liveness is the byte lock
+    std::int64_t thread_id;
+    Atomic<std::uint64_t> erasing_chain;  // chain that it set out to retire, 0 for none
+    Atomic<std::uint64_t> erasing_tree;   // tree in which that chain is
+
+    // --- allocation: what recovery gives back ---
+    struct Source {
+        Atomic<std::uint32_t> page;  // page number + 1 from which this class is served, 0 for none
+        std::uint32_t word;          // where the last free bit was found
+    };
+    alignas(64) std::array<Source, kSizeClasses> sources;
+};
+
+enum class SlotState : std::uint32_t { kFree = 0, kTaken = 1 };
+
+static_assert(sizeof(Slot) == 256 && alignof(Slot) == 64, "slots must not share lines");
+static_assert(offsetof(Slot, epoch) == 0 && offsetof(Slot, segment) == 8);
+static_assert(offsetof(Slot, state) == 64, "the hot line is the owner's alone");
+static_assert(offsetof(Slot, sources) == 128);
+static_assert(std::is_standard_layout_v<Slot>, "offsets must mean the same in every build");
+
+}  // namespace shoal

@@ -1,0 +1,89 @@
+#include "arena/plan.hpp"
+
+#include <bit>
+#include <cstring>
+#include <string_view>
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+namespace shoal {
+
+ArenaPlan plan_arena(std::uint64_t arena_bytes) noexcept {
+    ArenaPlan plan;
+    const auto lay_out = [&](std::uint64_t pieces) {
+        plan.page_count = pieces * kPiecePages;
+        const std::uint64_t map_bytes = round_up((plan.page_count + 63) / 64 * 8, 4096);
+        plan.slots_at = 4096;
+        plan.used_at = plan.slots_at + kSlots * sizeof(Slot);
+        plan.dirty_at = plan.used_at + map_bytes;
+        plan.real_at = plan.dirty_at + map_bytes;
+        plan.classes_at = plan.real_at + round_up((pieces + 63) / 64 * 8, 4096);
+        plan.partial_at = plan.classes_at + round_up(plan.page_count, 4096);
+        plan.block_bits_at = plan.partial_at + round_up(kSizeClasses * ((plan.page_count + 63) / 64 * 8), 4096);
+        plan.pages_at = round_up(plan.block_bits_at + pieces * 4096, kPieceBytes);
+        return plan.pages_at + pieces * kPieceBytes;
+    };
+    std::uint64_t pieces = arena_bytes / kPieceBytes;
+    while (pieces > 1 && lay_out(pieces) > arena_bytes) {
+        const std::uint64_t excess = (lay_out(pieces) - arena_bytes) / kPieceBytes;
+        pieces -= excess > 1 ? excess / 2 : 1;
+    }
+    lay_out(pieces);
+    return plan;
+}
+
+std::array<char, 64> layout_words() noexcept {
+    std::array<char, 64> words{};
+    fmt::format_to_n(words.data(), words.size() - 1, "arena {} {} header {} slots {}x{} classes {}", kArenaVersion,
+                     std::endian::native == std::endian::little ? "LE" : "BE", sizeof(ArenaHeader), kSlots,
+                     sizeof(Slot), kSizeClasses);
+    return words;
+}
+
+std::uint64_t layout_signature() noexcept {
+    const std::array<char, 64> words = layout_words();
+    return XXH3_64bits(words.data(), words.size());
+}
+
+std::string check_layout(const ArenaHeader& header) {
+    if (header.magic.load(std::memory_order_acquire) != kArenaMagic) {  // pairs with the creator's release
+        return "it does not begin with shoal's magic number";
+    }
+    if (header.signature == layout_signature() && header.layout == layout_words()) return {};
+    const std::string_view theirs(header.layout.data(), strnlen(header.layout.data(), header.layout.size()));
+    std::string printable;
+    for (const char letter : theirs) printable += letter >= ' ' && letter <= '~' ? letter : '?';
+    return fmt::format("it has layout \"{}\" ({:016x}), this build has \"{}\" ({:016x})", printable,
+                       header.signature, layout_words().data(), layout_signature());
+}
+
+std::string check_header(const ArenaHeader& header, std::uint64_t file_bytes) {
+    if (header.arena_bytes != file_bytes) {
+        return fmt::format("the header says {} bytes, the file has {}", header.arena_bytes, file_bytes);
+    }
+    if (file_bytes < kMinimumArenaBytes || file_bytes % kPieceBytes != 0) {
+        return fmt::format("{} bytes is no size of an arena", file_bytes);
+    }
+    const ArenaPlan plan = plan_arena(file_bytes);
+    if (header.page_count != plan.page_count || header.slots_at != plan.slots_at ||
+        header.used_at != plan.used_at || header.dirty_at != plan.dirty_at || header.real_at != plan.real_at ||
+        header.classes_at != plan.classes_at || header.partial_at != plan.partial_at ||
+        header.block_bits_at != plan.block_bits_at || header.pages_at != plan.pages_at) {
+        return "the places of its tables are not those of its size";
+    }
+    if (!std::has_single_bit(header.first_segment_bytes) || !std::has_single_bit(header.max_segment_bytes) ||
+        header.first_segment_bytes < 64 || header.max_segment_bytes < 64 * 1024 ||
+        header.max_segment_bytes > 1U << 20 || header.first_segment_bytes > header.max_segment_bytes) {
+        return fmt::format("segment sizes {} to {} cannot be", header.first_segment_bytes,
+                           header.max_segment_bytes);
+    }
+    const std::uint64_t tree = header.tree.load(std::memory_order_acquire);
+    if (tree < plan.pages_at || tree >= file_bytes || tree % 64 != 0) {
+        return fmt::format("the index's offset {} lies outside of the data", tree);
+    }
+    if ((header.epoch.load(std::memory_order_acquire) & ~kDestroyedBit) == 0) return "its epoch is 0";
+    return {};
+}
+
+}  // namespace shoal

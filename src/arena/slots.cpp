@@ -1,0 +1,229 @@
+#include "arena/slots.hpp"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+
+namespace shoal {
+
+// The Slots of this process, for the ends of threads and for fork. Never destroyed: threads may outlive statics.
+class SlotsRegistry {
+public:
+    static SlotsRegistry& instance() {
+        static SlotsRegistry* const registry = new SlotsRegistry;
+        return *registry;
+    }
+
+    void add(Slots* slots) {
+        const std::lock_guard lock(mutex);
+        all.push_back(slots);
+    }
+    void remove(Slots* slots) {
+        const std::lock_guard lock(mutex);
+        std::erase(all, slots);
+    }
+
+    std::mutex mutex;
+    std::vector<Slots*> all;
+    std::atomic<std::uint64_t> next_attachment{1};  // relaxed use: only needs to be unique
+    std::atomic<std::uint64_t> next_thread{1};      // relaxed use: only needs to be unique
+
+private:
+    SlotsRegistry() {
+        ::pthread_atfork(Slots::before_fork, Slots::after_fork_in_parent, Slots::after_fork_in_child);
+    }
+};
+
+namespace {
+
+std::uint64_t this_thread() noexcept {
+    static thread_local constinit std::uint64_t id = 0;
+    if (id == 0) id = SlotsRegistry::instance().next_thread.fetch_add(1, std::memory_order_relaxed);
+    return id;
+}
+
+struct ThreadEnd {
+    ~ThreadEnd() { Slots::release_all_of_this_thread(); }
+};
+
+}  // namespace
+
+Slots::Slots(Mapping& mapping, Blocks& blocks)
+    : mapping_(&mapping),
+      blocks_(&blocks),
+      table_(mapping.at<Slot>(mapping.header().slots_at)),
+      attachment_(SlotsRegistry::instance().next_attachment.fetch_add(1, std::memory_order_relaxed)) {
+    SlotsRegistry::instance().add(this);
+}
+
+Slots::~Slots() {
+    SlotsRegistry::instance().remove(this);
+    const std::lock_guard lock(mutex_);
+    for (const Owned& owned : owned_) release_locked(owned.slot);
+}
+
+Slot* Slots::find_or_take(int* failure) noexcept {
+    // A thread that ends gives its slots back; one that is past that point (in static destructors) keeps them
+    // until the store is closed.
+    static thread_local ThreadEnd at_thread_end;
+    static_cast<void>(at_thread_end);
+    const std::lock_guard lock(mutex_);
+    const std::uint64_t thread = this_thread();
+    Slot* slot = nullptr;
+    for (const Owned& owned : owned_) {
+        if (owned.thread == thread) slot = owned.slot;
+    }
+    if (slot == nullptr) {
+        slot = take_locked(failure);
+        if (slot == nullptr) return nullptr;
+        owned_.back().thread = thread;
+    }
+    recent_ = {attachment_, slot};
+    return slot;
+}
+
+Slot* Slots::take_locked(int* failure) noexcept {
+    if (failure != nullptr) *failure = 0;
+    for (std::uint32_t turn = 0; turn < 2 * kSlots; ++turn) {  // the free ones first, then those of the dead
+        const std::uint32_t index = turn % kSlots;
+        Slot& slot = table_[index];
+        // Our own bytes can be locked again by ourselves: the list says which those are.
+        const auto is_this = [&](const Owned& owned) { return owned.slot == &slot; };
+        if (std::any_of(owned_.begin(), owned_.end(), is_this)) continue;
+        const bool looks_free =  // relaxed: looked at again under the lock
+            slot.state.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(SlotState::kFree);
+        if (turn < kSlots && !looks_free) continue;
+        const int error = lock_byte(index);
+        if (error == EAGAIN || error == EACCES) continue;  // somebody lives there
+        if (error != 0) {
+            if (failure != nullptr) *failure = error;
+            return nullptr;
+        }
+        // acquire: pairs with the release in release_locked; its last owner's words are final
+        if (slot.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(SlotState::kFree)) {
+            recover(slot, nullptr);
+        }
+        // relaxed: we hold the byte lock, and others read these to show them
+        slot.generation.store(slot.generation.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+        slot.attachment = attachment_;
+        slot.process_id = ::getpid();
+        slot.thread_id = ::syscall(SYS_gettid);
+        slot.state.store(static_cast<std::uint32_t>(SlotState::kTaken), std::memory_order_release);
+        Atomic<std::uint32_t>& mark = mapping_->header().slots_high_water;
+        std::uint32_t high = mark.load(std::memory_order_relaxed);
+        // seq_cst: stands before our first epoch in the one order that an advancing epoch reads it in; a failed
+        // turn means that another raised it
+        while (high < index + 1 &&
+               !mark.compare_exchange_weak(high, index + 1, std::memory_order_seq_cst, std::memory_order_relaxed)) {
+        }
+        owned_.push_back({&slot, 0});
+        return &slot;
+    }
+    return nullptr;
+}
+
+void Slots::release_locked(Slot* slot) noexcept {
+    blocks_->give_back_sources(*slot);
+    slot->epoch.store(0, std::memory_order_release);  // pairs with the acquire of an advancing epoch
+    slot->state.store(static_cast<std::uint32_t>(SlotState::kFree), std::memory_order_release);
+    unlock_byte(number(*slot));
+}
+
+void Slots::recover(Slot& dead, Slot* own) noexcept {
+    // Idempotent, as this process may die here too. The epoch goes last: until then it protects what the dead held.
+    if (finish_work_) finish_work_(dead, own != nullptr ? *own : dead);
+    blocks_->give_back_sources(dead);
+    dead.segment.store(0, std::memory_order_relaxed);  // relaxed: published by the epoch's release
+    dead.epoch.store(0, std::memory_order_release);    // pairs with the acquire of an advancing epoch
+    dead.state.store(static_cast<std::uint32_t>(SlotState::kFree), std::memory_order_release);
+}
+
+bool Slots::recover_if_dead(std::uint32_t slot_number, Slot& own) noexcept {
+    const std::lock_guard lock(mutex_);
+    Slot& slot = table_[slot_number];
+    const auto is_this = [&](const Owned& owned) { return owned.slot == &slot; };
+    if (std::any_of(owned_.begin(), owned_.end(), is_this)) return false;
+    if (lock_byte(slot_number) != 0) return false;
+    const bool dead = slot.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(SlotState::kFree);
+    if (dead) recover(slot, &own);
+    unlock_byte(slot_number);
+    return dead;
+}
+
+std::uint32_t Slots::high_water() const noexcept {
+    const std::uint32_t mark =
+        mapping_->header().slots_high_water.load(std::memory_order_seq_cst);  // see take_locked
+    return std::min(mark, kSlots);
+}
+
+std::uint32_t Slots::in_use() const noexcept {
+    std::uint32_t count = 0;
+    for (std::uint32_t index = 0; index < high_water(); ++index) {
+        // relaxed: a count of one moment
+        count +=
+            table_[index].state.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(SlotState::kTaken);
+    }
+    return count;
+}
+
+int Slots::lock_byte(std::uint32_t slot_number) const noexcept {
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = static_cast<off_t>(mapping_->header().slots_at + slot_number * sizeof(Slot));
+    lock.l_len = 1;
+    return ::fcntl(mapping_->descriptor(), F_OFD_SETLK, &lock) == 0 ? 0 : errno;
+}
+
+void Slots::unlock_byte(std::uint32_t slot_number) const noexcept {
+    struct flock lock {};
+    lock.l_type = F_UNLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = static_cast<off_t>(mapping_->header().slots_at + slot_number * sizeof(Slot));
+    lock.l_len = 1;
+    ::fcntl(mapping_->descriptor(), F_OFD_SETLK, &lock);
+}
+
+void Slots::release_all_of_this_thread() noexcept {
+    SlotsRegistry& registry = SlotsRegistry::instance();
+    const std::lock_guard registry_lock(registry.mutex);
+    const std::uint64_t thread = this_thread();
+    for (Slots* slots : registry.all) {
+        const std::lock_guard lock(slots->mutex_);
+        for (const Owned& owned : slots->owned_) {
+            if (owned.thread == thread) slots->release_locked(owned.slot);
+        }
+        std::erase_if(slots->owned_, [&](const Owned& owned) { return owned.thread == thread; });
+    }
+    recent_ = {0, nullptr};
+}
+
+void Slots::before_fork() noexcept {
+    SlotsRegistry& registry = SlotsRegistry::instance();
+    registry.mutex.lock();
+    for (Slots* slots : registry.all) slots->mutex_.lock();
+}
+
+void Slots::after_fork_in_parent() noexcept {
+    SlotsRegistry& registry = SlotsRegistry::instance();
+    for (Slots* slots : registry.all) slots->mutex_.unlock();
+    registry.mutex.unlock();
+}
+
+void Slots::after_fork_in_child() noexcept {
+    SlotsRegistry& registry = SlotsRegistry::instance();
+    for (Slots* slots : registry.all) {
+        slots->mapping_->reopen_after_fork();
+        slots->owned_.clear();  // the parent's
+        slots->attachment_ = registry.next_attachment.fetch_add(1, std::memory_order_relaxed);
+        slots->mutex_.unlock();
+    }
+    registry.mutex.unlock();
+}
+
+}  // namespace shoal

@@ -1,0 +1,101 @@
+// This process's part in the arena's process table: a slot for each of its threads, and who is dead.
+//
+// A slot is taken by locking its byte of the arena file with an open-file-description lock, which the kernel drops
+// when the last descriptor of that description is closed, hence at any death. So a slot that says "taken" while
+// its byte can be locked belonged to the dead, and whoever holds the lock is the one who recovers it; if that one
+// dies too, the lock is free again. Process ids play no part: they are reused, and differ between namespaces.
+//
+// Thread safety: current() from any thread; the rest under the object's own mutex.
+// A crash leaves slots "taken" with free locks; whoever meets them recovers them (recover).
+// Invariants: I1 a slot's words are written by its owner, or by whoever holds its byte lock while the owner is
+// dead;
+//             I2 a slot of state kFree holds nothing: no epoch, no source pages, no erasure under way.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <vector>
+
+#include <shoal/error.hpp>
+
+#include "arena/blocks.hpp"
+#include "arena/mapping.hpp"
+
+namespace shoal {
+
+class Slots {
+public:
+    // What the rooms above do for a dead slot before its memory is given back: called with the slot's byte locked.
+    using FinishWork = std::function<void(Slot& dead, Slot& own)>;
+
+    Slots(Mapping& mapping, Blocks& blocks);
+    ~Slots();  // releases every slot of this object; no thread may be inside an operation
+    Slots(const Slots&) = delete;
+    Slots& operator=(const Slots&) = delete;
+
+    void on_death(FinishWork finish_work) { finish_work_ = std::move(finish_work); }
+
+    // The calling thread's slot, taken at its first call; null with every slot taken (or no lock to be had:
+    // `failure` then is the errno). Valid until the thread ends or the object does.
+    [[nodiscard]] Slot* current(int* failure) noexcept {
+        if (recent_.attachment == attachment_) [[likely]]
+            return recent_.slot;
+        return find_or_take(failure);
+    }
+
+    // A slot for no thread in particular (the pins of views). Null as current().
+    // The caller holds mutex().
+    [[nodiscard]] Slot* take_locked(int* failure) noexcept;
+    [[nodiscard]] std::mutex& mutex() noexcept { return mutex_; }
+
+    [[nodiscard]] std::uint32_t number(const Slot& slot) const noexcept {
+        return static_cast<std::uint32_t>(&slot - table_);
+    }
+    [[nodiscard]] Slot& operator[](std::uint32_t slot_number) const noexcept { return table_[slot_number]; }
+    [[nodiscard]] std::uint32_t high_water() const noexcept;
+    [[nodiscard]] std::uint32_t in_use() const noexcept;
+
+    // Changes when the object is carried into a child by fork: what was taken before is the parent's.
+    [[nodiscard]] std::uint64_t attachment() const noexcept { return attachment_; }
+
+    // Recovers the slot if its owner is dead; true when it did. Blocks never.
+    bool recover_if_dead(std::uint32_t slot_number, Slot& own) noexcept;
+
+    // The calling thread is ending: releases its slots of all stores.
+    static void release_all_of_this_thread() noexcept;
+
+private:
+    struct Recent {
+        std::uint64_t attachment;
+        Slot* slot;
+    };
+    // Constant-initialized and trivially destroyed, so that it may be used in static destructors.
+    static inline thread_local constinit Recent recent_{0, nullptr};
+
+    [[nodiscard]] Slot* find_or_take(int* failure) noexcept;
+    void release_locked(Slot* slot) noexcept;
+    [[nodiscard]] int lock_byte(std::uint32_t slot_number) const noexcept;
+    void unlock_byte(std::uint32_t slot_number) const noexcept;
+    void recover(Slot& dead, Slot* own) noexcept;
+
+    static void before_fork() noexcept;
+    static void after_fork_in_parent() noexcept;
+    static void after_fork_in_child() noexcept;
+    friend class SlotsRegistry;
+
+    struct Owned {
+        Slot* slot;
+        std::uint64_t thread;  // 0: no thread's
+    };
+
+    Mapping* mapping_;
+    Blocks* blocks_;
+    Slot* table_;
+    FinishWork finish_work_;
+    std::uint64_t attachment_;
+    std::mutex mutex_;
+    std::vector<Owned> owned_;  // guarded by mutex_
+};
+
+}  // namespace shoal

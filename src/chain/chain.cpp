@@ -1,0 +1,222 @@
+#include "chain/chain.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <new>
+
+namespace shoal {
+namespace {
+
+struct NewSegment {
+    ArenaOffset offset = ArenaOffset::kNull;
+    AppendOutcome failure = AppendOutcome::kLimit;
+};
+
+void release_segment(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept {
+    Segment& segment = *mapping.at<Segment>(offset);
+    // relaxed: nobody else can reach the segment
+    const std::uint64_t block = segment.block.exchange(0, std::memory_order_relaxed);
+    if (block != 0) blocks.release(slot, static_cast<ArenaOffset>(block), segment.data_units * kUnitBytes);
+    blocks.release(slot, offset, sizeof(Segment));
+}
+
+// A segment that nobody can see yet, its block zeroed. `single` makes it just as large as its one record.
+NewSegment make_segment(const ChainContext& context, std::uint64_t block_bytes, std::uint32_t growth_bytes,
+                        bool single) noexcept {
+    const Allocation descriptor = context.blocks.allocate(context.slot, sizeof(Segment));
+    if (is_null(descriptor.offset)) return {ArenaOffset::kNull, outcome_of(descriptor.status)};
+    const Allocation block = context.blocks.allocate_zeroed(context.slot, block_bytes);
+    if (is_null(block.offset)) {
+        context.blocks.release(context.slot, descriptor.offset, sizeof(Segment));
+        return {ArenaOffset::kNull, outcome_of(block.status)};
+    }
+    auto* segment = new (context.mapping.at<Segment>(descriptor.offset)) Segment{};
+    // relaxed throughout: published by the link's release
+    segment->reserve.store(single ? 1 : 0, std::memory_order_relaxed);  // 1 of 0: closed from the start
+    segment->block.store(raw(block.offset), std::memory_order_relaxed);
+    segment->claimable_units = single ? 0 : static_cast<std::uint32_t>(block_bytes / kUnitBytes);
+    segment->growth_bytes = growth_bytes;
+    segment->data_units = block_bytes / kUnitBytes;
+    return {descriptor.offset};
+}
+
+bool needs_own_segment(const ChainContext& context, const Payload& payload) noexcept {
+    const std::uint64_t largest = context.mapping.header().max_segment_bytes / 4;
+    return payload.claim.units > std::min(kMaxClaimUnits, largest / kUnitBytes);
+}
+
+std::uint32_t fitting_bytes(const ChainContext& context, const Payload& payload, std::uint64_t wanted) noexcept {
+    const ArenaHeader& header = context.mapping.header();
+    const std::uint64_t least = std::bit_ceil(payload.claim.units * kUnitBytes);
+    const std::uint64_t bytes = std::min<std::uint64_t>(wanted, header.max_segment_bytes);
+    return static_cast<std::uint32_t>(std::max({bytes, least, kSmallestBlockBytes}));
+}
+
+// A segment for payload after `before` (null for the first of a chain). Filled where it is the payload's own.
+NewSegment make_next(const ChainContext& context, const Segment* before, const Payload& payload,
+                     bool fill) noexcept {
+    const ArenaHeader& header = context.mapping.header();
+    if (needs_own_segment(context, payload)) {
+        std::uint32_t growth = header.first_segment_bytes / 4;
+        if (before != nullptr) {
+            // What the closed one really held, so that small records between large ones get small segments.
+            const std::uint64_t held = std::bit_ceil(extent_of(*before).units * kUnitBytes + 1);
+            growth = before->single_bytes != 0
+                         ? before->growth_bytes
+                         : static_cast<std::uint32_t>(std::min<std::uint64_t>(held, before->growth_bytes));
+        }
+        const NewSegment made = make_segment(context, payload.claim.units * kUnitBytes, growth, true);
+        if (is_null(made.offset)) return made;
+        Segment& segment = *context.mapping.at<Segment>(made.offset);
+        segment.single_bytes = payload.bytes;
+        write_claim(frame_at(context.mapping, segment.block.load(std::memory_order_relaxed), 0), payload, 0);
+        return made;
+    }
+    const std::uint64_t wanted = before == nullptr ? header.first_segment_bytes : 4ULL * before->growth_bytes;
+    const std::uint32_t bytes = fitting_bytes(context, payload, wanted);
+    const NewSegment made = make_segment(context, bytes, bytes, false);
+    if (!fill || is_null(made.offset)) return made;
+    Segment& segment = *context.mapping.at<Segment>(made.offset);
+    segment.reserve.store(pack(payload.claim), std::memory_order_relaxed);  // relaxed: nobody sees it yet
+    write_claim(frame_at(context.mapping, segment.block.load(std::memory_order_relaxed), 0), payload, 0);
+    return made;
+}
+
+}  // namespace
+
+NewChain make_chain(const ChainContext& context, ByteView key, std::uint64_t hash,
+                    const Payload& payload) noexcept {
+    const std::uint64_t chain_bytes = Chain::bytes_for(key.size());
+    const Allocation place = context.blocks.allocate(context.slot, chain_bytes);
+    if (is_null(place.offset)) return {ArenaOffset::kNull, outcome_of(place.status)};
+    const NewSegment root = make_next(context, nullptr, payload, true);
+    if (is_null(root.offset)) {
+        context.blocks.release(context.slot, place.offset, chain_bytes);
+        return {ArenaOffset::kNull, root.failure};
+    }
+    auto* chain = context.mapping.at<Chain>(place.offset);
+    // relaxed: published by the index's insert
+    chain->tail.store(raw(root.offset), std::memory_order_relaxed);
+    chain->root = raw(root.offset);
+    chain->hash = hash;
+    chain->next_retired.store(0, std::memory_order_relaxed);
+    chain->key_bytes = static_cast<std::uint32_t>(key.size());
+    if (!key.empty()) std::memcpy(chain->key_data(), key.data(), key.size());
+    return {place.offset};
+}
+
+AppendOutcome append_slowly(const ChainContext& context, Chain& chain, const Payload& payload) noexcept {
+    const bool own = needs_own_segment(context, payload);
+    for (;;) {
+        const auto tail = static_cast<ArenaOffset>(chain.tail.load(std::memory_order_acquire));  // as in append_to
+        Segment& segment = *context.mapping.at<Segment>(tail);
+        if (!own && claim_and_write(context.mapping, segment, tail, payload, context.slot, context.slot_number) ==
+                        ClaimOutcome::kWritten) {
+            return AppendOutcome::kAppended;
+        }
+        std::uint64_t next = segment.next.load(std::memory_order_acquire);  // pairs with the link below
+        bool ours = false;
+        if (next == 0) {
+            if (own) close(context.mapping, segment);
+            const NewSegment made = make_next(context, &segment, payload, false);
+            if (is_null(made.offset)) return made.failure;
+            // release: the segment is whole when it can be reached; a failed try: another linked, or erased
+            ours = segment.next.compare_exchange_strong(next, raw(made.offset), std::memory_order_acq_rel,
+                                                        std::memory_order_acquire);
+            if (ours) {
+                next = raw(made.offset);
+            } else {
+                release_segment(context.mapping, context.blocks, context.slot, made.offset);
+            }
+        }
+        if (is_erased(next)) return AppendOutcome::kErased;
+        // release: pairs with the acquire of whoever loads the tail; a failed try: somebody moved it on already
+        std::uint64_t expected = raw(tail);
+        chain.tail.compare_exchange_strong(expected, next, std::memory_order_acq_rel, std::memory_order_relaxed);
+        if (ours && own) return AppendOutcome::kAppended;
+    }
+}
+
+Cut take_cut(const Mapping& mapping, const Chain& chain) noexcept {
+    // acquire: whoever acknowledged before this get began has moved the tail this far, or further
+    const auto tail = static_cast<ArenaOffset>(chain.tail.load(std::memory_order_acquire));
+    const Segment& segment = *mapping.at<Segment>(tail);
+    const SegmentExtent end = extent_of(segment);
+    // After the end was taken: not erased now, so not erased then. acquire: pairs with mark_erased
+    if (is_erased(segment.next.load(std::memory_order_acquire))) return {};
+    return {static_cast<ArenaOffset>(chain.root), tail, end};
+}
+
+Reserve measure(const Mapping& mapping, const Cut& cut) noexcept {
+    Reserve total;
+    const auto add = [&](const Reserve& part) {
+        total.units += part.units;
+        total.records += part.records;
+        total.pad += part.pad;
+    };
+    each_segment(mapping, cut, [&](const Segment& segment, const SegmentExtent& extent) {
+        if (extent.exact) {
+            add(extent.reserve);
+            return true;
+        }
+        const auto* frames = frame_at(mapping, segment.block.load(std::memory_order_relaxed), 0);  // see walk_cut
+        return walk(frames, extent.units, [&](const std::byte*, std::uint64_t bytes) {
+            add({frame_units(bytes), 1, pad_bytes(bytes)});
+        });
+    });
+    return total;
+}
+
+std::uint64_t payload_bound(const Mapping& mapping, const Cut& cut) noexcept {
+    std::uint64_t bytes = 0;
+    each_segment(mapping, cut, [&](const Segment&, const SegmentExtent& extent) {
+        bytes += extent.exact ? extent.reserve.payload_bytes() : extent.units * kUnitBytes;
+        return true;
+    });
+    return bytes;
+}
+
+std::uint64_t segments_of(const Mapping& mapping, const Cut& cut) noexcept {
+    std::uint64_t count = 0;
+    each_segment(mapping, cut, [&](const Segment&, const SegmentExtent&) { return ++count != 0; });
+    return count;
+}
+
+bool mark_erased(const ChainContext& context, Chain& chain) noexcept {
+    const std::uint64_t mark =  // relaxed: our own slot's word
+        erased_mark(context.slot_number, context.slot.generation.load(std::memory_order_relaxed));
+    for (;;) {
+        const auto tail = static_cast<ArenaOffset>(chain.tail.load(std::memory_order_acquire));  // as in append_to
+        Segment& segment = *context.mapping.at<Segment>(tail);
+        close(context.mapping, segment);
+        std::uint64_t next = 0;
+        // release: what we did before the erase is seen by who sees it; a failed try: another linked, or erased
+        if (segment.next.compare_exchange_strong(next, mark, std::memory_order_acq_rel,
+                                                 std::memory_order_acquire)) {
+            return true;
+        }
+        if (is_erased(next)) return false;
+        std::uint64_t expected = raw(tail);
+        // release and a failed try: as in append_slowly
+        chain.tail.compare_exchange_strong(expected, next, std::memory_order_acq_rel, std::memory_order_relaxed);
+    }
+}
+
+bool is_marked_erased(const Mapping& mapping, const Chain& chain) noexcept {
+    const auto tail = static_cast<ArenaOffset>(chain.tail.load(std::memory_order_acquire));  // as in append_to
+    return is_erased(mapping.at<Segment>(tail)->next.load(std::memory_order_acquire));  // pairs with mark_erased
+}
+
+void free_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept {
+    Chain& chain = *mapping.at<Chain>(offset);
+    // relaxed throughout: nobody else can reach the chain, and the epoch has ordered us after all who could
+    for (std::uint64_t at = chain.root; at != 0 && !is_erased(at);) {
+        const std::uint64_t next = mapping.at<Segment>(at)->next.load(std::memory_order_relaxed);
+        chain.root = is_erased(next) ? 0 : next;  // first, so that a crash here cannot free it twice
+        release_segment(mapping, blocks, slot, static_cast<ArenaOffset>(at));
+        at = next;
+    }
+    blocks.release(slot, offset, Chain::bytes_for(chain.key_bytes));
+}
+
+}  // namespace shoal

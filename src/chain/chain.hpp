@@ -1,0 +1,103 @@
+// A chain's life: made with its first record, grown by segments, cut for readers, erased, freed.
+//
+// Thread safety: every function but free_chain, from any process, inside an epoch. Lock-free: in each loop a failed
+// turn means that another's append, link or erase got through.
+// A crash at any point leaves a chain that others go on with: an unlinked new segment (leaked), a linked one that
+// the tail does not name yet (anyone helps), an erased chain still in the index (anyone unlinks it).
+// Invariants: those of chain/layout.hpp.
+#pragma once
+
+#include <cstdint>
+
+#include "arena/blocks.hpp"
+#include "chain/layout.hpp"
+#include "segment/walk.hpp"
+
+namespace shoal {
+
+enum class AppendOutcome : std::uint8_t { kAppended, kErased, kLimit, kNoSpace };
+
+[[nodiscard]] constexpr AppendOutcome outcome_of(AllocationStatus status) noexcept {
+    return status == AllocationStatus::kNoSpace ? AppendOutcome::kNoSpace : AppendOutcome::kLimit;
+}
+
+// What the functions below work with: one process's view of the arena, and the calling thread's slot.
+struct ChainContext {
+    const Mapping& mapping;
+    Blocks& blocks;
+    Slot& slot;
+    std::uint32_t slot_number;
+};
+
+struct NewChain {
+    ArenaOffset offset = ArenaOffset::kNull;  // null on failure
+    AppendOutcome failure = AppendOutcome::kLimit;
+};
+
+// A chain that holds one record (or group) and that nobody can see yet.
+[[nodiscard]] NewChain make_chain(const ChainContext& context, ByteView key, std::uint64_t hash,
+                                  const Payload& payload) noexcept;
+
+// What claim_and_write could not do in the tail: close, link, move on, until the payload is in.
+[[nodiscard]] AppendOutcome append_slowly(const ChainContext& context, Chain& chain,
+                                          const Payload& payload) noexcept;
+
+[[nodiscard]] inline AppendOutcome append_to(const ChainContext& context, Chain& chain,
+                                             const Payload& payload) noexcept {
+    if (payload.claim.units <= kMaxClaimUnits) [[likely]] {
+        // acquire: pairs with the release that moved the tail here: the segment is whole
+        const auto tail = static_cast<ArenaOffset>(chain.tail.load(std::memory_order_acquire));
+        Segment& segment = *context.mapping.at<Segment>(tail);
+        if (claim_and_write(context.mapping, segment, tail, payload, context.slot, context.slot_number) ==
+            ClaimOutcome::kWritten) [[likely]] {
+            return AppendOutcome::kAppended;
+        }
+    }
+    return append_slowly(context, chain, payload);
+}
+
+// A closed cut of a chain: everything acknowledged before it was taken lies before its end.
+struct Cut {
+    ArenaOffset root = ArenaOffset::kNull;  // null: the chain is erased
+    ArenaOffset tail = ArenaOffset::kNull;
+    SegmentExtent end;  // of the tail
+};
+[[nodiscard]] Cut take_cut(const Mapping& mapping, const Chain& chain) noexcept;
+
+// Calls visit(segment, extent) for the segments of the cut in order, until it returns false; what it last returned.
+template <class Visit>
+bool each_segment(const Mapping& mapping, const Cut& cut, Visit&& visit) {
+    for (ArenaOffset at = cut.root;;) {
+        const Segment& segment = *mapping.at<Segment>(at);
+        const bool last = at == cut.tail;
+        if (!visit(segment, last ? cut.end : extent_of(segment))) return false;
+        if (last) return true;
+        at = static_cast<ArenaOffset>(segment.next.load(std::memory_order_acquire));  // pairs with the link
+    }
+}
+
+// Records and payload bytes of a cut, from counters; walks only a segment whose closing writer has not said yet
+// how far it came.
+[[nodiscard]] Reserve measure(const Mapping& mapping, const Cut& cut) noexcept;
+
+// Bytes that no walk of the cut can exceed.
+[[nodiscard]] std::uint64_t payload_bound(const Mapping& mapping, const Cut& cut) noexcept;
+[[nodiscard]] std::uint64_t segments_of(const Mapping& mapping, const Cut& cut) noexcept;
+
+// Calls visit(payload, bytes) for each record of the cut. False: a frame cannot be right, the arena is damaged.
+template <class Visit>
+bool walk_cut(const Mapping& mapping, const Cut& cut, Visit&& visit) {
+    return each_segment(mapping, cut, [&](const Segment& segment, const SegmentExtent& extent) {
+        // relaxed: see seal in segment/claim.hpp
+        return walk(frame_at(mapping, segment.block.load(std::memory_order_relaxed), 0), extent.units, visit);
+    });
+}
+
+// Marks the chain erased. True for the one caller that did; that one unlinks and retires it.
+[[nodiscard]] bool mark_erased(const ChainContext& context, Chain& chain) noexcept;
+[[nodiscard]] bool is_marked_erased(const Mapping& mapping, const Chain& chain) noexcept;
+
+// Frees a chain that nobody can reach, block by block, so that a crash leaks one block and frees none twice.
+void free_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset chain) noexcept;
+
+}  // namespace shoal

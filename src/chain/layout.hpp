@@ -1,0 +1,52 @@
+// A chain: one key, and the segments that hold its value. The key's bytes follow the struct.
+//
+// Thread safety: `tail` is atomic, `next_retired` belongs to arena/epoch; the rest is immutable once in the index.
+// A crash before the chain is in the index leaks it.
+// Invariants: I1 a chain in the index has at least one committed record (it is made with one);
+//             I2 tail only moves along `next`, and only from a closed segment;
+//             I3 claims are made only in the segment that the tail names, after it names it;
+//             I4 once the last segment's next is an erased mark, the chain takes no record, for ever.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include <shoal/bytes.hpp>
+
+#include "arena/atomic.hpp"
+#include "arena/offset.hpp"
+
+namespace shoal {
+
+struct Chain {
+    Atomic<std::uint64_t> tail;          // offset of the segment that takes claims; moved on by anyone
+    std::uint64_t root;                  // offset of the first segment; immutable, but for who frees the chain
+    std::uint64_t hash;                  // XXH3 of the key with the arena's seed
+    Atomic<std::uint64_t> next_retired;  // link of arena/epoch
+    std::uint32_t key_bytes;
+
+    [[nodiscard]] std::byte* key_data() noexcept { return reinterpret_cast<std::byte*>(this) + kKeyAt; }
+    [[nodiscard]] const std::byte* key_data() const noexcept {
+        return reinterpret_cast<const std::byte*>(this) + kKeyAt;
+    }
+    [[nodiscard]] ByteView key() const noexcept { return {key_data(), key_bytes}; }
+    [[nodiscard]] bool has_key(std::uint64_t key_hash, ByteView key) const noexcept {
+        return hash == key_hash && key_bytes == key.size() &&
+               (key.empty() || std::memcmp(key_data(), key.data(), key.size()) == 0);
+    }
+
+    static constexpr std::uint64_t kKeyAt = 36;  // right behind key_bytes: keys up to 28 bytes share the line
+    [[nodiscard]] static constexpr std::uint64_t bytes_for(std::uint64_t key_bytes) noexcept {
+        return kKeyAt + key_bytes;
+    }
+};
+
+static_assert(sizeof(Chain) == 40 && alignof(Chain) == 8);
+static_assert(offsetof(Chain, tail) == 0 && offsetof(Chain, root) == 8 && offsetof(Chain, hash) == 16);
+static_assert(offsetof(Chain, next_retired) == 24 && offsetof(Chain, key_bytes) == 32);
+static_assert(Chain::kKeyAt == offsetof(Chain, key_bytes) + sizeof(std::uint32_t), "the key follows its length");
+static_assert(std::is_standard_layout_v<Chain>, "offsets must mean the same in every build");
+
+}  // namespace shoal

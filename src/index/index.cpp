@@ -1,0 +1,315 @@
+#include "index/index.hpp"
+
+#include <bit>
+#include <new>
+
+namespace shoal {
+
+Allocation Index::make_tree(Slot& slot) noexcept {
+    const Allocation tree = blocks_->allocate(slot, sizeof(Tree));
+    if (is_null(tree.offset)) return tree;
+    const Allocation root = blocks_->allocate(slot, kRootBytes);
+    const Allocation leaf = is_null(root.offset) ? root : blocks_->allocate_zeroed(slot, sizeof(Leaf));
+    if (is_null(leaf.offset)) {
+        if (!is_null(root.offset)) blocks_->release(slot, root.offset, kRootBytes);
+        blocks_->release(slot, tree.offset, sizeof(Tree));
+        return leaf;
+    }
+    make_leaf(leaf.offset, 0);
+    auto* entries = mapping_->at<Entry>(root.offset);
+    for (std::uint64_t index = 0; index < 1ULL << kRootBits; ++index) {
+        entries[index].store(raw(leaf.offset), std::memory_order_relaxed);  // relaxed: published by replace_tree
+    }
+    new (mapping_->at<Tree>(tree.offset)) Tree{raw(root.offset), {}};
+    return tree;
+}
+
+bool Index::replace_tree(ArenaOffset old, ArenaOffset fresh) noexcept {
+    std::uint64_t expected = raw(old);
+    // release: the fresh tree is whole when it can be reached; pairs with tree()
+    return mapping_->header().tree.compare_exchange_strong(expected, raw(fresh), std::memory_order_acq_rel,
+                                                           std::memory_order_relaxed);
+}
+
+Leaf* Index::make_leaf(ArenaOffset offset, std::uint32_t depth) const noexcept {
+    auto* leaf = mapping_->at<Leaf>(offset);  // zeroed by the allocator
+    leaf->depth = depth;
+    return leaf;
+}
+
+Index::Inserted Index::insert(ArenaOffset tree, ArenaOffset fresh, Slot& slot) noexcept {
+    const Chain& chain = *mapping_->at<Chain>(fresh);
+    const std::uint64_t hash = chain.hash;
+    for (;;) {  // a turn ends here, or with the leaf replaced
+        Leaf& leaf = const_cast<Leaf&>(leaf_for(tree, hash));
+        std::uint32_t at = home_slot(hash);
+        std::uint32_t probed = 0;
+        bool replace = false;
+        while (!replace) {
+            std::uint64_t word = leaf.slots[at].load(std::memory_order_acquire);  // pairs with the release below
+            if (is_empty_slot(word)) {
+                if (is_frozen(word) || (probed >= kProbeSlots && leaf.depth < kMaxDepth)) {
+                    replace = true;
+                    break;
+                }
+                // release: the chain is whole when it can be reached. A failed try: another filled or froze the
+                // slot
+                if (leaf.slots[at].compare_exchange_strong(word, slot_word(hash, fresh), std::memory_order_acq_rel,
+                                                           std::memory_order_acquire)) {
+                    return {InsertOutcome::kInserted, fresh};
+                }
+                continue;  // look at what is there now
+            }
+            if (tag_matches(word, hash) && is_chain(word)) {
+                const Chain& other = *mapping_->at<Chain>(slot_chain(word));
+                if (other.has_key(hash, chain.key()) && !is_marked_erased(*mapping_, other)) {
+                    return {InsertOutcome::kFound, slot_chain(word)};
+                }
+            }
+            at = next_slot(at);
+            if (++probed == kLeafSlots) replace = true;  // not one empty slot
+        }
+        const AllocationStatus status = probed == kLeafSlots && leaf.depth >= kMaxDepth
+                                            ? AllocationStatus::kLimit
+                                            : replace_leaf(tree, leaf, hash, slot);
+        if (status != AllocationStatus::kDone) {
+            return {status == AllocationStatus::kLimit ? InsertOutcome::kLimit : InsertOutcome::kNoSpace,
+                    ArenaOffset::kNull};
+        }
+    }
+}
+
+AllocationStatus Index::unlink(ArenaOffset tree, ArenaOffset erased, Slot& slot) noexcept {
+    const std::uint64_t hash = mapping_->at<Chain>(erased)->hash;
+    for (;;) {  // a turn ends here, or with the leaf replaced
+        Leaf& leaf = const_cast<Leaf&>(leaf_for(tree, hash));
+        std::uint32_t at = home_slot(hash);
+        std::uint64_t word = 0;
+        for (std::uint32_t probed = 0; probed < kLeafSlots; ++probed, at = next_slot(at)) {
+            word = leaf.slots[at].load(std::memory_order_acquire);  // pairs with insert's release
+            if (is_empty_slot(word)) return AllocationStatus::kDone;
+            if (slot_chain(word) == erased) break;
+        }
+        if (slot_chain(word) != erased) return AllocationStatus::kDone;  // another took it out
+        if (!is_frozen(word)) {
+            // release: pairs with find's acquire; a failed try: another took it out, or froze it
+            if (leaf.slots[at].compare_exchange_strong(word, kTombstone, std::memory_order_acq_rel,
+                                                       std::memory_order_acquire)) {
+                return AllocationStatus::kDone;
+            }
+            continue;
+        }
+        const AllocationStatus status = replace_leaf(tree, leaf, hash, slot);
+        if (status != AllocationStatus::kDone) return status;
+    }
+}
+
+Index::Replacement Index::allocate_replacement(const Leaf& leaf, std::uint64_t consumed, Slot& slot) noexcept {
+    Replacement made;
+    Allocation last = blocks_->allocate_zeroed(slot, sizeof(Leaf));
+    made.lower = last.offset;
+    if (!is_null(last.offset)) {
+        last = blocks_->allocate_zeroed(slot, sizeof(Leaf));
+        made.upper = last.offset;
+    }
+    if (!is_null(last.offset) && leaf.depth == consumed) {  // it has one entry: two need a node below
+        last = blocks_->allocate(slot, kNodeBytes);
+        made.node = last.offset;
+    }
+    made.status = last.status;
+    if (is_null(last.offset)) release_replacement(made, slot);
+    return made;
+}
+
+void Index::release_replacement(const Replacement& replacement, Slot& slot) noexcept {
+    if (!is_null(replacement.lower)) blocks_->release(slot, replacement.lower, sizeof(Leaf));
+    if (!is_null(replacement.upper)) blocks_->release(slot, replacement.upper, sizeof(Leaf));
+    if (!is_null(replacement.node)) blocks_->release(slot, replacement.node, kNodeBytes);
+}
+
+void Index::put(Leaf& leaf, std::uint64_t word, std::uint64_t hash) const noexcept {
+    std::uint32_t at = home_slot(hash);
+    // relaxed: nobody sees the leaf yet
+    while (leaf.slots[at].load(std::memory_order_relaxed) != 0) at = next_slot(at);
+    leaf.slots[at].store(word, std::memory_order_relaxed);
+}
+
+AllocationStatus Index::replace_leaf(ArenaOffset tree, Leaf& leaf, std::uint64_t hash, Slot& slot) noexcept {
+    if (leaf.successor.load(std::memory_order_acquire) == 0) {  // pairs with the release below
+        // Memory first: a leaf frozen without it would have to wait for some.
+        std::uint64_t consumed = 0;
+        Entry* entry = find_entry(tree, hash, &consumed);
+        if (mapping_->at<Leaf>(entry->load(std::memory_order_acquire)) != &leaf) return AllocationStatus::kDone;
+        Replacement made = allocate_replacement(leaf, consumed, slot);
+        if (made.status != AllocationStatus::kDone) return made.status;
+        // acq_rel: what was inserted before is seen by the copy below
+        for (auto& leaf_slot : leaf.slots) leaf_slot.fetch_or(kFrozen, std::memory_order_acq_rel);
+        const std::uint64_t successor = fill_replacement(leaf, made, slot);
+        std::uint64_t expected = 0;
+        // release: the new leaves are whole when they can be reached; a failed try: another was first
+        if (!leaf.successor.compare_exchange_strong(expected, successor, std::memory_order_acq_rel,
+                                                    std::memory_order_acquire)) {
+            release_replacement(made, slot);
+        }
+    }
+    install(tree, leaf, hash);
+    return AllocationStatus::kDone;
+}
+
+// Copies what lives in a frozen leaf; gives back the parts of the replacement that are not needed.
+std::uint64_t Index::fill_replacement(const Leaf& leaf, Replacement& made, Slot& slot) noexcept {
+    std::uint32_t live = 0;
+    std::uint32_t tombstones = 0;
+    for (const auto& leaf_slot : leaf.slots) {
+        // relaxed: frozen, so it never changes; our fetch_or acquired it
+        const std::uint64_t word = leaf_slot.load(std::memory_order_relaxed);
+        tombstones += (word & kTombstone) != 0;
+        if (!is_chain(word)) continue;
+        __builtin_prefetch(mapping_->at<Chain>(slot_chain(word)));
+        ++live;
+    }
+    // Without many tombstones a copy would be no less crowded where it matters: split then, however few live.
+    const bool split = leaf.depth < kMaxDepth && (live > kLeafSlots / 2 || tombstones < kLeafSlots / 8);
+    if (!split) {
+        blocks_->release(slot, made.upper, sizeof(Leaf));
+        if (!is_null(made.node)) blocks_->release(slot, made.node, kNodeBytes);
+        made.upper = made.node = ArenaOffset::kNull;
+    }
+    const std::uint32_t depth = leaf.depth + (split ? 1 : 0);
+    Leaf* lower = make_leaf(made.lower, depth);
+    Leaf* upper = split ? make_leaf(made.upper, depth) : nullptr;
+    lower->sibling = raw(made.upper);
+    for (const auto& leaf_slot : leaf.slots) {
+        const std::uint64_t word = leaf_slot.load(std::memory_order_relaxed);  // relaxed: as above
+        if (!is_chain(word)) continue;
+        const std::uint64_t hash = mapping_->at<Chain>(slot_chain(word))->hash;
+        const bool goes_up = split && (hash >> (64 - depth) & 1) != 0;
+        put(goes_up ? *upper : *lower, word & ~kFrozen, hash);
+    }
+    if (!split) return raw(made.lower) | static_cast<std::uint64_t>(SuccessorKind::kRebuilt);
+    if (is_null(made.node)) return raw(made.lower) | static_cast<std::uint64_t>(SuccessorKind::kSplit);
+    auto* entries = mapping_->at<Entry>(made.node);
+    for (std::uint64_t index = 0; index < 1ULL << kNodeBits; ++index) {
+        const bool upper_half = index >= 1ULL << (kNodeBits - 1);
+        // relaxed: published by the successor's release
+        entries[index].store(raw(upper_half ? made.upper : made.lower), std::memory_order_relaxed);
+    }
+    return raw(made.node) | static_cast<std::uint64_t>(SuccessorKind::kNode);
+}
+
+Entry* Index::entries_of_leaf(ArenaOffset tree, std::uint64_t hash, unsigned depth,
+                              std::uint64_t* count) const noexcept {
+    // A leaf hangs from the highest node that can tell its depth: nodes below came after it.
+    auto* entries = mapping_->at<Entry>(mapping_->at<Tree>(tree)->root);
+    unsigned consumed = kRootBits;
+    std::uint64_t index = hash >> (64 - consumed);
+    while (consumed < depth) {
+        entries =
+            mapping_->at<Entry>(entries[index].load(std::memory_order_acquire) & ~kNodeTag);  // pairs: install
+        consumed += kNodeBits;
+        index = hash >> (64 - consumed) & ((1U << kNodeBits) - 1);
+    }
+    *count = 1ULL << (consumed - depth);
+    return &entries[index & ~(*count - 1)];
+}
+
+// Puts a leaf's successor into every entry that names the leaf. Anyone may; a failed exchange means that another
+// did this entry. Whoever sets leaf.retired, after a full pass, retires it.
+void Index::install(ArenaOffset tree, Leaf& leaf, std::uint64_t hash) noexcept {
+    const std::uint64_t successor = leaf.successor.load(std::memory_order_acquire);  // pairs with replace_leaf
+    const auto kind = static_cast<SuccessorKind>(successor & kSuccessorKindBits);
+    const std::uint64_t offset = successor & ~kSuccessorKindBits;
+    const std::uint64_t lower = kind == SuccessorKind::kNode ? offset | kNodeTag : offset;
+    const std::uint64_t upper = kind == SuccessorKind::kSplit ? mapping_->at<Leaf>(offset)->sibling : lower;
+
+    std::uint64_t count = 0;
+    Entry* entry = entries_of_leaf(tree, hash, leaf.depth, &count);
+    const std::uint64_t old = static_cast<std::uint64_t>(reinterpret_cast<std::byte*>(&leaf) -
+                                                         reinterpret_cast<std::byte*>(&mapping_->header()));
+    for (std::uint64_t index = 0; index < count; ++index) {
+        std::uint64_t expected = old;
+        // release: pairs with find_entry's acquire
+        entry[index].compare_exchange_strong(expected, index < (count + 1) / 2 ? lower : upper,
+                                             std::memory_order_acq_rel, std::memory_order_relaxed);
+    }
+    // relaxed: decides who, nothing else
+    if (leaf.retired.exchange(1, std::memory_order_relaxed) == 0) {
+        epochs_->retire(RetiredKind::kLeaf, static_cast<ArenaOffset>(old));
+    }
+}
+
+void Index::for_each(ArenaOffset tree, const std::function<void(ArenaOffset)>& visit) const {
+    for (std::uint64_t prefix = 0;;) {  // by ranges of the hash: a leaf that splits behind us is not seen twice
+        const Leaf& leaf = leaf_for(tree, prefix);
+        for (const auto& leaf_slot : leaf.slots) {
+            const std::uint64_t word = leaf_slot.load(std::memory_order_acquire);  // pairs with insert's release
+            if (is_chain(word)) __builtin_prefetch(mapping_->at<Chain>(slot_chain(word)));
+        }
+        for (const auto& leaf_slot : leaf.slots) {
+            const std::uint64_t word = leaf_slot.load(std::memory_order_acquire);  // as above
+            if (!is_chain(word)) continue;
+            if (!is_marked_erased(*mapping_, *mapping_->at<Chain>(slot_chain(word)))) visit(slot_chain(word));
+        }
+        if (leaf.depth == 0) return;
+        const std::uint64_t step = 1ULL << (64 - leaf.depth);
+        prefix = (prefix & ~(step - 1)) + step;
+        if (prefix == 0) return;
+    }
+}
+
+void Index::free_tree(ArenaOffset tree, Slot& slot) noexcept {
+    // Nobody else can reach the tree. A split that a dead process did not carry through is carried through first.
+    for (std::uint64_t prefix = 0;;) {
+        Leaf& leaf = const_cast<Leaf&>(leaf_for(tree, prefix));
+        if (leaf.successor.load(std::memory_order_relaxed) != 0) {  // relaxed: nobody else is here
+            install(tree, leaf, prefix);
+            continue;
+        }
+        for (auto& leaf_slot : leaf.slots) {
+            const std::uint64_t word =
+                leaf_slot.exchange(kTombstone, std::memory_order_relaxed);  // relaxed: as above
+            if (is_chain(word)) free_chain(*mapping_, *blocks_, slot, slot_chain(word));
+        }
+        const std::uint64_t step = leaf.depth == 0 ? 0 : 1ULL << (64 - leaf.depth);
+        prefix = step == 0 ? 0 : (prefix & ~(step - 1)) + step;
+        if (prefix == 0) break;
+    }
+    const std::uint64_t root = mapping_->at<Tree>(tree)->root;
+    free_node(root, kRootBits, slot);
+    blocks_->release(slot, tree, sizeof(Tree));
+}
+
+void Index::free_node(std::uint64_t node, unsigned bits, Slot& slot) noexcept {
+    auto* entries = mapping_->at<Entry>(node);
+    std::uint64_t last = 0;
+    for (std::uint64_t index = 0; index < 1ULL << bits; ++index) {
+        const std::uint64_t word = entries[index].load(std::memory_order_relaxed);  // relaxed: nobody else is here
+        if (word == last) continue;  // entries of one leaf lie side by side
+        last = word;
+        if ((word & kNodeTag) != 0) {
+            free_node(word & ~kNodeTag, kNodeBits, slot);
+        } else {
+            blocks_->release(slot, static_cast<ArenaOffset>(word), sizeof(Leaf));
+        }
+    }
+    blocks_->release(slot, static_cast<ArenaOffset>(node), bits == kRootBits ? kRootBytes : kNodeBytes);
+}
+
+std::uint64_t Index::bytes_of_node(std::uint64_t node, unsigned bits) const {
+    const auto* entries = mapping_->at<Entry>(node);
+    std::uint64_t total = 8ULL << bits;
+    std::uint64_t last = 0;
+    for (std::uint64_t index = 0; index < 1ULL << bits; ++index) {
+        const std::uint64_t word = entries[index].load(std::memory_order_acquire);  // pairs with install's release
+        if (word == last) continue;
+        last = word;
+        total += (word & kNodeTag) != 0 ? bytes_of_node(word & ~kNodeTag, kNodeBits) : sizeof(Leaf);
+    }
+    return total;
+}
+
+std::uint64_t Index::bytes(ArenaOffset tree) const {
+    return Blocks::block_bytes(sizeof(Tree)) + bytes_of_node(mapping_->at<Tree>(tree)->root, kRootBits);
+}
+
+}  // namespace shoal

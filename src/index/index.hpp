@@ -1,0 +1,135 @@
+// Look-up, insert, unlink and growth of the index (index/layout.hpp).
+//
+// Thread safety: every function, from any process, inside an epoch. find() is wait-free but for the depth of the
+// trie; insert and unlink are lock-free: a failed turn means that another changed that very slot or leaf.
+// A crash anywhere leaves an index that others use and grow as before; it leaks at most what was not yet linked.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "arena/epoch.hpp"
+#include "chain/chain.hpp"
+#include "index/layout.hpp"
+
+namespace shoal {
+
+class Index {
+public:
+    Index(const Mapping& mapping, Blocks& blocks, Epochs& epochs) noexcept
+        : mapping_(&mapping), blocks_(&blocks), epochs_(&epochs) {}
+
+    // The tree of this moment. An operation reads it once and stays with it.
+    [[nodiscard]] ArenaOffset tree() const noexcept {
+        // acquire: pairs with the release that published it
+        return static_cast<ArenaOffset>(mapping_->header().tree.load(std::memory_order_acquire));
+    }
+
+    // An empty tree: null on failure.
+    [[nodiscard]] Allocation make_tree(Slot& slot) noexcept;
+    // Puts `fresh` in the place of `old`; false when another did. The one who did retires the old.
+    [[nodiscard]] bool replace_tree(ArenaOffset old, ArenaOffset fresh) noexcept;
+
+    [[nodiscard]] const Leaf& leaf_for(ArenaOffset tree, std::uint64_t hash) const noexcept {
+        std::uint64_t consumed = 0;
+        return *mapping_->at<Leaf>(static_cast<ArenaOffset>(
+            find_entry(tree, hash, &consumed)->load(std::memory_order_acquire)));  // pairs with install's release
+    }
+
+    // The key's chain, or null. kFirst takes the first that is there, erased or not, without a look at its
+    // segments: the caller finds out, and asks again for the one that is kLive.
+    enum class Which : std::uint8_t { kFirst, kLive };
+    [[nodiscard]] ArenaOffset find(ArenaOffset tree, ByteView key, std::uint64_t hash, Which which) const noexcept {
+        const Leaf& leaf = leaf_for(tree, hash);
+        std::uint32_t at = home_slot(hash);
+        for (std::uint32_t probed = 0; probed < kLeafSlots; ++probed) {
+            const std::uint64_t word =
+                leaf.slots[at].load(std::memory_order_acquire);  // pairs with insert's release
+            if (is_empty_slot(word)) return ArenaOffset::kNull;
+            if (tag_matches(word, hash) && is_chain(word)) {
+                const auto* chain = mapping_->at<Chain>(slot_chain(word));
+                if (chain->has_key(hash, key) && (which == Which::kFirst || !is_marked_erased(*mapping_, *chain))) {
+                    return slot_chain(word);
+                }
+            }
+            at = next_slot(at);
+        }
+        return ArenaOffset::kNull;
+    }
+
+    // The first chain in the hash's home bucket whose tag matches, which it most often is; null: look with find().
+    [[nodiscard]] ArenaOffset candidate(ArenaOffset tree, std::uint64_t hash) const noexcept {
+        const Leaf& leaf = leaf_for(tree, hash);
+        const std::uint32_t home = home_slot(hash);
+        for (std::uint32_t at = home; at < home + kBucketSlots; ++at) {
+            const std::uint64_t word =
+                leaf.slots[at].load(std::memory_order_acquire);  // pairs with insert's release
+            if (tag_matches(word, hash) && is_chain(word)) return slot_chain(word);
+        }
+        return ArenaOffset::kNull;
+    }
+
+    enum class InsertOutcome : std::uint8_t { kInserted, kFound, kLimit, kNoSpace };
+    struct Inserted {
+        InsertOutcome outcome;
+        ArenaOffset chain;  // kInserted: the new one; kFound: the one that was there
+    };
+    // Links `fresh`, unless the key has a chain that is not erased.
+    [[nodiscard]] Inserted insert(ArenaOffset tree, ArenaOffset fresh, Slot& slot) noexcept;
+
+    // Takes an erased chain out. kNoSpace or kLimit: a split that a dead process left half-done needs memory.
+    [[nodiscard]] AllocationStatus unlink(ArenaOffset tree, ArenaOffset chain, Slot& slot) noexcept;
+
+    // Calls visit for every chain of the tree that is not marked erased; keys that are there throughout come once.
+    // The calls happen inside the caller's epoch.
+    void for_each(ArenaOffset tree, const std::function<void(ArenaOffset)>& visit) const;
+
+    // Frees a tree that nobody can reach, with its chains.
+    void free_tree(ArenaOffset tree, Slot& slot) noexcept;
+    void free_leaf(ArenaOffset leaf, Slot& slot) noexcept { blocks_->release(slot, leaf, sizeof(Leaf)); }
+
+    [[nodiscard]] std::uint64_t bytes(ArenaOffset tree) const;
+
+private:
+    struct Replacement {
+        ArenaOffset lower = ArenaOffset::kNull;
+        ArenaOffset upper = ArenaOffset::kNull;
+        ArenaOffset node = ArenaOffset::kNull;
+        AllocationStatus status = AllocationStatus::kDone;
+    };
+
+    // The entry that names the hash's leaf; *consumed: bits of hash that lead to its node's entry.
+    [[nodiscard]] Entry* find_entry(ArenaOffset tree, std::uint64_t hash, std::uint64_t* consumed) const noexcept {
+        Entry* entries = mapping_->at<Entry>(mapping_->at<Tree>(tree)->root);
+        unsigned shift = 64 - kRootBits;
+        Entry* entry = &entries[hash >> shift];
+        for (;;) {
+            const std::uint64_t word = entry->load(std::memory_order_acquire);  // pairs with install's release
+            *consumed = 64 - shift;
+            if ((word & kNodeTag) == 0) return entry;
+            shift -= kNodeBits;
+            entry = &mapping_->at<Entry>(word & ~kNodeTag)[hash >> shift & ((1U << kNodeBits) - 1)];
+        }
+    }
+
+    // The first of the entries that name, or named, the leaf of this depth that holds the hash, and their count.
+    [[nodiscard]] Entry* entries_of_leaf(ArenaOffset tree, std::uint64_t hash, unsigned depth,
+                                         std::uint64_t* count) const noexcept;
+
+    [[nodiscard]] AllocationStatus replace_leaf(ArenaOffset tree, Leaf& leaf, std::uint64_t hash,
+                                                Slot& slot) noexcept;
+    [[nodiscard]] Replacement allocate_replacement(const Leaf& leaf, std::uint64_t consumed, Slot& slot) noexcept;
+    void release_replacement(const Replacement& replacement, Slot& slot) noexcept;
+    [[nodiscard]] std::uint64_t fill_replacement(const Leaf& leaf, Replacement& replacement, Slot& slot) noexcept;
+    void install(ArenaOffset tree, Leaf& leaf, std::uint64_t hash) noexcept;
+    void free_node(std::uint64_t node, unsigned bits, Slot& slot) noexcept;
+    [[nodiscard]] std::uint64_t bytes_of_node(std::uint64_t node, unsigned bits) const;
+    void put(Leaf& leaf, std::uint64_t word, std::uint64_t hash) const noexcept;
+    Leaf* make_leaf(ArenaOffset offset, std::uint32_t depth) const noexcept;
+
+    const Mapping* mapping_;
+    Blocks* blocks_;
+    Epochs* epochs_;
+};
+
+}  // namespace shoal

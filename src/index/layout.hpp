@@ -1,0 +1,94 @@
+// The index: a hash trie of nodes over leaves of buckets. Key → hash → entry → bucket → chain: beyond the nodes,
+// which stay in cache, two misses.
+//
+//   Tree     names the root node; replaced as a whole by drop
+//   node     entries by the next bits of the hash from the top: 12 bits in the root, 6 in every other
+//   leaf     63 buckets of 8 slots; holds the keys whose top `depth` bits are the same; several entries of a node
+//            may name one leaf, as in extendible hashing
+//   slot     a word: chain offset, and 16 bits of the hash above it
+//
+// Growth is by leaf: a leaf with no room is frozen slot by slot, copied into one or two new ones, and replaced in
+// the entries. Anyone who meets a frozen slot and must change something helps; who only reads does not care.
+//
+// Thread safety: every word is atomic. A crash while splitting leaves a leaf partly frozen, or a successor not yet
+// in every entry: whoever comes next goes on (index/index.cpp).
+// Invariants: I1 a slot goes from empty to a chain to a tombstone, and never back; frozen, it never changes;
+//             I2 a key's chain is in the first slot of its probe sequence that was empty when it was inserted, so
+//                all who insert one key meet at one slot;
+//             I3 a key has at most one chain that is not marked erased;
+//             I4 successor is set once, when every slot is frozen.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "arena/atomic.hpp"
+#include "arena/offset.hpp"
+
+namespace shoal {
+
+struct Tree {
+    std::uint64_t root;                  // offset of the root node; immutable
+    Atomic<std::uint64_t> next_retired;  // link of arena/epoch
+};
+static_assert(sizeof(Tree) == 16 && std::is_standard_layout_v<Tree>);
+
+inline constexpr unsigned kRootBits = 12;
+inline constexpr unsigned kNodeBits = 6;
+inline constexpr std::uint64_t kRootBytes = 8ULL << kRootBits;
+inline constexpr std::uint64_t kNodeBytes = 8ULL << kNodeBits;
+inline constexpr unsigned kMaxDepth =
+    60;  // bits of hash that tell leaves apart; then a leaf fills to its last slot
+
+// Node entries: an offset, and in bit 0 whether it names a node (else a leaf).
+using Entry = Atomic<std::uint64_t>;
+inline constexpr std::uint64_t kNodeTag = 1;
+
+inline constexpr std::uint32_t kBucketSlots = 8;
+inline constexpr std::uint32_t kLeafBuckets = 63;
+inline constexpr std::uint32_t kLeafSlots = kLeafBuckets * kBucketSlots;
+inline constexpr std::uint32_t kProbeSlots = 4 * kBucketSlots;  // an insert that must go further splits the leaf
+
+struct Leaf {
+    alignas(64) std::uint32_t depth;     // bits of hash that all of its keys share; immutable
+    Atomic<std::uint32_t> retired;       // set by the one who retires the leaf
+    std::uint64_t sibling;               // the other half, in the lower leaf of a split; immutable
+    Atomic<std::uint64_t> successor;     // offset | SuccessorKind, 0 until replaced
+    Atomic<std::uint64_t> next_retired;  // link of arena/epoch
+    alignas(64) std::array<Atomic<std::uint64_t>, kLeafSlots> slots;
+};
+static_assert(sizeof(Leaf) == 4096, "one block of 4 KiB");
+static_assert(offsetof(Leaf, slots) == 64, "a bucket is a cache line");
+static_assert(std::is_standard_layout_v<Leaf>, "offsets must mean the same in every build");
+
+enum class SuccessorKind : std::uint64_t { kRebuilt = 1, kSplit = 2, kNode = 3 };
+inline constexpr std::uint64_t kSuccessorKindBits = 3;
+
+// Slot words. Chains are 64 B aligned, so the low bits are free for flags.
+inline constexpr std::uint64_t kFrozen = 1;
+inline constexpr std::uint64_t kTombstone = 2;
+inline constexpr std::uint64_t kOffsetBits = 0x0000'ffff'ffff'ffc0ULL;
+
+[[nodiscard]] constexpr std::uint64_t slot_word(std::uint64_t hash, ArenaOffset chain) noexcept {
+    return hash << 48 | raw(chain);
+}
+[[nodiscard]] constexpr ArenaOffset slot_chain(std::uint64_t word) noexcept {
+    return static_cast<ArenaOffset>(word & kOffsetBits);
+}
+[[nodiscard]] constexpr bool is_empty_slot(std::uint64_t word) noexcept { return (word & ~kFrozen) == 0; }
+[[nodiscard]] constexpr bool is_frozen(std::uint64_t word) noexcept { return (word & kFrozen) != 0; }
+[[nodiscard]] constexpr bool is_chain(std::uint64_t word) noexcept { return (word & kOffsetBits) != 0; }
+[[nodiscard]] constexpr bool tag_matches(std::uint64_t word, std::uint64_t hash) noexcept {
+    return (word ^ hash << 48) >> 48 == 0;
+}
+// The slot at which a key's probe sequence begins: from the low half of the hash, as nodes use the upper.
+[[nodiscard]] constexpr std::uint32_t home_slot(std::uint64_t hash) noexcept {
+    return static_cast<std::uint32_t>(((hash & 0xffff'ffffULL) * kLeafBuckets >> 32) * kBucketSlots);
+}
+[[nodiscard]] constexpr std::uint32_t next_slot(std::uint32_t at) noexcept {
+    return at + 1 == kLeafSlots ? 0 : at + 1;
+}
+
+}  // namespace shoal

@@ -1,0 +1,15 @@
+// What a dead thread left half-done, finished by whoever recovers its slot.
+//
+// Thread safety: called with the dead slot's byte locked, so by one at a time; the dead slot's epoch still stands,
+// so nothing that the dead had in its hands is freed meanwhile. Idempotent: who recovers may die here too.
+#pragma once
+
+#include "index/index.hpp"
+
+namespace shoal {
+
+// An erase: the chain is marked by the dead slot, and is unlinked and retired if it is not yet. `own` is the slot
+// to allocate with.
+void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Slots& slots, Slot& dead, Slot& own);
+
+}  // namespace shoal

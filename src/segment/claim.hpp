@@ -1,0 +1,146 @@
+// Claim, commit, close: how a record gets into a segment. After Aeron's log buffers (claim, commit, unblock).
+//
+//   claim    fetch_add on the reserve word: the frame's place, its record's number, the order of the key's value
+//   say so   store the claimed header, before any byte of payload
+//   copy     plain stores, nobody reads them yet
+//   commit   store the committed header with release
+//
+// The one whose claim crosses the end closes the segment: it writes padding over what is left and the sealed word.
+//
+// Thread safety: any number of processes on one segment. Wait-free but for close(), which is lock-free.
+// A crash before the claimed header leaves a hole, one after it a claimed frame, one while closing a hole at the
+// end and no sealed word: readers pass all three (segment/walk.hpp).
+// Invariants: I1 claims do not overlap and lie below claimable_units;
+//             I2 the first word of a claim's payload is stored after its claimed header;
+//             I3 a committed header is stored after the whole of its payload.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+#include <shoal/bytes.hpp>
+
+#include "arena/mapping.hpp"
+#include "segment/layout.hpp"
+#include "segment/reserve.hpp"
+
+namespace shoal {
+
+// One record in pieces, or up to kMaxClaimRecords records of one piece each, to be claimed together.
+struct Payload {
+    std::span<const ByteView> pieces;
+    bool one_record;      // the pieces form one record
+    std::uint64_t bytes;  // of all pieces
+    Reserve claim;        // what the frames take
+
+    [[nodiscard]] static Payload record(std::span<const ByteView> pieces) noexcept {
+        std::uint64_t bytes = 0;
+        for (const ByteView piece : pieces) bytes += piece.size();
+        return {pieces, true, bytes, {frame_units(bytes), 1, pad_bytes(bytes)}};
+    }
+    [[nodiscard]] static Payload records(std::span<const ByteView> records) noexcept {
+        Payload payload{records, false, 0, {}};
+        for (const ByteView piece : records) {
+            payload.bytes += piece.size();
+            payload.claim.units += frame_units(piece.size());
+            payload.claim.records += 1;
+            payload.claim.pad += pad_bytes(piece.size());
+        }
+        return payload;
+    }
+};
+
+[[nodiscard]] inline AtomicWord* frame_at(const Mapping& mapping, std::uint64_t block,
+                                          std::uint64_t unit) noexcept {
+    return mapping.at<AtomicWord>(block + unit * kUnitBytes);
+}
+
+inline void copy_pieces(std::byte* to, std::span<const ByteView> pieces) noexcept {
+    for (const ByteView piece : pieces) {
+        if (!piece.empty()) std::memcpy(to, piece.data(), piece.size());
+        to += piece.size();
+    }
+}
+
+// Fills a claim and commits it. `claimed` is the claimed header that names the writer, or 0 where nobody can see
+// the segment yet.
+inline void write_claim(AtomicWord* first, const Payload& payload, std::uint64_t claimed) noexcept {
+    if (claimed != 0) {
+        // The fence orders the header before the payload (I2): a reader that sees a payload word in a scan, and
+        // looks again after its acquire fence, sees this header (segment/walk.hpp).
+        first->store(claimed, std::memory_order_relaxed);
+        std::atomic_thread_fence(std::memory_order_release);
+    }
+    if (payload.one_record) {
+        copy_pieces(reinterpret_cast<std::byte*>(first + 1), payload.pieces);
+        // release: pairs with the acquire in walk(): who sees it committed sees the payload (I3)
+        first->store(committed_header(payload.bytes), std::memory_order_release);
+        return;
+    }
+    AtomicWord* frame = first;
+    for (const ByteView record : payload.pieces) {
+        if (!record.empty()) std::memcpy(reinterpret_cast<std::byte*>(frame + 1), record.data(), record.size());
+        // relaxed: reached only by way of the first header, whose release comes after
+        if (frame != first) frame->store(committed_header(record.size()), std::memory_order_relaxed);
+        frame += frame_units(record.size());
+    }
+    // release: as above, for every frame of the claim at once
+    first->store(committed_header(payload.pieces.front().size()), std::memory_order_release);
+}
+
+// What the one that crossed the end does, given the reserve word before its claim.
+inline void seal(const Mapping& mapping, Segment& segment, std::uint64_t before) noexcept {
+    const std::uint64_t end = reserved_units(before);
+    if (end < segment.claimable_units) {
+        // relaxed: the block of a segment that is not spilled never changes
+        AtomicWord* rest = frame_at(mapping, segment.block.load(std::memory_order_relaxed), end);
+        rest->store(padding_header(segment.claimable_units - end), std::memory_order_release);  // pairs with walk()
+    }
+    segment.sealed.store(before | kSealedBit, std::memory_order_release);  // pairs with extent_of()
+}
+
+enum class ClaimOutcome { kWritten, kClosed };
+
+// One try to put the payload into this segment. kClosed: it is closed now, by this claim or before.
+[[nodiscard]] inline ClaimOutcome claim_and_write(const Mapping& mapping, Segment& segment,
+                                                  ArenaOffset segment_offset, const Payload& payload, Slot& slot,
+                                                  std::uint32_t slot_number) noexcept {
+    // relaxed: only a filter that keeps a closed segment's word from growing; the fetch_add decides
+    const std::uint64_t seen = segment.reserve.load(std::memory_order_relaxed);
+    if (reserved_units(seen) > segment.claimable_units) return ClaimOutcome::kClosed;
+    // relaxed, and before the fetch_add, which orders it: from here on this slot may own a hole in the segment.
+    slot.segment.store(raw(segment_offset), std::memory_order_relaxed);
+    // release: everything acknowledged before this claim is seen by a reader whose cut holds it (closed cut);
+    // acquire: pairs with the same; seq_cst: orders slot.segment before the claim for whoever judges a hole.
+    const std::uint64_t before = segment.reserve.fetch_add(pack(payload.claim), std::memory_order_seq_cst);
+    const std::uint64_t at = reserved_units(before);
+    if (at + payload.claim.units <= segment.claimable_units) [[likely]] {
+        AtomicWord* first =
+            frame_at(mapping, segment.block.load(std::memory_order_relaxed), at);  // relaxed: see seal
+        // relaxed: our own slot's word
+        write_claim(
+            first, payload,
+            claimed_header(payload.claim.units, slot_number, slot.generation.load(std::memory_order_relaxed)));
+        slot.segment.store(0, std::memory_order_release);  // pairs with the acquire of whoever judges a hole
+        return ClaimOutcome::kWritten;
+    }
+    if (at <= segment.claimable_units) seal(mapping, segment, before);
+    slot.segment.store(0, std::memory_order_release);  // as above
+    return ClaimOutcome::kClosed;
+}
+
+// Closes the segment if it is open, so that something other than one more claim can follow it.
+inline void close(const Mapping& mapping, Segment& segment) noexcept {
+    std::uint64_t word = segment.reserve.load(std::memory_order_relaxed);  // relaxed: the exchange decides
+    while (reserved_units(word) <= segment.claimable_units) {              // a failed turn: another claimed
+        const std::uint64_t closed = word + segment.claimable_units + 1;
+        if (segment.reserve.compare_exchange_weak(word, closed, std::memory_order_acq_rel,
+                                                  std::memory_order_relaxed)) {
+            seal(mapping, segment, word);
+            return;
+        }
+    }
+}
+
+}  // namespace shoal

@@ -1,0 +1,49 @@
+// A frame: an 8-byte header and one record, 8-byte aligned. The header says what stands there:
+//
+//   0           nothing yet: a hole, or space not claimed
+//   claimed     a live writer is copying: bits 2..31 units of the whole claim, 32..43 slot, 44..63 generation
+//   committed   a record: bits 2..63 its payload's bytes
+//   padding     nothing, for ever: bits 2..31 units to skip
+//
+// Units are 8 bytes. A claim may hold several frames (a batch for one key): its first header, claimed, covers them
+// all; the others are stored before the first turns committed.
+//
+// Thread safety: pure functions; the words themselves are read and written as segment/claim.hpp says.
+#pragma once
+
+#include <cstdint>
+
+namespace shoal {
+
+inline constexpr std::uint64_t kUnitBytes = 8;
+
+enum class FrameState : std::uint64_t { kHole = 0, kClaimed = 1, kCommitted = 2, kPadding = 3 };
+
+[[nodiscard]] constexpr std::uint64_t frame_units(std::uint64_t payload_bytes) noexcept {
+    return 1 + (payload_bytes + kUnitBytes - 1) / kUnitBytes;
+}
+[[nodiscard]] constexpr std::uint64_t pad_bytes(std::uint64_t payload_bytes) noexcept {
+    return (frame_units(payload_bytes) - 1) * kUnitBytes - payload_bytes;
+}
+
+[[nodiscard]] constexpr std::uint64_t claimed_header(std::uint64_t units, std::uint32_t slot_number,
+                                                     std::uint32_t generation) noexcept {
+    return static_cast<std::uint64_t>(FrameState::kClaimed) | units << 2 |
+           static_cast<std::uint64_t>(slot_number & 0xfff) << 32 | static_cast<std::uint64_t>(generation) << 44;
+}
+[[nodiscard]] constexpr std::uint64_t committed_header(std::uint64_t payload_bytes) noexcept {
+    return static_cast<std::uint64_t>(FrameState::kCommitted) | payload_bytes << 2;
+}
+[[nodiscard]] constexpr std::uint64_t padding_header(std::uint64_t units) noexcept {
+    return static_cast<std::uint64_t>(FrameState::kPadding) | units << 2;
+}
+
+[[nodiscard]] constexpr FrameState frame_state(std::uint64_t header) noexcept {
+    return static_cast<FrameState>(header & 3);
+}
+[[nodiscard]] constexpr std::uint64_t committed_bytes(std::uint64_t header) noexcept { return header >> 2; }
+[[nodiscard]] constexpr std::uint64_t skipped_units(std::uint64_t header) noexcept {  // of claimed and padding
+    return header >> 2 & 0x3fff'ffff;
+}
+
+}  // namespace shoal

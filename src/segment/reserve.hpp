@@ -1,0 +1,56 @@
+// The reserve word: how much of a segment is claimed, and by it how many records and bytes, in one fetch_add.
+//
+//   bits  0..25  units claimed (8 bytes each)
+//   bits 26..43  records
+//   bits 44..62  pad bytes: what rounding up to units added; payload = (units - records) * 8 - pad
+//   bit  63      in Segment::sealed only: the word is set
+//
+// A claim that does not fit is counted too and closes the segment; what comes after is not counted, since who finds
+// the segment closed does not claim. So at most one claim a slot goes over the end, and no field overflows.
+#pragma once
+
+#include <cstdint>
+
+#include "arena/layout.hpp"
+#include "segment/frame.hpp"
+
+namespace shoal {
+
+inline constexpr std::uint64_t kMaxSegmentUnits = (1ULL << 20) / kUnitBytes;  // 1 MiB
+inline constexpr std::uint64_t kMaxClaimUnits = kMaxSegmentUnits / 4;  // larger records get their own segment
+inline constexpr std::uint64_t kMaxClaimRecords = 64;
+
+inline constexpr unsigned kUnitsBits = 26;
+inline constexpr unsigned kRecordsBits = 18;
+inline constexpr unsigned kPadBits = 19;
+inline constexpr std::uint64_t kSealedBit = 1ULL << 63;
+
+struct Reserve {
+    std::uint64_t units = 0;
+    std::uint64_t records = 0;
+    std::uint64_t pad = 0;
+
+    [[nodiscard]] constexpr std::uint64_t payload_bytes() const noexcept {
+        return (units - records) * kUnitBytes - pad;
+    }
+};
+
+[[nodiscard]] constexpr std::uint64_t pack(Reserve reserve) noexcept {
+    return reserve.units | reserve.records << kUnitsBits | reserve.pad << (kUnitsBits + kRecordsBits);
+}
+[[nodiscard]] constexpr Reserve unpack(std::uint64_t word) noexcept {
+    return {word & ((1ULL << kUnitsBits) - 1), word >> kUnitsBits & ((1ULL << kRecordsBits) - 1),
+            word >> (kUnitsBits + kRecordsBits) & ((1ULL << kPadBits) - 1)};
+}
+[[nodiscard]] constexpr std::uint64_t reserved_units(std::uint64_t word) noexcept {
+    return word & ((1ULL << kUnitsBits) - 1);
+}
+
+static_assert(kMaxSegmentUnits + kSlots * kMaxClaimUnits < 1ULL << kUnitsBits,
+              "a full segment and one claim a slot");
+static_assert(kMaxSegmentUnits + kSlots * kMaxClaimRecords < 1ULL << kRecordsBits, "a record is a unit at least");
+static_assert(kMaxSegmentUnits / 2 * 7 < 1ULL << kPadBits,
+              "up to the end the pad is exact: it may only wrap beyond");
+static_assert(kUnitsBits + kRecordsBits + kPadBits == 63, "bit 63 is kSealedBit");
+
+}  // namespace shoal

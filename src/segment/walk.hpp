@@ -1,0 +1,97 @@
+// Reading a segment: from a fixed end back to its committed frames, past whatever the living and the dead left.
+//
+// Thread safety: any number of readers beside any number of writers. Wait-free: the end is fixed first.
+// A crash of a reader leaves nothing.
+// Invariants: I1 a walk visits every frame committed before its end was taken;
+//             I2 a word is taken for a header only if it is one: see find_header.
+#pragma once
+
+#include <cstdint>
+
+#include "segment/claim.hpp"
+
+namespace shoal {
+
+// How far a segment reaches, taken at one moment.
+struct SegmentExtent {
+    std::uint64_t units = 0;  // frames lie before this
+    bool exact = false;       // reserve is exact (else a closing writer has not said yet)
+    Reserve reserve;
+};
+
+[[nodiscard]] inline SegmentExtent extent_of(const Segment& segment) noexcept {
+    if (segment.single_bytes != 0) {
+        return {segment.data_units,
+                true,
+                {segment.data_units, 1, (segment.data_units - 1) * kUnitBytes - segment.single_bytes}};
+    }
+    // acquire: pairs with claim_and_write: whatever was acknowledged before the last claim is visible to the walk
+    const std::uint64_t word = segment.reserve.load(std::memory_order_acquire);
+    if (reserved_units(word) <= segment.claimable_units) return {reserved_units(word), true, unpack(word)};
+    const std::uint64_t sealed = segment.sealed.load(std::memory_order_acquire);  // pairs with seal()
+    if ((sealed & kSealedBit) == 0) return {segment.claimable_units, false, {}};
+    return {reserved_units(sealed), true, unpack(sealed)};
+}
+
+#if defined(__SANITIZE_THREAD__)
+#define SHOAL_SCANS_PAYLOAD __attribute__((no_sanitize("thread")))
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SHOAL_SCANS_PAYLOAD __attribute__((no_sanitize("thread")))
+#endif
+#endif
+#ifndef SHOAL_SCANS_PAYLOAD
+#define SHOAL_SCANS_PAYLOAD
+#endif
+
+// The first header at or after `unit`, where a hole begins, or `end`. A writer stands between its fetch_add and its
+// claimed header. The next word that is not zero, at q, is a header or some writer's payload. If it is payload, its
+// claimed header lies in the hole and was stored before it (claim.hpp I2), so a second look, after an acquire
+// fence, finds it. If the hole is still all zero, q is a header. The scan reads payload words that writers store
+// plainly: atomic loads, hidden from ThreadSanitizer.
+[[nodiscard]] SHOAL_SCANS_PAYLOAD inline std::uint64_t find_header(const AtomicWord* frames, std::uint64_t unit,
+                                                                   std::uint64_t end) noexcept {
+    std::uint64_t stop = end;
+    for (;;) {  // each turn stops earlier, at a header that came meanwhile
+        std::uint64_t found = unit;
+        while (found < stop && frames[found].load(std::memory_order_relaxed) == 0) ++found;  // relaxed: fence below
+        if (found == unit || found >= end) return found;
+        std::atomic_thread_fence(std::memory_order_acquire);  // pairs with the release fence in write_claim
+        std::uint64_t again = unit;
+        while (again < found && frames[again].load(std::memory_order_relaxed) == 0)
+            ++again;  // relaxed: fence above
+        if (again == found) return found;
+        stop = found;
+    }
+}
+
+// Calls visit(payload, bytes) for each committed record before `end` units, in order. `frames` has `end` units.
+// Reads nothing beyond them, whatever the words say; returns false when a word cannot be a header.
+template <class Visit>
+bool walk(const AtomicWord* frames, std::uint64_t end, Visit&& visit) {
+    for (std::uint64_t unit = 0; unit < end;) {
+        const std::uint64_t header =
+            frames[unit].load(std::memory_order_acquire);  // pairs with write_claim and seal
+        switch (frame_state(header)) {
+            case FrameState::kCommitted: {
+                const std::uint64_t bytes = committed_bytes(header);
+                if (bytes > (end - unit - 1) * kUnitBytes) return false;
+                visit(reinterpret_cast<const std::byte*>(frames + unit + 1), bytes);
+                unit += frame_units(bytes);
+                break;
+            }
+            case FrameState::kClaimed:
+            case FrameState::kPadding:
+                if (skipped_units(header) == 0) return false;
+                unit += skipped_units(header);
+                break;
+            case FrameState::kHole:
+                if (header != 0) return false;
+                unit = find_header(frames, unit, end);
+                break;
+        }
+    }
+    return true;
+}
+
+}  // namespace shoal

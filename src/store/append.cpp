@@ -1,0 +1,127 @@
+// One record at a time: append, iset; and what removes: erase, drop.
+#include "store/impl.hpp"
+
+namespace shoal {
+
+Result<void> StoreImpl::append(const KeyRef& key, const Payload& payload) {
+    for (;;) {
+        AppendOutcome outcome{};
+        {
+            auto inside = enter();
+            if (!inside) [[unlikely]]
+                return tl::unexpected(std::move(inside.error()));
+            outcome = append_inside(context(inside->slot()), key, payload);
+        }
+        if (outcome == AppendOutcome::kAppended) [[likely]]
+            return {};
+        if (!make_room()) return tl::unexpected(no_memory(outcome, payload.bytes));
+    }
+}
+
+AppendOutcome StoreImpl::append_inside(const ChainContext& context, const KeyRef& key,
+                                       const Payload& payload) noexcept {
+    const ArenaOffset chain = find_chain(key, index_.tree(), Index::Which::kFirst);
+    if (!is_null(chain)) [[likely]] {
+        const AppendOutcome outcome = append_to(context, *mapping_.at<Chain>(chain), payload);
+        if (outcome != AppendOutcome::kErased) [[likely]]
+            return outcome;
+    }
+    bool was_there = false;
+    return append_anew(context, key, payload, false, &was_there);
+}
+
+AppendOutcome StoreImpl::append_anew(const ChainContext& context, const KeyRef& key, const Payload& payload,
+                                     bool only_if_missing, bool* was_there) noexcept {
+    for (;;) {  // a turn fails when the chain that was found is erased before we get into it
+        const ArenaOffset tree = index_.tree();
+        ArenaOffset chain = find_chain(key, tree, Index::Which::kLive);
+        if (is_null(chain)) {
+            const NewChain fresh = make_chain(context, key.bytes, key.hash, payload);
+            if (is_null(fresh.offset)) return fresh.failure;
+            const Index::Inserted inserted = index_.insert(tree, fresh.offset, context.slot);
+            if (inserted.outcome == Index::InsertOutcome::kInserted) return AppendOutcome::kAppended;
+            free_chain(mapping_, blocks_, context.slot, fresh.offset);
+            if (inserted.outcome == Index::InsertOutcome::kLimit) return AppendOutcome::kLimit;
+            if (inserted.outcome == Index::InsertOutcome::kNoSpace) return AppendOutcome::kNoSpace;
+            chain = inserted.chain;
+        }
+        *was_there = true;
+        if (only_if_missing) return AppendOutcome::kAppended;
+        const AppendOutcome outcome = append_to(context, *mapping_.at<Chain>(chain), payload);
+        if (outcome != AppendOutcome::kErased) return outcome;
+    }
+}
+
+Result<bool> StoreImpl::iset(const KeyRef& key, ByteView value) {
+    const Payload payload = Payload::record({&value, 1});
+    for (;;) {
+        AppendOutcome outcome{};
+        bool was_there = false;
+        {
+            auto inside = enter();
+            if (!inside) return tl::unexpected(std::move(inside.error()));
+            // A chain comes into the index with its first record in it: whoever links it has set the value.
+            outcome = append_anew(context(inside->slot()), key, payload, true, &was_there);
+        }
+        if (outcome == AppendOutcome::kAppended) return !was_there;
+        if (!make_room()) return tl::unexpected(no_memory(outcome, payload.bytes));
+    }
+}
+
+Result<bool> StoreImpl::erase(const KeyRef& key) {
+    bool erased = false;
+    auto inside = enter();
+    if (!inside) return tl::unexpected(std::move(inside.error()));
+    Slot& slot = inside->slot();
+    {
+        const Inside leaving = std::move(*inside);
+        const ArenaOffset tree = index_.tree();
+        const ArenaOffset chain = find_chain(key, tree, Index::Which::kLive);
+        if (is_null(chain)) return false;
+        // So that whoever recovers our slot can finish. release: the tree is stored when the chain is
+        slot.erasing_tree.store(raw(tree), std::memory_order_relaxed);
+        slot.erasing_chain.store(raw(chain), std::memory_order_release);  // pairs with finish_erase
+        erased = mark_erased(context(slot), *mapping_.at<Chain>(chain));
+        // Without memory for a split that a dead process left half-done the chain stays linked, and is passed over.
+        if (erased && index_.unlink(tree, chain, slot) == AllocationStatus::kDone) {
+            mapping_.header().retirements.fetch_add(1, std::memory_order_release);  // pairs with find_chain
+            epochs_.retire(RetiredKind::kChain, chain);
+        }
+        slot.erasing_chain.store(0, std::memory_order_release);  // pairs with finish_erase
+    }
+    if (erased) tidy(slot);
+    return erased;
+}
+
+Result<void> StoreImpl::drop() {
+    auto inside = enter();
+    if (!inside) return tl::unexpected(std::move(inside.error()));
+    Slot& slot = inside->slot();
+    std::vector<Bytes> by_key;
+    {
+        const Inside leaving = std::move(*inside);
+        const ArenaOffset old = index_.tree();
+        const Allocation fresh = index_.make_tree(slot);
+        if (is_null(fresh.offset)) {  // full: then key by key, which takes no memory
+            index_.for_each(old, [&](ArenaOffset chain) {
+                const ByteView key = mapping_.at<Chain>(chain)->key();
+                by_key.emplace_back(key.size());
+                std::memcpy(by_key.back().data(), key.data(), key.size());
+            });
+        } else if (index_.replace_tree(old, fresh.offset)) {
+            mapping_.header().retirements.fetch_add(1, std::memory_order_release);  // pairs with find_chain
+            epochs_.retire(RetiredKind::kTree, old);
+        } else {  // another drop came between: it emptied the store while we were at it
+            index_.free_tree(fresh.offset, slot);
+        }
+    }
+    for (const Bytes& key : by_key) {
+        if (auto ref = key_ref(ByteView(key))) {
+            if (auto erased = erase(*ref); !erased) return tl::unexpected(std::move(erased.error()));
+        }
+    }
+    for (int turn = 0; turn < 3; ++turn) static_cast<void>(epochs_.reclaim(slot, true));
+    return {};
+}
+
+}  // namespace shoal

@@ -1,0 +1,37 @@
+// A store's directory and where its arena lies: made, found, removed.
+//
+//   PATH/store.meta     text: format, id, the arena's path, a checksum; says to people too where the data is
+//   ARENA_DIR/shoal-ID  the arena
+//
+// The arena is built without a name (O_TMPFILE), named when it is whole, and becomes the store's by a link of
+// store.meta, which fails for all creators but one. Destroying begins with store.meta too.
+//
+// Thread safety: every function, against every other in any process.
+// A crash leaves, between the two links, an arena that no store.meta names; its header bears the store's path.
+#pragma once
+
+#include <string>
+
+#include <shoal/error.hpp>
+#include <shoal/options.hpp>
+
+#include "arena/mapping.hpp"
+
+namespace shoal {
+
+struct OpenedArena {
+    Mapping mapping;
+    std::string path;  // the store's directory, absolute; empty in memory
+    std::string arena_path;
+    std::string note;  // Stats::arena_note
+};
+
+// How a new arena's contents come to be: called with its tables real and zeroed, before it has a name.
+using FillArena = Result<void> (*)(Mapping& mapping, const Options& options);
+
+[[nodiscard]] Result<OpenedArena> open_or_create(const std::string& path, const Options& options, FillArena fill);
+[[nodiscard]] Result<OpenedArena> attach_existing(const std::string& path);
+[[nodiscard]] Result<OpenedArena> create_in_memory(const Options& options, FillArena fill);
+[[nodiscard]] Result<void> destroy_store(const std::string& path);
+
+}  // namespace shoal

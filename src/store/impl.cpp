@@ -1,0 +1,179 @@
+#include "store/impl.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "recovery/finish.hpp"
+#include "store/hash.hpp"
+#include "store/place.hpp"
+
+namespace shoal {
+namespace {
+
+constexpr int kReclaimTurns = 4;  // epochs to move on before memory is called full: three make anything free
+
+Atomic<std::uint64_t>& retired_link(const Mapping& mapping, RetiredKind kind, ArenaOffset object) {
+    switch (kind) {
+        case RetiredKind::kLeaf:
+            return mapping.at<Leaf>(object)->next_retired;
+        case RetiredKind::kTree:
+            return mapping.at<Tree>(object)->next_retired;
+        case RetiredKind::kChain:
+            break;
+    }
+    return mapping.at<Chain>(object)->next_retired;
+}
+
+}  // namespace
+
+StoreImpl::StoreImpl(OpenedArena&& opened)
+    : path_(std::move(opened.path)),
+      arena_path_(std::move(opened.arena_path)),
+      arena_note_(std::move(opened.note)),
+      mapping_(std::move(opened.mapping)),
+      blocks_(mapping_),
+      slots_(mapping_, blocks_),
+      epochs_(mapping_, slots_, retired_link,
+              [this](RetiredKind kind, ArenaOffset object, Slot& slot) {
+                  switch (kind) {
+                      case RetiredKind::kChain:
+                          free_chain(mapping_, blocks_, slot, object);
+                          break;
+                      case RetiredKind::kLeaf:
+                          index_.free_leaf(object, slot);
+                          break;
+                      case RetiredKind::kTree:
+                          index_.free_tree(object, slot);
+                          break;
+                  }
+              }),
+      index_(mapping_, blocks_, epochs_),
+      pins_(slots_, epochs_) {
+    slots_.on_death([this](Slot& dead, Slot& own) {
+        finish_erase(mapping_, index_, epochs_, slots_, dead, own);
+        epochs_.forget_reclaimer(dead);
+    });
+}
+
+Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options) {
+    Blocks blocks(mapping);
+    Slots slots(mapping, blocks);
+    Epochs epochs(mapping, slots, retired_link, [](RetiredKind, ArenaOffset, Slot&) {});
+    Index index(mapping, blocks, epochs);
+    int failure = 0;
+    Slot* slot = slots.current(&failure);
+    if (slot == nullptr) return tl::unexpected(no_slot(failure));
+    const Allocation tree = index.make_tree(*slot);
+    const bool full = is_null(tree.offset);
+    const int cause = full ? ENOSPC : blocks.reserve(options.reserve_bytes);
+    if (cause != 0) {
+        return tl::unexpected(Error{Code::kNoSpace,
+                                    fmt::format("cannot allocate the arena's first {} bytes: {}",
+                                                std::max(options.reserve_bytes, kPieceBytes), std::strerror(cause)),
+                                    cause});
+    }
+    static_cast<void>(index.replace_tree(ArenaOffset::kNull, tree.offset));
+    return {};
+}
+
+Result<KeyRef> StoreImpl::key_ref(ByteView key) const {
+    if (key.size() > kMaxKeyBytes) [[unlikely]] {
+        return tl::unexpected(Error{Code::kInvalidArgument,
+                                    fmt::format("the key has {} bytes; up to {} go", key.size(), kMaxKeyBytes)});
+    }
+    return KeyRef{key, hash_key(key, mapping_.header().hash_seed), nullptr};
+}
+
+KeyRef StoreImpl::key_ref(Key& key) const { return KeyRef{key.bytes_, key.hash_, &key}; }
+
+Result<Key> StoreImpl::make_key(ByteView key) const {
+    return key_ref(key).map([this](const KeyRef& ref) {
+        Key made;
+        made.bytes_ = std::string(ref.bytes.text());
+        made.hash_ = ref.hash;
+        made.seed_ = mapping_.header().hash_seed;
+        return made;
+    });
+}
+
+ArenaOffset StoreImpl::find_chain(const KeyRef& key, ArenaOffset tree, Index::Which which) noexcept {
+    if (key.handle == nullptr) return index_.find(tree, key.bytes, key.hash, which);
+    // acquire: pairs with the increment before each retirement. Read inside the epoch and before the look-up: as
+    // long as it is the same, inside a later epoch, the chain has not been retired.
+    const std::uint64_t retirements = mapping_.header().retirements.load(std::memory_order_acquire);
+    Key& handle = *key.handle;
+    if (handle.chain_ != 0 && handle.retirements_ == retirements && which == Index::Which::kFirst) {
+        return static_cast<ArenaOffset>(handle.chain_);
+    }
+    const ArenaOffset chain = index_.find(tree, key.bytes, key.hash, which);
+    handle.chain_ = raw(chain);
+    handle.retirements_ = retirements;
+    return chain;
+}
+
+Result<std::shared_ptr<detail::Pin>> StoreImpl::pin() {
+    int failure = 0;
+    const Pins::Ticket ticket = pins_.add(&failure);
+    if (ticket.destroyed) return tl::unexpected(destroyed());
+    if (ticket.attachment == 0) return tl::unexpected(no_slot(failure));
+    return std::make_shared<detail::Pin>(shared_from_this(), ticket);
+}
+
+bool StoreImpl::make_room() {
+    int failure = 0;
+    Slot* slot = slots_.current(&failure);
+    if (slot == nullptr) return false;
+    const std::uint64_t before = epochs_.retired_objects();
+    if (before == 0) return false;
+    for (int turn = 0; turn < kReclaimTurns; ++turn) {
+        if (!epochs_.reclaim(*slot, true)) break;
+    }
+    return epochs_.retired_objects() < before;
+}
+
+void StoreImpl::tidy(Slot& slot) noexcept {
+    // Looking for dead slots costs system calls: only now and then, when much has been retired.
+    const std::uint64_t retired = epochs_.retired_objects();
+    static_cast<void>(epochs_.reclaim(slot, retired % 256 == 255));
+}
+
+Error StoreImpl::no_memory(AppendOutcome outcome, std::uint64_t bytes) const {
+    if (outcome == AppendOutcome::kNoSpace) {
+        const std::string dir =
+            arena_path_.empty() ? "the machine's memory" : arena_path_.substr(0, arena_path_.rfind('/'));
+        return {Code::kNoSpace,
+                fmt::format("no space for {} more bytes in {}, though memory_limit_bytes is {}: {}", bytes, dir,
+                            mapping_.bytes(), advice_for_space(dir)),
+                ENOSPC, 0};
+    }
+    return {Code::kMemoryLimit,
+            fmt::format("no room for {} more bytes: the store's memory limit is {} bytes; erase keys, or create it "
+                        "with a higher memory_limit_bytes",
+                        bytes, mapping_.bytes()),
+            0, 0};
+}
+
+Error StoreImpl::no_slot(int failure) {
+    if (failure != 0) {
+        return {Code::kSystem, fmt::format("cannot lock a slot of the process table: {}", std::strerror(failure)),
+                failure, 0};
+    }
+    return {Code::kTooManyThreads,
+            fmt::format("all {} slots of the process table are taken: let some threads end or close their stores",
+                        kSlots),
+            0, 0};
+}
+
+Error StoreImpl::destroyed() const {
+    return {Code::kDestroyed, fmt::format("the store {} was destroyed; open it anew", path_), 0, 0};
+}
+
+Error StoreImpl::damaged(ByteView key) const {
+    return {Code::kDamaged,
+            fmt::format("arena {}: a frame of the key with {} bytes cannot be right", arena_path_, key.size()), 0,
+            0};
+}
+
+}  // namespace shoal

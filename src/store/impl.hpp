@@ -1,0 +1,136 @@
+// A Store from the inside: the rooms below, put together, and what each operation goes through.
+//
+// Thread safety: as Store. A crash in any operation: see the rooms; this file adds no state to the arena.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <shoal/store.hpp>
+
+#include "arena/pins.hpp"
+#include "index/index.hpp"
+#include "store/directory.hpp"
+
+namespace shoal {
+
+// A key on its way in: by its bytes, or by a handle that may know its chain.
+struct KeyRef {
+    ByteView bytes;
+    std::uint64_t hash;
+    Key* handle;
+};
+
+class StoreImpl : public std::enable_shared_from_this<StoreImpl> {
+public:
+    explicit StoreImpl(OpenedArena&& opened);
+    StoreImpl(const StoreImpl&) = delete;
+    StoreImpl& operator=(const StoreImpl&) = delete;
+
+    // Fills a new arena: index and reserve. See FillArena.
+    [[nodiscard]] static Result<void> fill_arena(Mapping& mapping, const Options& options);
+
+    [[nodiscard]] Result<KeyRef> key_ref(ByteView key) const;
+    [[nodiscard]] KeyRef key_ref(Key& key) const;
+    [[nodiscard]] Result<Key> make_key(ByteView key) const;
+
+    [[nodiscard]] Result<void> append(const KeyRef& key, const Payload& payload);
+    [[nodiscard]] Result<void> append(std::span<const Pair> batch);
+    [[nodiscard]] Result<bool> iset(const KeyRef& key, ByteView value);
+    [[nodiscard]] Result<bool> erase(const KeyRef& key);
+    [[nodiscard]] Result<void> drop();
+
+    [[nodiscard]] Result<Bytes> get(const KeyRef& key);
+    [[nodiscard]] std::vector<Result<Bytes>> get(std::span<const ByteView> keys);
+    [[nodiscard]] Result<std::size_t> get_into(const KeyRef& key, std::span<std::byte> buffer);
+    [[nodiscard]] Result<View> view(const KeyRef& key);
+    [[nodiscard]] Result<Records> records(const KeyRef& key);
+    [[nodiscard]] Result<ValueSize> size(const KeyRef& key);
+    [[nodiscard]] Result<bool> contains(const KeyRef& key);
+    [[nodiscard]] Result<std::vector<Bytes>> keys();
+    [[nodiscard]] Result<Stats> stats();
+
+private:
+    friend class detail::Pin;
+    friend class BatchAppender;
+
+    // The calling thread inside an epoch, from construction to destruction.
+    class Inside {
+    public:
+        Inside(const Epochs& epochs, Slot& slot) noexcept : epochs_(&epochs), slot_(&slot) {}
+        Inside(Inside&& other) noexcept : epochs_(other.epochs_), slot_(std::exchange(other.slot_, nullptr)) {}
+        Inside& operator=(Inside&&) = delete;
+        ~Inside() {
+            if (slot_ != nullptr) epochs_->leave(*slot_);
+        }
+        [[nodiscard]] Slot& slot() const noexcept { return *slot_; }
+
+    private:
+        const Epochs* epochs_;
+        Slot* slot_;
+    };
+    [[nodiscard]] Result<Inside> enter() {
+        int failure = 0;
+        Slot* slot = slots_.current(&failure);
+        if (slot == nullptr) [[unlikely]]
+            return tl::unexpected(no_slot(failure));
+        if (!epochs_.enter(*slot)) [[unlikely]]
+            return tl::unexpected(destroyed());
+        return Inside(epochs_, *slot);
+    }
+    [[nodiscard]] ChainContext context(Slot& slot) noexcept {
+        return {mapping_, blocks_, slot, slots_.number(slot)};
+    }
+
+    // The key's chain in `tree`: from the handle when it still holds, else looked up and remembered there.
+    [[nodiscard]] ArenaOffset find_chain(const KeyRef& key, ArenaOffset tree, Index::Which which) noexcept;
+    [[nodiscard]] std::optional<Cut> cut_of(const KeyRef& key) noexcept;
+    [[nodiscard]] AppendOutcome append_inside(const ChainContext& context, const KeyRef& key,
+                                              const Payload& payload) noexcept;
+    [[nodiscard]] AppendOutcome append_anew(const ChainContext& context, const KeyRef& key, const Payload& payload,
+                                            bool only_if_missing, bool* was_there) noexcept;
+    [[nodiscard]] Result<std::shared_ptr<detail::Pin>> pin();
+    template <class Made>
+    [[nodiscard]] Result<Made> make_view(const KeyRef& key, bool with_empty);
+
+    // After a failure for lack of memory, outside of every epoch: true when retired memory came back.
+    [[nodiscard]] bool make_room();
+    // Frees what it can after an erase.
+    void tidy(Slot& slot) noexcept;
+
+    [[nodiscard]] Error no_memory(AppendOutcome outcome, std::uint64_t bytes) const;
+    [[nodiscard]] static Error no_slot(int failure);
+    [[nodiscard]] Error destroyed() const;
+    [[nodiscard]] Error not_found() const { return {Code::kNotFound, "no such key", 0, 0}; }
+    [[nodiscard]] Error damaged(ByteView key) const;
+
+    std::string path_;
+    std::string arena_path_;
+    std::string arena_note_;
+    Mapping mapping_;
+    Blocks blocks_;
+    Slots slots_;
+    Epochs epochs_;
+    Index index_;
+    Pins pins_;
+};
+
+namespace detail {
+
+// Keeps the arena mapped and what was reachable at its making readable.
+class Pin {
+public:
+    Pin(std::shared_ptr<StoreImpl> store, Pins::Ticket ticket) noexcept
+        : store_(std::move(store)), ticket_(ticket) {}
+    Pin(const Pin&) = delete;
+    Pin& operator=(const Pin&) = delete;
+    ~Pin() { store_->pins_.remove(ticket_); }
+
+private:
+    std::shared_ptr<StoreImpl> store_;
+    Pins::Ticket ticket_;
+};
+
+}  // namespace detail
+}  // namespace shoal

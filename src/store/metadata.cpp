@@ -1,0 +1,77 @@
+#include "store/metadata.hpp"
+
+#include <charconv>
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+namespace shoal {
+namespace {
+
+constexpr std::string_view kFirstLine = "shoal store 1\n";
+
+// Takes "name value\n" off the front.
+bool take_line(std::string_view* rest, std::string_view name, std::string_view* value) {
+    const std::size_t end = rest->find('\n');
+    if (end == std::string_view::npos || rest->substr(0, name.size()) != name || end < name.size() + 1 ||
+        (*rest)[name.size()] != ' ') {
+        return false;
+    }
+    *value = rest->substr(name.size() + 1, end - name.size() - 1);
+    rest->remove_prefix(end + 1);
+    return true;
+}
+
+}  // namespace
+
+std::string hex(const StoreId& id) {
+    std::string text;
+    for (const std::uint8_t byte : id) text += fmt::format("{:02x}", byte);
+    return text;
+}
+
+std::string print_metadata(const Metadata& metadata) {
+    std::string text = fmt::format("{}id {}\narena {}\n", kFirstLine, hex(metadata.id), metadata.arena_path);
+    text += fmt::format("xxh3 {:016x}\n", XXH3_64bits(text.data(), text.size()));
+    return text;
+}
+
+std::optional<Metadata> parse_metadata(std::string_view text, std::string* what) {
+    if (text.substr(0, kFirstLine.size()) != kFirstLine) {
+        *what = "its first line is not \"shoal store 1\"";
+        return std::nullopt;
+    }
+    std::string_view rest = text.substr(kFirstLine.size());
+    std::string_view id;
+    std::string_view arena;
+    std::string_view checksum;
+    if (!take_line(&rest, "id", &id) || !take_line(&rest, "arena", &arena)) {
+        *what = "its lines are not id, arena, xxh3";
+        return std::nullopt;
+    }
+    const std::uint64_t sum = XXH3_64bits(text.data(), text.size() - rest.size());
+    if (!take_line(&rest, "xxh3", &checksum) || !rest.empty() || checksum != fmt::format("{:016x}", sum)) {
+        *what = "its checksum does not match";
+        return std::nullopt;
+    }
+    Metadata metadata{{}, std::string(arena)};
+    if (id.size() != 2 * metadata.id.size() || arena.empty() || arena[0] != '/') {
+        *what = "its id or its arena's path cannot be";
+        return std::nullopt;
+    }
+    for (std::size_t index = 0; index < metadata.id.size(); ++index) {
+        const char* digits = id.data() + 2 * index;
+        if (std::from_chars(digits, digits + 2, metadata.id[index], 16).ptr != digits + 2) {
+            *what = "its id is not hexadecimal";
+            return std::nullopt;
+        }
+    }
+    // destroy removes that file: it must not be talked into removing another.
+    if (!metadata.arena_path.ends_with("/shoal-" + hex(metadata.id))) {
+        *what = "its arena's name is not that of its id";
+        return std::nullopt;
+    }
+    return metadata;
+}
+
+}  // namespace shoal

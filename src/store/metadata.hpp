@@ -1,0 +1,29 @@
+// store.meta: which arena a store has. Four lines of text, so that anybody can read where the data lies.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <shoal/error.hpp>
+
+namespace shoal {
+
+using StoreId = std::array<std::uint8_t, 16>;
+
+struct Metadata {
+    StoreId id{};
+    std::string arena_path;
+};
+
+inline constexpr std::string_view kMetadataName = "store.meta";
+inline constexpr std::size_t kMetadataMaxBytes = 8192;
+
+[[nodiscard]] std::string hex(const StoreId& id);
+[[nodiscard]] std::string print_metadata(const Metadata& metadata);
+// Null: not a metadata file of ours, or damaged; `what` says how.
+[[nodiscard]] std::optional<Metadata> parse_metadata(std::string_view text, std::string* what);
+
+}  // namespace shoal

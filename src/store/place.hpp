@@ -1,0 +1,27 @@
+// Where a new arena goes, and how large it is.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <shoal/error.hpp>
+#include <shoal/options.hpp>
+
+namespace shoal {
+
+struct ArenaPlace {
+    std::string dir;
+    std::string note;         // why not a tmpfs, else empty
+    std::uint64_t bytes = 0;  // of the arena, a multiple of kPieceBytes
+};
+
+// options.arena_dir if given, else the first tmpfs with room, else `store_dir`.
+[[nodiscard]] Result<ArenaPlace> choose_place(const Options& options, const std::string& store_dir);
+
+// The limit asked for, or half of `free_bytes` and at most half of the machine's memory; rounded to pieces.
+[[nodiscard]] Result<std::uint64_t> arena_bytes_for(const Options& options, std::uint64_t free_bytes);
+
+// What to do about a file system that is full, in words.
+[[nodiscard]] std::string advice_for_space(const std::string& dir);
+
+}  // namespace shoal

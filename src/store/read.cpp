@@ -1,0 +1,158 @@
+// What reads: get, views, sizes, keys, stats.
+#include "store/impl.hpp"
+#include "store/metadata.hpp"
+
+namespace shoal {
+
+class ViewBuilder {
+public:
+    template <class Made>
+    static void add(Made& made, const std::byte* payload, std::uint64_t bytes) {
+        made.spans_.emplace_back(payload, bytes);
+        made.bytes_ += bytes;
+    }
+    template <class Made>
+    static void reserve(Made& made, std::uint64_t records) {
+        made.spans_.reserve(records);
+    }
+    template <class Made>
+    static void pin(Made& made, std::shared_ptr<detail::Pin> pin) {
+        made.pin_ = std::move(pin);
+    }
+};
+
+std::optional<Cut> StoreImpl::cut_of(const KeyRef& key) noexcept {
+    ArenaOffset chain = find_chain(key, index_.tree(), Index::Which::kFirst);
+    while (!is_null(chain)) {  // a turn fails when the chain is erased under us
+        const Cut cut = take_cut(mapping_, *mapping_.at<Chain>(chain));
+        if (!is_null(cut.root)) return cut;
+        chain = find_chain(key, index_.tree(), Index::Which::kLive);
+    }
+    return std::nullopt;
+}
+
+Result<Bytes> StoreImpl::get(const KeyRef& key) {
+    auto inside = enter();
+    if (!inside) [[unlikely]]
+        return tl::unexpected(std::move(inside.error()));
+    const std::optional<Cut> cut = cut_of(key);
+    if (!cut) return tl::unexpected(not_found());
+    Bytes value(payload_bound(mapping_, *cut));
+    std::size_t filled = 0;
+    const bool sound = walk_cut(mapping_, *cut, [&](const std::byte* payload, std::uint64_t bytes) {
+        if (bytes > value.size() - filled) bytes = value.size() - filled;  // never in a sound arena
+        if (bytes != 0) std::memcpy(value.data() + filled, payload, bytes);
+        filled += bytes;
+    });
+    if (!sound) return tl::unexpected(damaged(key.bytes));
+    value.shrink(filled);
+    return value;
+}
+
+std::vector<Result<Bytes>> StoreImpl::get(std::span<const ByteView> keys) {
+    std::vector<Result<Bytes>> values;
+    values.reserve(keys.size());
+    for (const ByteView key : keys) {
+        auto ref = key_ref(key);
+        if (ref) {
+            values.push_back(get(*ref));
+        } else {
+            values.emplace_back(tl::unexpected(std::move(ref.error())));
+        }
+    }
+    return values;
+}
+
+Result<std::size_t> StoreImpl::get_into(const KeyRef& key, std::span<std::byte> buffer) {
+    auto inside = enter();
+    if (!inside) [[unlikely]]
+        return tl::unexpected(std::move(inside.error()));
+    const std::optional<Cut> cut = cut_of(key);
+    if (!cut) return tl::unexpected(not_found());
+    std::size_t total = 0;
+    const bool sound = walk_cut(mapping_, *cut, [&](const std::byte* payload, std::uint64_t bytes) {
+        if (bytes != 0 && total + bytes <= buffer.size()) std::memcpy(buffer.data() + total, payload, bytes);
+        total += bytes;
+    });
+    if (!sound) return tl::unexpected(damaged(key.bytes));
+    if (total > buffer.size()) return tl::unexpected(Error{Code::kBufferTooSmall, "buffer too small", 0, total});
+    return total;
+}
+
+template <class Made>
+Result<Made> StoreImpl::make_view(const KeyRef& key, bool with_empty) {
+    auto pinned = pin();  // before the cut: it protects all that is reachable from now on
+    if (!pinned) return tl::unexpected(std::move(pinned.error()));
+    const std::optional<Cut> cut = cut_of(key);
+    if (!cut) return tl::unexpected(not_found());
+    Made made;
+    ViewBuilder::reserve(made, measure(mapping_, *cut).records);
+    const bool sound = walk_cut(mapping_, *cut, [&](const std::byte* payload, std::uint64_t bytes) {
+        if (bytes != 0 || with_empty) ViewBuilder::add(made, payload, bytes);
+    });
+    if (!sound) return tl::unexpected(damaged(key.bytes));
+    ViewBuilder::pin(made, std::move(*pinned));
+    return made;
+}
+
+Result<View> StoreImpl::view(const KeyRef& key) { return make_view<View>(key, false); }
+Result<Records> StoreImpl::records(const KeyRef& key) { return make_view<Records>(key, true); }
+
+Result<ValueSize> StoreImpl::size(const KeyRef& key) {
+    auto inside = enter();
+    if (!inside) return tl::unexpected(std::move(inside.error()));
+    const std::optional<Cut> cut = cut_of(key);
+    if (!cut) return tl::unexpected(not_found());
+    const Reserve total = measure(mapping_, *cut);
+    return ValueSize{total.payload_bytes(), total.records};
+}
+
+Result<bool> StoreImpl::contains(const KeyRef& key) {
+    auto inside = enter();
+    if (!inside) return tl::unexpected(std::move(inside.error()));
+    return cut_of(key).has_value();
+}
+
+Result<std::vector<Bytes>> StoreImpl::keys() {
+    auto inside = enter();
+    if (!inside) return tl::unexpected(std::move(inside.error()));
+    std::vector<Bytes> keys;
+    index_.for_each(index_.tree(), [&](ArenaOffset chain) {
+        const ByteView key = mapping_.at<Chain>(chain)->key();
+        keys.emplace_back(key.size());
+        if (!key.empty()) std::memcpy(keys.back().data(), key.data(), key.size());
+    });
+    return keys;
+}
+
+Result<Stats> StoreImpl::stats() {
+    auto inside = enter();
+    if (!inside) return tl::unexpected(std::move(inside.error()));
+    Stats stats;
+    stats.path = path_;
+    stats.arena_path = arena_path_;
+    stats.arena_note = arena_note_;
+    stats.store_id = hex(mapping_.header().store_id);
+    stats.memory_limit_bytes = mapping_.bytes();
+    const Blocks::Usage usage = blocks_.usage();
+    stats.real_bytes = usage.real_bytes;
+    stats.used_bytes = usage.used_bytes;
+    const ArenaOffset tree = index_.tree();
+    index_.for_each(tree, [&](ArenaOffset chain) {
+        const Cut cut = take_cut(mapping_, *mapping_.at<Chain>(chain));
+        if (is_null(cut.root)) return;
+        const Reserve total = measure(mapping_, cut);
+        stats.keys += 1;
+        stats.records += total.records;
+        stats.payload_bytes += total.payload_bytes();
+        stats.segments += segments_of(mapping_, cut);
+    });
+    stats.index_bytes = index_.bytes(tree);
+    stats.retired_objects = epochs_.retired_objects();
+    stats.slots_in_use = slots_.in_use();
+    stats.slots_total = kSlots;
+    stats.epoch = epochs_.current();
+    return stats;
+}
+
+}  // namespace shoal

@@ -1,0 +1,120 @@
+// The public face: checks the key, and hands on to StoreImpl.
+#include <shoal/store.hpp>
+
+#include "store/impl.hpp"
+
+namespace shoal {
+namespace {
+
+// Runs `use` with the key's reference, or gives the error that it cannot be a key.
+template <class Use>
+auto with_key(const StoreImpl& impl, ByteView key, Use&& use) -> decltype(use(std::declval<const KeyRef&>())) {
+    auto ref = impl.key_ref(key);
+    if (!ref) [[unlikely]]
+        return tl::unexpected(std::move(ref.error()));
+    return use(*ref);
+}
+
+Result<std::shared_ptr<StoreImpl>> make_impl(Result<OpenedArena>&& opened) {
+    if (!opened) return tl::unexpected(std::move(opened.error()));
+    return std::make_shared<StoreImpl>(std::move(*opened));
+}
+
+}  // namespace
+
+std::string_view name(Code code) noexcept {
+    switch (code) {
+        case Code::kInvalidArgument:
+            return "invalid argument";
+        case Code::kNotFound:
+            return "not found";
+        case Code::kBufferTooSmall:
+            return "buffer too small";
+        case Code::kMemoryLimit:
+            return "memory limit";
+        case Code::kNoSpace:
+            return "no space";
+        case Code::kPermission:
+            return "permission";
+        case Code::kIncompatible:
+            return "incompatible";
+        case Code::kDamaged:
+            return "damaged";
+        case Code::kArenaGone:
+            return "arena gone";
+        case Code::kDestroyed:
+            return "destroyed";
+        case Code::kTooManyThreads:
+            return "too many threads";
+        case Code::kSystem:
+            return "system";
+    }
+    return "unknown";
+}
+
+Store::Store(std::shared_ptr<StoreImpl> impl) noexcept : impl_(std::move(impl)) {}
+Store::Store(Store&&) noexcept = default;
+Store& Store::operator=(Store&&) noexcept = default;
+Store::~Store() = default;
+
+Result<Store> Store::open(const std::string& path, const Options& options) {
+    return make_impl(open_or_create(path, options, StoreImpl::fill_arena)).map([](auto&& impl) {
+        return Store(impl);
+    });
+}
+Result<Store> Store::attach(const std::string& path) {
+    return make_impl(attach_existing(path)).map([](auto&& impl) { return Store(impl); });
+}
+Result<Store> Store::in_memory(const Options& options) {
+    return make_impl(create_in_memory(options, StoreImpl::fill_arena)).map([](auto&& impl) { return Store(impl); });
+}
+Result<void> Store::destroy(const std::string& path) { return destroy_store(path); }
+
+Result<void> Store::append(ByteView key, ByteView record) {
+    return append(key, std::span<const ByteView>(&record, 1));
+}
+Result<void> Store::append(Key& key, ByteView record) { return append(key, std::span<const ByteView>(&record, 1)); }
+Result<void> Store::append(ByteView key, std::span<const ByteView> pieces) {
+    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->append(ref, Payload::record(pieces)); });
+}
+Result<void> Store::append(Key& key, std::span<const ByteView> pieces) {
+    return impl_->append(impl_->key_ref(key), Payload::record(pieces));
+}
+Result<void> Store::append(std::span<const Pair> batch) { return impl_->append(batch); }
+
+Result<bool> Store::iset(ByteView key, ByteView value) {
+    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->iset(ref, value); });
+}
+Result<Key> Store::key(ByteView key) const { return impl_->make_key(key); }
+
+Result<Bytes> Store::get(ByteView key) const {
+    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->get(ref); });
+}
+Result<Bytes> Store::get(Key& key) const { return impl_->get(impl_->key_ref(key)); }
+std::vector<Result<Bytes>> Store::get(std::span<const ByteView> keys) const { return impl_->get(keys); }
+Result<std::size_t> Store::get_into(ByteView key, std::span<std::byte> buffer) const {
+    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->get_into(ref, buffer); });
+}
+Result<std::size_t> Store::get_into(Key& key, std::span<std::byte> buffer) const {
+    return impl_->get_into(impl_->key_ref(key), buffer);
+}
+Result<View> Store::view(ByteView key) const {
+    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->view(ref); });
+}
+Result<Records> Store::records(ByteView key) const {
+    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->records(ref); });
+}
+Result<ValueSize> Store::size(ByteView key) const {
+    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->size(ref); });
+}
+Result<bool> Store::contains(ByteView key) const {
+    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->contains(ref); });
+}
+Result<std::vector<Bytes>> Store::keys() const { return impl_->keys(); }
+Result<bool> Store::erase(ByteView key) {
+    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->erase(ref); });
+}
+Result<void> Store::drop() { return impl_->drop(); }
+Result<Stats> Store::stats() const { return impl_->stats(); }
+
+}  // namespace shoal
