@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <optional>
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 [[nodiscard]] bool earlier(const BadSpot& a, const BadSpot& b) noexcept {
@@ -82,4 +82,4 @@ Outcome<void> report_skipped(SharedArray<Desk>& desks, const std::vector<InputFi
     return {};
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -6,7 +6,7 @@
 #include "shuffle/input.hpp"
 #include "shuffle/job_board.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 // Counts lines up to the row, so it costs a pass over the file's part before it.
 [[nodiscard]] Outcome<BadRowReport> describe(const BadSpot& spot, const std::vector<InputFile>& files,
@@ -21,4 +21,4 @@ namespace shoal {
 [[nodiscard]] Outcome<void> report_skipped(SharedArray<Desk>& desks, const std::vector<InputFile>& files,
                                            const RowShape& shape, ShuffleSummary& summary);
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

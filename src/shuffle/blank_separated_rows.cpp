@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 [[nodiscard]] constexpr bool is_blank(char byte) noexcept { return byte == ' ' || byte == '\t'; }
@@ -42,4 +42,4 @@ std::size_t BlankSeparatedRows::scan(const Window& window, RowSink& sink) {
     return start;
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -4,7 +4,7 @@
 
 #include "shuffle/row_scanner.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 class BlankSeparatedRows final : public RowScanner {
 public:
@@ -16,4 +16,4 @@ private:
     std::size_t column_;
 };
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -1,6 +1,6 @@
 #include "shuffle/csv_grammar.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 // What `byte` makes wrong in `state`.
@@ -74,4 +74,4 @@ std::vector<std::string> split_fields(std::string_view content, char delimiter, 
     return fields;
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

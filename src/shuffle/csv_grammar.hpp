@@ -17,7 +17,7 @@
 
 #include "shuffle/row_scanner.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 // Where a reader is after some byte of a CSV file.
 enum class CsvState : std::uint8_t {
@@ -70,4 +70,4 @@ struct CsvRow {
 // All fields' values of a well-formed row, without its terminator. Not `quoted`: quotes are ordinary bytes.
 [[nodiscard]] std::vector<std::string> split_fields(std::string_view content, char delimiter, bool quoted);
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 constexpr std::size_t kReadBytes = 256 << 10;
@@ -100,4 +100,4 @@ Outcome<void> find_states(const std::vector<InputFile>& files, std::vector<Range
     return {};
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -13,7 +13,7 @@
 #include "shuffle/quote_survey.hpp"
 #include "shuffle/range_reader.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 // Every file's rows in ranges of at most `range_bytes`; the states of all but the first of each file still to be
 // found.
@@ -29,4 +29,4 @@ namespace shoal {
                                         const RowShape& shape, const SharedArray<QuoteSurvey>& surveys,
                                         const std::function<bool()>& go_on);
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

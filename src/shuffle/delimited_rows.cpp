@@ -6,7 +6,7 @@
 #include "shuffle/csv_grammar.hpp"
 #include "shuffle/quote_tracker.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 // The position of the set bit that `skip` set bits precede.
@@ -129,4 +129,4 @@ bool DelimitedRows::scan_irregular(const Window& window, std::size_t& start, Row
     return sink.row(text.substr(0, row->bytes), unquote(row->key, scratch_));
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -5,7 +5,7 @@
 #include "shuffle/row_scanner.hpp"
 #include "shuffle/structural_masks.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 class DelimitedRows final : public RowScanner {
 public:
@@ -39,4 +39,4 @@ private:
     std::string scratch_;  // the last unquoted key
 };
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

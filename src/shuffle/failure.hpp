@@ -12,7 +12,7 @@
 
 #include "shuffle/shuffle.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 template <class T>
 using Outcome = tl::expected<T, ShuffleError>;
@@ -48,4 +48,4 @@ private:
     int fd_ = -1;
 };
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -5,7 +5,7 @@
 #include <array>
 #include <utility>
 
-namespace shoal {
+namespace shoal::shuffling {
 
 std::string_view name(Format format) noexcept {
     switch (format) {
@@ -54,4 +54,4 @@ Format format_by_extension(std::string_view path) noexcept {
     return Format::kCsv;
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-namespace shoal {
+namespace shoal::shuffling {
 
 // How rows lie in a file. In each of them a row ends with LF or CRLF; a CR elsewhere is data. A UTF-8 byte order
 // mark at a file's start is passed over. An empty line is no row: it is skipped, and counted.
@@ -29,4 +29,4 @@ enum class Format {
     return format == Format::kCsv || format == Format::kTsv;
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -5,7 +5,7 @@
 #include "shuffle/csv_grammar.hpp"
 #include "shuffle/input.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
@@ -144,4 +144,4 @@ Outcome<RowShape> shape_of(const std::vector<InputFile>& files, Format format, c
     return shape;
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

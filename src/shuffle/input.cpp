@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <cstdlib>
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 constexpr std::size_t kCopyBytes = 1 << 20;
@@ -111,4 +111,4 @@ Outcome<std::uint64_t> line_of(const InputFile& file, std::uint64_t offset) {
     return line;
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -11,7 +11,7 @@
 #include "shuffle/interruption.hpp"
 #include "shuffle/row_scanner.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 struct InputFile {
     std::string name;  // for messages: as given, or "standard input"
@@ -42,4 +42,4 @@ struct InputFile {
 // The physical line, from 1, on which the byte at `offset` lies. Reads the file up to there.
 [[nodiscard]] Outcome<std::uint64_t> line_of(const InputFile& file, std::uint64_t offset);
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -4,7 +4,7 @@
 
 #include <cerrno>
 
-namespace shoal {
+namespace shoal::shuffling {
 
 Outcome<std::unique_ptr<Interruption>> Interruption::guard() {
     std::unique_ptr<Interruption> guard(new Interruption);
@@ -55,4 +55,4 @@ void Interruption::leave_to_parent() noexcept {
     signals_ = FileDescriptor();
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -12,7 +12,7 @@
 
 #include "shuffle/failure.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 class Interruption {
 public:
@@ -44,4 +44,4 @@ private:
     std::optional<int> signal_;
 };
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

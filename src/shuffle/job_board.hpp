@@ -17,7 +17,7 @@
 #include "shuffle/failure.hpp"
 #include "shuffle/row_scanner.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 // An array of zeroed T that forked processes share.
 template <class T>
@@ -115,4 +115,4 @@ struct Counters {
     }
 };
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

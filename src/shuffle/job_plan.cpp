@@ -7,7 +7,7 @@
 #include <fstream>
 #include <limits>
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 constexpr std::uint64_t kMiB = 1ULL << 20;
@@ -103,4 +103,4 @@ std::uint64_t memory_limit_of(const ShuffleOptions& options, const std::vector<I
     return std::min(ample, available_bytes() / 5 * 4);
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

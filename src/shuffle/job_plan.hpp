@@ -7,7 +7,7 @@
 #include "shuffle/input.hpp"
 #include "shuffle/range_reader.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 // Contradictions and what is out of range; looks at nothing outside the options.
 [[nodiscard]] Outcome<void> check(const ShuffleOptions& options);
@@ -23,4 +23,4 @@ namespace shoal {
 // costs nothing where it is not used, so it is generous.
 [[nodiscard]] std::uint64_t memory_limit_of(const ShuffleOptions& options, const std::vector<InputFile>& files);
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -2,7 +2,7 @@
 
 #include "shuffle/mapper.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 Outcome<JobStore> JobStore::make(const ShuffleOptions& options, std::uint64_t memory_limit_bytes) {
     Options store_options;
@@ -34,4 +34,4 @@ JobStore::~JobStore() {
     if (!destroy_path_.empty()) static_cast<void>(Store::destroy(destroy_path_));
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -10,7 +10,7 @@
 
 #include "shuffle/failure.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 class JobStore {
 public:
@@ -29,4 +29,4 @@ private:
     std::string destroy_path_;  // empty: nothing to destroy
 };
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

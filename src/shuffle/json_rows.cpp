@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-namespace shoal {
+namespace shoal::shuffling {
 
 static_assert(kWindowPadding >= simdjson::SIMDJSON_PADDING, "the parser reads that far behind a line");
 
@@ -81,4 +81,4 @@ bool JsonRows::scan_line(const Window& window, std::size_t start, std::size_t en
     return sink.bad(start, BadRow::kJsonKeyMissing, 0);
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -6,7 +6,7 @@
 
 #include "shuffle/row_scanner.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 class JsonRows final : public RowScanner {
 public:
@@ -25,4 +25,4 @@ private:
 // '{'.
 [[nodiscard]] std::string_view raw_member(std::string_view text, std::size_t member) noexcept;
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -2,7 +2,7 @@
 
 #include "shuffle/json_text.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 [[nodiscard]] std::string hex_of(std::string_view bytes) {
@@ -41,4 +41,4 @@ Outcome<void> write_manifest(int folder_fd, const ShuffleOptions& options, const
     return written;
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

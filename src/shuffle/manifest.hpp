@@ -14,10 +14,10 @@
 
 #include "shuffle/reducer.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 [[nodiscard]] Outcome<void> write_manifest(int folder_fd, const ShuffleOptions& options,
                                            const ShuffleSummary& summary, const std::vector<Partition>& partitions,
                                            const SharedArray<PartitionResult>& results);
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

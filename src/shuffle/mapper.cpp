@@ -3,7 +3,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 constexpr std::size_t kBatchRows = 1024;
@@ -127,4 +127,4 @@ bool Mapper::flush() {
     return true;
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

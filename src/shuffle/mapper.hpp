@@ -14,7 +14,7 @@
 #include "shuffle/job_board.hpp"
 #include "shuffle/range_reader.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 // Key in the store, and name of the file without its extension, of partition number `partition`: "part-00017".
 [[nodiscard]] std::string part_name(std::uint32_t partition);
@@ -80,4 +80,4 @@ private:
     std::optional<ShuffleError> error_;
 };
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

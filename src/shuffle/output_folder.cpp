@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 namespace fs = std::filesystem;
@@ -132,4 +132,4 @@ Outcome<void> OutputFolder::publish() {
     return {};
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

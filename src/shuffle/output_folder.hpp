@@ -12,7 +12,7 @@
 
 #include "shuffle/failure.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 class OutputFolder {
 public:
@@ -44,4 +44,4 @@ private:
     FileDescriptor fd_;
 };
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -5,7 +5,7 @@
 
 #include <cerrno>
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 constexpr std::size_t kMaxNameBytes = 200;  // file systems allow 255
@@ -105,4 +105,4 @@ Outcome<void> PartitionFile::write_out(const char* data, std::size_t bytes) {
     return {};
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -11,7 +11,7 @@
 
 struct XXH3_state_s;
 
-namespace shoal {
+namespace shoal::shuffling {
 
 // The name of the file for a distinct value: "value-", the value with every byte but [A-Za-z0-9._-], and a leading
 // dot, as %XX, and the extension. A value whose name would be longer than 200 bytes is cut and bears the XXH3-128
@@ -58,4 +58,4 @@ private:
     std::uint64_t bytes_ = 0;
 };
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

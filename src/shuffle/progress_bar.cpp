@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
-namespace shoal {
+namespace shoal::shuffling {
 
 void ProgressBar::begin(std::string what, std::uint64_t total_bytes) {
     what_ = std::move(what);
@@ -38,4 +38,4 @@ void ProgressBar::clear() {
     drawn_ = false;
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

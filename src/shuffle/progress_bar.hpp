@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-namespace shoal {
+namespace shoal::shuffling {
 
 class ProgressBar {
 public:
@@ -33,4 +33,4 @@ private:
     std::chrono::steady_clock::time_point start_;
 };
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

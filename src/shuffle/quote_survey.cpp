@@ -4,7 +4,7 @@
 #include <bit>
 #include <cstring>
 
-namespace shoal {
+namespace shoal::shuffling {
 
 QuoteSurveyor::QuoteSurveyor(char before_previous, char previous, char delimiter) noexcept
     : delimiter_(delimiter), previous_(previous), outside_(before_previous, previous), within_(true) {}
@@ -43,4 +43,4 @@ CsvState state_outside(char before_previous, char previous, char delimiter) noex
     return CsvState::kPlain;
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -8,7 +8,7 @@
 #include "shuffle/csv_grammar.hpp"
 #include "shuffle/quote_tracker.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 struct QuoteSurvey {
     bool odd = false;            // the number of quotes
@@ -38,4 +38,4 @@ private:
 // Where a reader is that lies outside quotes by parity, after these two bytes, all quotes being regular.
 [[nodiscard]] CsvState state_outside(char before_previous, char previous, char delimiter) noexcept;
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

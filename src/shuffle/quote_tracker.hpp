@@ -12,7 +12,7 @@
 
 #include "shuffle/structural_masks.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 class QuoteTracker {
 public:
@@ -62,4 +62,4 @@ private:
     std::uint64_t return_seen_ = 0;  // 1 when that is a CR after a closing quote
 };
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 constexpr std::size_t kOverhang = 16 << 10;  // read behind a range's end at first, for its last row
@@ -84,4 +84,4 @@ Outcome<std::uint64_t> RangeReader::find_row_start(const InputFile& file, const 
     return offset;
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -13,7 +13,7 @@
 #include "shuffle/input.hpp"
 #include "shuffle/row_scanner.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 struct Range {
     std::uint32_t file = 0;
@@ -52,4 +52,4 @@ private:
     std::unique_ptr<char[]> buffer_;  // capacity_ bytes and room for a terminator and kWindowPadding
 };
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -2,7 +2,7 @@
 
 #include "shuffle/mapper.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 [[nodiscard]] Outcome<PartitionResult> write_partition(const Store& store, const Partition& partition,
@@ -45,4 +45,4 @@ Outcome<void> write_partitions(const Store& store, const std::vector<Partition>&
     return {};
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

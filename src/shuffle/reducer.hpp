@@ -11,7 +11,7 @@
 #include "shuffle/job_board.hpp"
 #include "shuffle/partition_file.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 struct Partition {
     std::string key;   // in the store
@@ -31,4 +31,4 @@ struct PartitionResult {
                                              const std::string& header, int folder_fd, Desk& desk,
                                              Counters& counters, SharedArray<PartitionResult>& results);
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

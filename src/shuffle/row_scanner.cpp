@@ -4,7 +4,7 @@
 #include "shuffle/delimited_rows.hpp"
 #include "shuffle/json_rows.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 std::string_view reason_text(BadRow reason) noexcept {
     switch (reason) {
@@ -40,4 +40,4 @@ std::unique_ptr<RowScanner> make_scanner(const RowShape& shape) {
     return std::make_unique<DelimitedRows>(shape);
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

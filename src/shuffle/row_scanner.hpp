@@ -14,7 +14,7 @@
 
 #include "shuffle/format.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 // What can be wrong with a row. Of several things the first one in the row counts; the number of fields comes last.
 enum class BadRow : std::uint8_t {
@@ -80,4 +80,4 @@ struct RowShape {
 
 [[nodiscard]] std::unique_ptr<RowScanner> make_scanner(const RowShape& shape);
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

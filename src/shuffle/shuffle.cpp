@@ -15,7 +15,7 @@
 #include "shuffle/progress_bar.hpp"
 #include "shuffle/worker_team.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -239,4 +239,4 @@ tl::expected<ShuffleSummary, ShuffleError> shuffle(const ShuffleOptions& options
     return Job(options, **interruption).run();
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -24,7 +24,7 @@
 
 #include "shuffle/format.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 enum class OnBadRow { kFail, kSkip };
 
@@ -139,4 +139,4 @@ struct ShuffleError {
 [[nodiscard]] std::string summary_table(const ShuffleSummary& summary);
 [[nodiscard]] std::string summary_json(const ShuffleSummary& summary);
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -4,7 +4,7 @@
 #include <immintrin.h>
 #endif
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 #if defined(__x86_64__)
@@ -108,4 +108,4 @@ std::uint64_t find_byte_portable(const char* block, char byte) noexcept {
     return bits;
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

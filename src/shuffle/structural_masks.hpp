@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace shoal {
+namespace shoal::shuffling {
 
 inline constexpr std::size_t kBlockBytes = 64;
 
@@ -39,4 +39,4 @@ void find_structure(const char* data, std::size_t blocks, char delimiter, bool q
     return bits;
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

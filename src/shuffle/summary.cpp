@@ -2,7 +2,7 @@
 #include "shuffle/failure.hpp"
 #include "shuffle/json_text.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 [[nodiscard]] double rate(std::uint64_t amount, double seconds) {
@@ -85,4 +85,4 @@ std::string summary_json(const ShuffleSummary& summary) {
         summary.store_path.empty() ? "null" : json_string(summary.store_path));
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

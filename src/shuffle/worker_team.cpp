@@ -8,7 +8,7 @@
 #include <exception>
 #include <vector>
 
-namespace shoal {
+namespace shoal::shuffling {
 namespace {
 
 constexpr int kTickMs = 100;
@@ -113,4 +113,4 @@ Outcome<void> run_phase(const Phase& phase, SharedArray<Desk>& desks, Interrupti
     return {};
 }
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -11,7 +11,7 @@
 #include "shuffle/interruption.hpp"
 #include "shuffle/job_board.hpp"
 
-namespace shoal {
+namespace shoal::shuffling {
 
 struct Phase {
     std::string role;  // "mapper": for names and messages
@@ -31,4 +31,4 @@ struct Phase {
 // (pid 1234) was killed by signal 9 (Killed) while reading flights.csv". None of the children is left in any case.
 [[nodiscard]] Outcome<void> run_phase(const Phase& phase, SharedArray<Desk>& desks, Interruption& interruption);
 
-}  // namespace shoal
+}  // namespace shoal::shuffling

@@ -58,6 +58,7 @@ int run(int argc, const char* const* argv) {
     add_rm_command(app, exit_code);
     add_drop_command(app, exit_code);
     add_destroy_command(app, exit_code);
+    add_shuffle_command(app, exit_code);
     unshield_options(app);
     try {
         app.parse(shielded_arguments(argc, argv));

@@ -2,7 +2,7 @@
 
 #include <optional>
 
-namespace shoal::test {
+namespace shoal::shuffling::test {
 namespace {
 
 void end_last_row(std::string& text, const std::string& terminator) {
@@ -120,4 +120,4 @@ Reading read_lines(std::string text, std::size_t offset, const RowShape& shape, 
     return reading;
 }
 
-}  // namespace shoal::test
+}  // namespace shoal::shuffling::test

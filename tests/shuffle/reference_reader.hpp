@@ -10,7 +10,7 @@
 
 #include "shuffle/row_scanner.hpp"
 
-namespace shoal::test {
+namespace shoal::shuffling::test {
 
 struct GoodRow {
     std::string bytes;  // with its terminator
@@ -39,4 +39,4 @@ struct Reading {
 [[nodiscard]] Reading read_lines(std::string text, std::size_t offset, const RowShape& shape,
                                  const std::string& terminator);
 
-}  // namespace shoal::test
+}  // namespace shoal::shuffling::test

@@ -8,7 +8,7 @@
 #include "reference_reader.hpp"
 #include "shuffle/cutting.hpp"
 
-namespace shoal::test {
+namespace shoal::shuffling::test {
 namespace {
 
 InputFile file_of(const std::string& text) {
@@ -173,4 +173,4 @@ TEST_CASE("the bit masks find the same bytes with and without vector instruction
     }));
 }
 
-}  // namespace shoal::test
+}  // namespace shoal::shuffling::test
