@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <condition_variable>
+#include <cstdio>
 #include <mutex>
 #include <string>
 #include <system_error>
@@ -15,6 +16,7 @@
 #include "child.hpp"
 #include "result_checks.hpp"
 #include "scale.hpp"
+#include "shared_counters.hpp"
 #include "temporary_store.hpp"
 #include "threads.hpp"
 
@@ -121,15 +123,27 @@ TEST_CASE("Slots of killed processes are used again", "[process]") {
         REQUIRE_OK(store);
         slots = store->stats()->slots_total;
     }
-    const std::size_t processes = scaled(slots + 100, 50);
-    if (processes > 20'000) SHOAL_SKIP("a process table of " << slots << " slots needs too many processes to fill");
+    // Each process dies with so many slots taken.
+    const std::size_t threads = scaled(64, 8), processes = scaled(slots / threads + 10, 10);
+    if (processes > 2000) SHOAL_SKIP("a process table of " << slots << " slots needs too many processes to fill");
     for (std::size_t i = 0; i < processes; ++i) {
         Child child = Child::start([&]() -> std::string {
             auto store = Store::attach(place.path());
             EXPECT_OK(store);
-            EXPECT_OK(store->append("k", "x"));
-            ::raise(SIGKILL);
-            return "unreachable";
+            StartLine line(threads);
+            Threads appending;
+            for (std::size_t thread = 0; thread < threads; ++thread)
+                appending.start([&]() -> std::string {
+                    const auto appended = store->append("k", "x");
+                    if (!appended) {
+                        std::fprintf(stderr, "%s\n", describe(appended).c_str());
+                        ::_exit(1);
+                    }
+                    line.arrive_and_wait();
+                    ::raise(SIGKILL);
+                    return "unreachable";
+                });
+            return appending.join();
         });
         const std::string ended = child.wait();
         INFO("process " << i << ": " << ended);
@@ -137,5 +151,5 @@ TEST_CASE("Slots of killed processes are used again", "[process]") {
     }
     auto store = Store::attach(place.path());
     REQUIRE_OK(store);
-    CHECK(store->get("k")->text() == std::string(processes, 'x'));
+    CHECK(store->get("k")->text() == std::string(processes * threads, 'x'));
 }

@@ -127,7 +127,7 @@ TEST_CASE("Views outlive the Store object they came from, also each other") {
     std::optional<shoal::View> view;
     std::optional<shoal::Records> records;
     std::string value;
-    auto other = Store::open(place.path(), with_limit(64 * kMiB));
+    auto other = Store::open(place.path(), with_limit(256 * kMiB));  // a view keeps all that is erased after it
     REQUIRE_OK(other);
     {
         auto store = Store::attach(place.path());
