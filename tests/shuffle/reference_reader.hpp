@@ -1,5 +1,5 @@
-// What the rows of a text are, read in the most obvious way: one byte after the other, the whole text in memory. What
-// shuffle finds by bit masks, in ranges, in parallel, is compared with this.
+// What the rows of a text are, read in the most obvious way: one byte after the other, the whole text in memory.
+// What shuffle finds by bit masks, in ranges, in parallel, is compared with this.
 #pragma once
 
 #include <cstdint>

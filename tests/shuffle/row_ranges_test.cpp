@@ -80,8 +80,8 @@ RowShape shape_for(Format format, char delimiter, std::size_t columns, std::size
 
 // Text of the bytes that matter, `regular` of it in well-formed rows.
 std::string some_csv(bool regular, std::size_t columns) {
-    const auto piece = rc::gen::element<std::string>("a", "bc", ",", "\n", "\r\n", "\r", "\"\"", "\"", "x,y", "", "\"q\"",
-                                                     ",\"", "\",", "\"\n", std::string(70, 'z'));
+    const auto piece = rc::gen::element<std::string>("a", "bc", ",", "\n", "\r\n", "\r", "\"\"", "\"", "x,y", "",
+                                                     "\"q\"", ",\"", "\",", "\"\n", std::string(70, 'z'));
     if (!regular) {
         std::string text;
         for (const auto& part : *rc::gen::container<std::vector<std::string>>(piece)) text += part;
