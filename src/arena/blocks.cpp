@@ -15,7 +15,6 @@ Blocks::Blocks(const Mapping& mapping) noexcept
     : mapping_(&mapping),
       header_(&mapping.header()),
       used_(mapping.at<AtomicWord>(header_->used_at)),
-      dirty_(mapping.at<AtomicWord>(header_->dirty_at)),
       real_(mapping.at<AtomicWord>(header_->real_at)),
       partial_(mapping.at<AtomicWord>(header_->partial_at)),
       block_bits_(mapping.at<AtomicWord>(header_->block_bits_at)),
@@ -42,18 +41,11 @@ std::uint64_t Blocks::block_bytes(std::uint64_t bytes) noexcept {
 
 Allocation Blocks::allocate(Slot& slot, std::uint64_t bytes) noexcept {
     if (bytes <= kLargestBlockBytes) return allocate_small(slot, class_of(bytes));
-    return allocate_pages(round_up(bytes, kPageBytes) / kPageBytes, true);
+    return allocate_pages(round_up(bytes, kPageBytes) / kPageBytes);
 }
 
-Allocation Blocks::allocate_zeroed(Slot& slot, std::uint64_t bytes) noexcept {
-    const Allocation block = allocate(slot, bytes);
-    if (bytes <= kLargestBlockBytes && !is_null(block.offset)) {
-        std::memset(mapping_->at<std::byte>(block.offset), 0, block_bytes(bytes));
-    }
-    return block;
-}
-
-void Blocks::release(Slot& slot, ArenaOffset offset, std::uint64_t bytes) noexcept {
+void Blocks::release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::uint64_t written) noexcept {
+    std::memset(mapping_->at<std::byte>(offset), 0, written);
     const std::uint32_t page = page_of(offset);
     if (bytes > kLargestBlockBytes) {
         free_run(page, round_up(bytes, kPageBytes) / kPageBytes);
@@ -88,7 +80,7 @@ Allocation Blocks::allocate_small(Slot& slot, std::uint32_t size_class) noexcept
         }
         std::uint32_t page = adopt_partial_page(size_class);
         if (page == kNoPage) {
-            const Allocation fresh = allocate_pages(1, false);
+            const Allocation fresh = allocate_pages(1);
             if (is_null(fresh.offset)) {
                 source.page.store(0, std::memory_order_relaxed);  // relaxed: read by recovery, which holds our lock
                 return fresh;
@@ -190,16 +182,13 @@ void Blocks::give_back_sources(Slot& slot) noexcept {
     }
 }
 
-Allocation Blocks::allocate_pages(std::uint64_t pages, bool zero) noexcept {
+Allocation Blocks::allocate_pages(std::uint64_t pages) noexcept {
     const std::uint32_t first = pages <= 64 ? take_run_in_word(pages) : take_words(pages);
     if (first == kNoPage) return {ArenaOffset::kNull, AllocationStatus::kLimit};
     if (make_pieces_real(first, pages) != 0) {
-        for (std::uint64_t page = first; page < first + pages; ++page) {  // not dirty: never written
-            used_[page / 64].fetch_and(~(1ULL << (page % 64)), std::memory_order_release);
-        }
+        free_run(first, pages);
         return {ArenaOffset::kNull, AllocationStatus::kNoSpace};
     }
-    zero_dirty_pages(first, pages, zero);
     // One read a page maps the 16 kernel pages around it, writable, for a tenth of what write faults would cost.
     for (std::uint64_t page = first; page < first + pages; ++page) {
         static_cast<void>(*static_cast<const volatile std::uint64_t*>(
@@ -273,7 +262,6 @@ void Blocks::free_run(std::uint32_t first, std::uint64_t pages) noexcept {
         const std::uint64_t index = page / 64;
         const std::uint64_t count = std::min<std::uint64_t>(first + pages - page, 64 - page % 64);
         const std::uint64_t bits = bit_mask(count) << (page % 64);
-        dirty_[index].fetch_or(bits, std::memory_order_relaxed);   // relaxed: published by the release below
         used_[index].fetch_and(~bits, std::memory_order_release);  // pairs with the acquire in take_run
         page += count;
     }
@@ -295,17 +283,6 @@ int Blocks::make_pieces_real(std::uint32_t first, std::uint64_t pages) noexcept 
         real_[piece / 64].fetch_or(bit, std::memory_order_release);
     }
     return 0;
-}
-
-void Blocks::zero_dirty_pages(std::uint32_t first, std::uint64_t pages, bool zero) noexcept {
-    for (std::uint64_t page = first; page < first + pages; ++page) {
-        const std::uint64_t bit = 1ULL << (page % 64);
-        // relaxed: the page is ours, and its dirty bit with it (I1)
-        if ((dirty_[page / 64].load(std::memory_order_relaxed) & bit) == 0) continue;
-        if (zero)
-            std::memset(mapping_->at<std::byte>(page_offset(static_cast<std::uint32_t>(page))), 0, kPageBytes);
-        dirty_[page / 64].fetch_and(~bit, std::memory_order_relaxed);  // relaxed: see above
-    }
 }
 
 int Blocks::reserve(std::uint64_t bytes) noexcept {

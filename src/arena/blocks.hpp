@@ -1,6 +1,6 @@
 // The allocator: blocks of 64 B to 32 KiB in size classes carved from 64 KiB pages, and runs of whole pages.
 //
-// All of its state is bitmaps: a bit a page (used, dirty), a bit a block (free), a bit a page and class (partial).
+// All of its state is bitmaps: a bit a page (used), a bit a block (free), a bit a page and class (partial).
 // To allocate is to clear a bit or set one by a single atomic operation, so there is nothing half-done to repair:
 // a crash leaks at most the block (or page) whose bit was taken and not yet linked anywhere.
 //
@@ -10,7 +10,8 @@
 //             I3 who clears a block's bit owns it, and a page cannot change class while one of its blocks is
 //                owned: release_page takes all of them first;
 //             I4 a page with a free block is partial in its class, or some slot's source;
-//             I5 every page handed out lies in a piece whose real bit is set.
+//             I5 every page handed out lies in a piece whose real bit is set;
+//             I6 every byte of a free block or page is zero: who gives it back has zeroed what was written.
 #pragma once
 
 #include <cstdint>
@@ -34,13 +35,12 @@ class Blocks {
 public:
     explicit Blocks(const Mapping& mapping) noexcept;
 
-    // A block of at least `bytes`: a power of two up to kLargestBlockBytes, else whole pages. Pages are zero;
-    // a smaller block holds what its last owner left.
+    // A block of at least `bytes`, all zero: a power of two up to kLargestBlockBytes, else whole pages.
     [[nodiscard]] Allocation allocate(Slot& slot, std::uint64_t bytes) noexcept;
-    [[nodiscard]] Allocation allocate_zeroed(Slot& slot, std::uint64_t bytes) noexcept;
 
-    // Gives back what allocate(…, bytes) returned. Nobody may be able to reach it any more.
-    void release(Slot& slot, ArenaOffset offset, std::uint64_t bytes) noexcept;
+    // Gives back what allocate(…, bytes) returned, after zeroing its first `written` bytes: no other may have been
+    // written to. Nobody may be able to reach it any more.
+    void release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::uint64_t written) noexcept;
 
     // Lets other slots use the pages that this one allocates from: at detach, and in recovery.
     void give_back_sources(Slot& slot) noexcept;
@@ -83,17 +83,15 @@ private:
     [[nodiscard]] std::uint32_t adopt_partial_page(std::uint32_t size_class) noexcept;
     void release_page_if_empty(std::uint32_t page, std::uint32_t size_class) noexcept;
 
-    [[nodiscard]] Allocation allocate_pages(std::uint64_t pages, bool zero) noexcept;
+    [[nodiscard]] Allocation allocate_pages(std::uint64_t pages) noexcept;
     [[nodiscard]] std::uint32_t take_run_in_word(std::uint64_t pages) noexcept;
     [[nodiscard]] std::uint32_t take_words(std::uint64_t pages) noexcept;
     void free_run(std::uint32_t first, std::uint64_t pages) noexcept;
     [[nodiscard]] int make_pieces_real(std::uint32_t first, std::uint64_t pages) noexcept;
-    void zero_dirty_pages(std::uint32_t first, std::uint64_t pages, bool zero) noexcept;
 
     const Mapping* mapping_;
     ArenaHeader* header_;
     AtomicWord* used_;
-    AtomicWord* dirty_;
     AtomicWord* real_;
     AtomicWord* partial_;
     AtomicWord* block_bits_;

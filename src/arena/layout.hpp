@@ -39,7 +39,6 @@ struct ArenaHeader {
     std::uint64_t hash_seed;      // of XXH3 over keys
     std::uint64_t slots_at;       // offset: kSlots Slot
     std::uint64_t used_at;        // offset: a bit a page, set while the page is taken
-    std::uint64_t dirty_at;       // offset: a bit a page, set while a free page is not all zero
     std::uint64_t real_at;        // offset: a bit a piece, set once fallocate has made it real
     std::uint64_t classes_at;     // offset: a byte a page, size class + 1, 0 for a run
     std::uint64_t partial_at;     // offset: kSizeClasses bitmaps of a bit a page: may have free blocks
@@ -65,17 +64,17 @@ struct ArenaHeader {
     Atomic<std::uint64_t> reclaimer;  // slot number + 1 of who drains them, 0 for nobody
 };
 
-static_assert(sizeof(ArenaHeader) == 1472, "part of the format: src/FORMAT.md");
+static_assert(sizeof(ArenaHeader) == 1408, "part of the format: src/FORMAT.md");
 static_assert(offsetof(ArenaHeader, magic) == 0, "a damaged or foreign file must fail on its first word");
 static_assert(offsetof(ArenaHeader, signature) == 8, "an incompatible build reads this much");
 static_assert(offsetof(ArenaHeader, layout) == 16, "an incompatible build reads this much");
 static_assert(offsetof(ArenaHeader, store_id) == 80);
 static_assert(offsetof(ArenaHeader, arena_bytes) == 96);
-static_assert(offsetof(ArenaHeader, pages_at) == 176);
-static_assert(offsetof(ArenaHeader, store_path) == 200);
-static_assert(offsetof(ArenaHeader, epoch) == 1280, "epoch, tree and retirements share one line");
-static_assert(offsetof(ArenaHeader, page_hint) == 1344, "allocation must not disturb the epoch's line");
-static_assert(offsetof(ArenaHeader, retired) == 1408);
+static_assert(offsetof(ArenaHeader, pages_at) == 168);
+static_assert(offsetof(ArenaHeader, store_path) == 192);
+static_assert(offsetof(ArenaHeader, epoch) == 1216, "epoch, tree and retirements share one line");
+static_assert(offsetof(ArenaHeader, page_hint) == 1280, "allocation must not disturb the epoch's line");
+static_assert(offsetof(ArenaHeader, retired) == 1344);
 static_assert(std::is_standard_layout_v<ArenaHeader>, "offsets must mean the same in every build");
 
 // One attached thread's entry in the process table. Its owner alone writes it, but for recovery of the dead,

@@ -13,7 +13,6 @@ struct ArenaPlan {
     std::uint64_t page_count = 0;
     std::uint64_t slots_at = 0;
     std::uint64_t used_at = 0;
-    std::uint64_t dirty_at = 0;
     std::uint64_t real_at = 0;
     std::uint64_t classes_at = 0;
     std::uint64_t partial_at = 0;

@@ -12,22 +12,32 @@ struct NewSegment {
     AppendOutcome failure = AppendOutcome::kLimit;
 };
 
-void release_segment(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept {
-    Segment& segment = *mapping.at<Segment>(offset);
-    // relaxed: nobody else can reach the segment
-    const std::uint64_t block = segment.block.exchange(0, std::memory_order_relaxed);
-    if (block != 0) blocks.release(slot, static_cast<ArenaOffset>(block), segment.data_units * kUnitBytes);
-    blocks.release(slot, offset, sizeof(Segment));
+// Units of the block that may have been written to: what was claimed, and the padding behind it.
+std::uint64_t written_units(const Segment& segment) noexcept {
+    const SegmentExtent extent = extent_of(segment);
+    return extent.exact ? std::min(extent.units + 1, segment.data_units) : segment.data_units;
 }
 
-// A segment that nobody can see yet, its block zeroed. `single` makes it just as large as its one record.
+void release_segment(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept {
+    Segment& segment = *mapping.at<Segment>(offset);
+    const std::uint64_t written = written_units(segment);
+    // relaxed: nobody else can reach the segment
+    const std::uint64_t block = segment.block.exchange(0, std::memory_order_relaxed);
+    if (block != 0) {
+        const std::uint64_t bytes = segment.data_units * kUnitBytes;
+        blocks.release(slot, static_cast<ArenaOffset>(block), bytes, written * kUnitBytes);
+    }
+    blocks.release(slot, offset, sizeof(Segment), sizeof(Segment));
+}
+
+// A segment that nobody can see yet. `single` makes it just as large as its one record.
 NewSegment make_segment(const ChainContext& context, std::uint64_t block_bytes, std::uint32_t growth_bytes,
                         bool single) noexcept {
     const Allocation descriptor = context.blocks.allocate(context.slot, sizeof(Segment));
     if (is_null(descriptor.offset)) return {ArenaOffset::kNull, outcome_of(descriptor.status)};
-    const Allocation block = context.blocks.allocate_zeroed(context.slot, block_bytes);
+    const Allocation block = context.blocks.allocate(context.slot, block_bytes);
     if (is_null(block.offset)) {
-        context.blocks.release(context.slot, descriptor.offset, sizeof(Segment));
+        context.blocks.release(context.slot, descriptor.offset, sizeof(Segment), 0);
         return {ArenaOffset::kNull, outcome_of(block.status)};
     }
     auto* segment = new (context.mapping.at<Segment>(descriptor.offset)) Segment{};
@@ -91,7 +101,7 @@ NewChain make_chain(const ChainContext& context, ByteView key, std::uint64_t has
     if (is_null(place.offset)) return {ArenaOffset::kNull, outcome_of(place.status)};
     const NewSegment root = make_next(context, nullptr, payload, true);
     if (is_null(root.offset)) {
-        context.blocks.release(context.slot, place.offset, chain_bytes);
+        context.blocks.release(context.slot, place.offset, chain_bytes, 0);
         return {ArenaOffset::kNull, root.failure};
     }
     auto* chain = context.mapping.at<Chain>(place.offset);
@@ -216,7 +226,8 @@ void free_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset 
         release_segment(mapping, blocks, slot, static_cast<ArenaOffset>(at));
         at = next;
     }
-    blocks.release(slot, offset, Chain::bytes_for(chain.key_bytes));
+    const std::uint64_t bytes = Chain::bytes_for(chain.key_bytes);
+    blocks.release(slot, offset, bytes, bytes);
 }
 
 }  // namespace shoal

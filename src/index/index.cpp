@@ -3,16 +3,18 @@
 #include <bit>
 #include <new>
 
+#include "arena/prefetch.hpp"
+
 namespace shoal {
 
 Allocation Index::make_tree(Slot& slot) noexcept {
     const Allocation tree = blocks_->allocate(slot, sizeof(Tree));
     if (is_null(tree.offset)) return tree;
     const Allocation root = blocks_->allocate(slot, kRootBytes);
-    const Allocation leaf = is_null(root.offset) ? root : blocks_->allocate_zeroed(slot, sizeof(Leaf));
+    const Allocation leaf = is_null(root.offset) ? root : blocks_->allocate(slot, sizeof(Leaf));
     if (is_null(leaf.offset)) {
-        if (!is_null(root.offset)) blocks_->release(slot, root.offset, kRootBytes);
-        blocks_->release(slot, tree.offset, sizeof(Tree));
+        if (!is_null(root.offset)) blocks_->release(slot, root.offset, kRootBytes, 0);
+        blocks_->release(slot, tree.offset, sizeof(Tree), 0);
         return leaf;
     }
     make_leaf(leaf.offset, 0);
@@ -32,7 +34,7 @@ bool Index::replace_tree(ArenaOffset old, ArenaOffset fresh) noexcept {
 }
 
 Leaf* Index::make_leaf(ArenaOffset offset, std::uint32_t depth) const noexcept {
-    auto* leaf = mapping_->at<Leaf>(offset);  // zeroed by the allocator
+    auto* leaf = mapping_->at<Leaf>(offset);  // zero, as the allocator gives it
     leaf->depth = depth;
     return leaf;
 }
@@ -106,10 +108,10 @@ AllocationStatus Index::unlink(ArenaOffset tree, ArenaOffset erased, Slot& slot)
 
 Index::Replacement Index::allocate_replacement(const Leaf& leaf, std::uint64_t consumed, Slot& slot) noexcept {
     Replacement made;
-    Allocation last = blocks_->allocate_zeroed(slot, sizeof(Leaf));
+    Allocation last = blocks_->allocate(slot, sizeof(Leaf));
     made.lower = last.offset;
     if (!is_null(last.offset)) {
-        last = blocks_->allocate_zeroed(slot, sizeof(Leaf));
+        last = blocks_->allocate(slot, sizeof(Leaf));
         made.upper = last.offset;
     }
     if (!is_null(last.offset) && leaf.depth == consumed) {  // it has one entry: two need a node below
@@ -122,9 +124,9 @@ Index::Replacement Index::allocate_replacement(const Leaf& leaf, std::uint64_t c
 }
 
 void Index::release_replacement(const Replacement& replacement, Slot& slot) noexcept {
-    if (!is_null(replacement.lower)) blocks_->release(slot, replacement.lower, sizeof(Leaf));
-    if (!is_null(replacement.upper)) blocks_->release(slot, replacement.upper, sizeof(Leaf));
-    if (!is_null(replacement.node)) blocks_->release(slot, replacement.node, kNodeBytes);
+    if (!is_null(replacement.lower)) blocks_->release(slot, replacement.lower, sizeof(Leaf), sizeof(Leaf));
+    if (!is_null(replacement.upper)) blocks_->release(slot, replacement.upper, sizeof(Leaf), sizeof(Leaf));
+    if (!is_null(replacement.node)) blocks_->release(slot, replacement.node, kNodeBytes, kNodeBytes);
 }
 
 void Index::put(Leaf& leaf, std::uint64_t word, std::uint64_t hash) const noexcept {
@@ -165,14 +167,14 @@ std::uint64_t Index::fill_replacement(const Leaf& leaf, Replacement& made, Slot&
         const std::uint64_t word = leaf_slot.load(std::memory_order_relaxed);
         tombstones += (word & kTombstone) != 0;
         if (!is_chain(word)) continue;
-        __builtin_prefetch(mapping_->at<Chain>(slot_chain(word)));
+        prefetch_to_read(mapping_->at<Chain>(slot_chain(word)));
         ++live;
     }
     // Without many tombstones a copy would be no less crowded where it matters: split then, however few live.
     const bool split = leaf.depth < kMaxDepth && (live > kLeafSlots / 2 || tombstones < kLeafSlots / 8);
     if (!split) {
-        blocks_->release(slot, made.upper, sizeof(Leaf));
-        if (!is_null(made.node)) blocks_->release(slot, made.node, kNodeBytes);
+        blocks_->release(slot, made.upper, sizeof(Leaf), sizeof(Leaf));
+        if (!is_null(made.node)) blocks_->release(slot, made.node, kNodeBytes, 0);
         made.upper = made.node = ArenaOffset::kNull;
     }
     const std::uint32_t depth = leaf.depth + (split ? 1 : 0);
@@ -243,7 +245,7 @@ void Index::for_each(ArenaOffset tree, const std::function<void(ArenaOffset)>& v
         const Leaf& leaf = leaf_for(tree, prefix);
         for (const auto& leaf_slot : leaf.slots) {
             const std::uint64_t word = leaf_slot.load(std::memory_order_acquire);  // pairs with insert's release
-            if (is_chain(word)) __builtin_prefetch(mapping_->at<Chain>(slot_chain(word)));
+            if (is_chain(word)) prefetch_to_read(mapping_->at<Chain>(slot_chain(word)));
         }
         for (const auto& leaf_slot : leaf.slots) {
             const std::uint64_t word = leaf_slot.load(std::memory_order_acquire);  // as above
@@ -276,7 +278,7 @@ void Index::free_tree(ArenaOffset tree, Slot& slot) noexcept {
     }
     const std::uint64_t root = mapping_->at<Tree>(tree)->root;
     free_node(root, kRootBits, slot);
-    blocks_->release(slot, tree, sizeof(Tree));
+    blocks_->release(slot, tree, sizeof(Tree), sizeof(Tree));
 }
 
 void Index::free_node(std::uint64_t node, unsigned bits, Slot& slot) noexcept {
@@ -289,10 +291,11 @@ void Index::free_node(std::uint64_t node, unsigned bits, Slot& slot) noexcept {
         if ((word & kNodeTag) != 0) {
             free_node(word & ~kNodeTag, kNodeBits, slot);
         } else {
-            blocks_->release(slot, static_cast<ArenaOffset>(word), sizeof(Leaf));
+            blocks_->release(slot, static_cast<ArenaOffset>(word), sizeof(Leaf), sizeof(Leaf));
         }
     }
-    blocks_->release(slot, static_cast<ArenaOffset>(node), bits == kRootBits ? kRootBytes : kNodeBytes);
+    const std::uint64_t bytes = bits == kRootBits ? kRootBytes : kNodeBytes;
+    blocks_->release(slot, static_cast<ArenaOffset>(node), bytes, bytes);
 }
 
 std::uint64_t Index::bytes_of_node(std::uint64_t node, unsigned bits) const {

@@ -86,7 +86,9 @@ public:
 
     // Frees a tree that nobody can reach, with its chains.
     void free_tree(ArenaOffset tree, Slot& slot) noexcept;
-    void free_leaf(ArenaOffset leaf, Slot& slot) noexcept { blocks_->release(slot, leaf, sizeof(Leaf)); }
+    void free_leaf(ArenaOffset leaf, Slot& slot) noexcept {
+        blocks_->release(slot, leaf, sizeof(Leaf), sizeof(Leaf));
+    }
 
     [[nodiscard]] std::uint64_t bytes(ArenaOffset tree) const;
 

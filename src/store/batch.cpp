@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 
+#include "arena/prefetch.hpp"
 #include "store/hash.hpp"
 #include "store/impl.hpp"
 
@@ -76,7 +77,7 @@ private:
                 return;
             }
             refs_[at] = {pair.key, hash_key(pair.key, seed), nullptr};
-            __builtin_prefetch(&store_.index_.leaf_for(tree, refs_[at].hash).slots[home_slot(refs_[at].hash)]);
+            prefetch_to_read(&store_.index_.leaf_for(tree, refs_[at].hash).slots[home_slot(refs_[at].hash)]);
         }
     }
 
@@ -85,7 +86,7 @@ private:
             const KeyRef& ref = refs_[at];
             chains_[at] = ref.handle != nullptr ? store_.find_chain(ref, tree, Index::Which::kFirst)
                                                 : store_.index_.candidate(tree, ref.hash);
-            if (!is_null(chains_[at])) __builtin_prefetch(store_.mapping_.at<Chain>(chains_[at]));
+            if (!is_null(chains_[at])) prefetch_to_read(store_.mapping_.at<Chain>(chains_[at]));
         }
         for (std::size_t at = 0; at < size_; ++at) {
             const KeyRef& ref = refs_[at];
@@ -101,7 +102,7 @@ private:
             if (is_null(chains_[at])) continue;
             // acquire: as in append_to
             tails_[at] = store_.mapping_.at<Chain>(chains_[at])->tail.load(std::memory_order_acquire);
-            __builtin_prefetch(store_.mapping_.at<Segment>(tails_[at]), 1);
+            prefetch_to_write(store_.mapping_.at<Segment>(tails_[at]));
         }
     }
 
@@ -112,10 +113,8 @@ private:
             // relaxed, both: only a guess at where the frame will go
             const std::uint64_t end = reserved_units(segment.reserve.load(std::memory_order_relaxed));
             if (end >= segment.claimable_units) continue;
-            const auto* to = reinterpret_cast<const std::byte*>(
-                frame_at(store_.mapping_, segment.block.load(std::memory_order_relaxed), end));
-            const std::uint64_t bytes = std::min<std::uint64_t>(values_[at].size() + kUnitBytes, kPrefetchBytes);
-            for (std::uint64_t line = 0; line < bytes + 63; line += 64) __builtin_prefetch(to + line, 1);
+            prefetch_to_write(frame_at(store_.mapping_, segment.block.load(std::memory_order_relaxed), end),
+                              std::min<std::uint64_t>(values_[at].size() + kUnitBytes, kPrefetchBytes));
         }
     }
 

@@ -166,7 +166,6 @@ Result<Mapping> build_arena(int descriptor, const std::string& name, const std::
     header.page_count = plan.page_count;
     header.slots_at = plan.slots_at;
     header.used_at = plan.used_at;
-    header.dirty_at = plan.dirty_at;
     header.real_at = plan.real_at;
     header.classes_at = plan.classes_at;
     header.partial_at = plan.partial_at;
