@@ -5,8 +5,11 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstdlib>
+
+#include "shuffle/structural_masks.hpp"
 
 namespace shoal::shuffling {
 namespace {
@@ -104,8 +107,11 @@ Outcome<std::uint64_t> line_of(const InputFile& file, std::uint64_t offset) {
         const auto got = file.read_at(at, buffer.data(), want);
         if (!got) return tl::unexpected<ShuffleError>(got.error());
         if (*got == 0) break;
-        line += static_cast<std::uint64_t>(
-            std::count(buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(*got), '\n'));
+        const std::size_t whole = *got / kBlockBytes * kBlockBytes;
+        for (std::size_t block = 0; block < whole; block += kBlockBytes) {
+            line += static_cast<std::uint64_t>(std::popcount(find_byte(buffer.data() + block, '\n')));
+        }
+        line += static_cast<std::uint64_t>(std::count(buffer.data() + whole, buffer.data() + *got, '\n'));
         at += *got;
     }
     return line;
