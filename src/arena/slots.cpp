@@ -83,7 +83,7 @@ Slot* Slots::find_or_take(int* failure) noexcept {
         if (slot == nullptr) return nullptr;
         owned_.back().thread = thread;
     }
-    recent_ = {attachment_, slot};
+    recent_[attachment_ % recent_.size()] = {attachment_, slot};
     return slot;
 }
 
@@ -200,7 +200,7 @@ void Slots::release_all_of_this_thread() noexcept {
         }
         std::erase_if(slots->owned_, [&](const Owned& owned) { return owned.thread == thread; });
     }
-    recent_ = {0, nullptr};
+    recent_ = {};
 }
 
 void Slots::before_fork() noexcept {

@@ -12,6 +12,7 @@
 //             I2 a slot of state kFree holds nothing: no epoch, no source pages, no erasure under way.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -39,8 +40,9 @@ public:
     // The calling thread's slot, taken at its first call; null with every slot taken (or no lock to be had:
     // `failure` then is the errno). Valid until the thread ends or the object does.
     [[nodiscard]] Slot* current(int* failure) noexcept {
-        if (recent_.attachment == attachment_) [[likely]]
-            return recent_.slot;
+        const Recent& recent = recent_[attachment_ % recent_.size()];
+        if (recent.attachment == attachment_) [[likely]]
+            return recent.slot;
         return find_or_take(failure);
     }
 
@@ -70,8 +72,9 @@ private:
         std::uint64_t attachment;
         Slot* slot;
     };
+    // By attachment, so that a thread that works with several stores finds each of its slots at once.
     // Constant-initialized and trivially destroyed, so that it may be used in static destructors.
-    static inline thread_local constinit Recent recent_{0, nullptr};
+    static inline thread_local constinit std::array<Recent, 8> recent_{};
 
     [[nodiscard]] Slot* find_or_take(int* failure) noexcept;
     void release_locked(Slot* slot) noexcept;

@@ -185,21 +185,53 @@ Result<Mapping> build_arena(int descriptor, const std::string& name, const std::
     return mapped;
 }
 
-// Gives a nameless file a name; 0 or an errno.
-int link_file(int descriptor, const std::string& to) {
-    const std::string from = fmt::format("/proc/self/fd/{}", descriptor);
-    return ::linkat(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
-}
+// A file that has no name yet, so that a crash leaves none behind. Where the file system cannot do that (NFS,
+// Lustre) it has a hidden temporary name until it is linked or given up.
+class NamelessFile {
+public:
+    NamelessFile(const std::string& dir, unsigned mode) : descriptor_(open_in(dir, mode, &temporary_)) {
+        cause_ = descriptor_.get() < 0 ? errno : 0;
+        if (cause_ == 0) ::fchmod(descriptor_.get(), mode);  // whatever the umask
+    }
+    NamelessFile(const NamelessFile&) = delete;
+    NamelessFile& operator=(const NamelessFile&) = delete;
+    ~NamelessFile() {
+        if (!temporary_.empty()) ::unlink(temporary_.c_str());
+    }
+
+    [[nodiscard]] int cause() const noexcept { return cause_; }  // errno of the creation, 0 if it worked
+    [[nodiscard]] int get() const noexcept { return descriptor_.get(); }
+    [[nodiscard]] int release() noexcept { return descriptor_.release(); }
+
+    // Gives the file, open as `descriptor`, its name; 0 or an errno (EEXIST: somebody was quicker).
+    [[nodiscard]] int link(int descriptor, const std::string& to) const {
+        const std::string from = temporary_.empty() ? fmt::format("/proc/self/fd/{}", descriptor) : temporary_;
+        return ::linkat(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+    }
+
+private:
+    static int open_in(const std::string& dir, unsigned mode, std::string* temporary) {
+        const int nameless = ::open(dir.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+        if (nameless >= 0 || (errno != EOPNOTSUPP && errno != EISDIR)) return nameless;
+        *temporary = dir + "/.shoal-XXXXXX";
+        const int named = ::mkostemp(temporary->data(), O_CLOEXEC);
+        if (named < 0) temporary->clear();
+        return named;
+    }
+
+    std::string temporary_;
+    Descriptor descriptor_;
+    int cause_ = 0;
+};
 
 Result<void> publish_metadata(const std::string& path, const Metadata& metadata, unsigned mode) {
-    const Descriptor file(::open(path.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, mode));
-    if (file.get() < 0) return failed("cannot write in store directory " + path, errno);
+    const NamelessFile file(path, mode);
+    if (file.cause() != 0) return failed("cannot write in store directory " + path, file.cause());
     const std::string text = print_metadata(metadata);
     if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
         return failed("cannot write " + metadata_path(path), errno == 0 ? ENOSPC : errno);
     }
-    ::fchmod(file.get(), mode);
-    if (const int cause = link_file(file.get(), metadata_path(path)); cause != 0) {
+    if (const int cause = file.link(file.get(), metadata_path(path)); cause != 0) {
         return failed("cannot create " + metadata_path(path), cause);
     }
     return {};
@@ -219,12 +251,12 @@ Result<OpenedArena> create(const std::string& path, const Options& options, Fill
     if (metadata.arena_path.find('\n') != std::string::npos) {
         return tl::unexpected(Error{Code::kInvalidArgument, "the arena's folder has a newline in its name"});
     }
-    const int file = ::open(dir.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, options.mode);
-    if (file < 0) return failed("cannot create an arena in " + dir, errno);
-    ::fchmod(file, options.mode);
-    auto mapping = build_arena(file, metadata.arena_path, dir, place->bytes, options, metadata.id, path, fill);
+    NamelessFile file(dir, options.mode);
+    if (file.cause() != 0) return failed("cannot create an arena in " + dir, file.cause());
+    auto mapping =
+        build_arena(file.release(), metadata.arena_path, dir, place->bytes, options, metadata.id, path, fill);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
-    if (const int cause = link_file(mapping->descriptor(), metadata.arena_path); cause != 0) {
+    if (const int cause = file.link(mapping->descriptor(), metadata.arena_path); cause != 0) {
         return failed("cannot create arena " + metadata.arena_path, cause);
     }
     if (auto published = publish_metadata(path, metadata, options.mode); !published) {
