@@ -1,4 +1,5 @@
 // Get: a resident value into memory of our own, against memcpy of the same bytes in the same run, and small keys.
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -17,7 +18,7 @@ enum class Way { kGet, kGetInto, kView, kRecords, kMemcpy };
 
 // The value of `records` records of `record_bytes` as the records' source has it.
 std::vector<std::byte> joined(std::size_t records, std::size_t record_bytes) {
-    const auto source = bench::make_records(record_bytes);
+    const auto source = bench::make_records(record_bytes, std::min(records, bench::kDistinctRecords));
     std::vector<std::byte> value(records * record_bytes);
     for (std::size_t number = 0; number < records; ++number) {
         std::memcpy(value.data() + number * record_bytes,

@@ -54,10 +54,10 @@ inline std::vector<std::uint32_t> make_picks(std::size_t count, std::uint32_t ke
     return picks;
 }
 
-// kDistinctRecords records of random bytes, one after the other.
-inline std::vector<std::byte> make_records(std::size_t record_bytes) {
+// `count` records of random bytes, one after the other.
+inline std::vector<std::byte> make_records(std::size_t record_bytes, std::size_t count = kDistinctRecords) {
     Random random(record_bytes);
-    std::vector<std::byte> bytes(kDistinctRecords * record_bytes);
+    std::vector<std::byte> bytes(count * record_bytes);
     for (std::byte& byte : bytes) byte = static_cast<std::byte>(random.next());
     return bytes;
 }
