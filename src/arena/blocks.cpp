@@ -16,6 +16,7 @@ Blocks::Blocks(const Mapping& mapping) noexcept
       header_(&mapping.header()),
       used_(mapping.at<AtomicWord>(header_->used_at)),
       real_(mapping.at<AtomicWord>(header_->real_at)),
+      tables_(mapping.at<AtomicWord>(header_->tables_at)),
       partial_(mapping.at<AtomicWord>(header_->partial_at)),
       block_bits_(mapping.at<AtomicWord>(header_->block_bits_at)),
       classes_(mapping.at<Atomic<std::uint8_t>>(header_->classes_at)),
@@ -79,7 +80,9 @@ Allocation Blocks::allocate_small(Slot& slot, std::uint32_t size_class) noexcept
             if (!is_null(block)) return {block};
         }
         std::uint32_t page = adopt_partial_page(size_class);
-        if (page == kNoPage) {
+        if (page != kNoPage) {
+            map_ahead(page, 1);  // most often another process's until now
+        } else {
             const Allocation fresh = allocate_pages(1);
             if (is_null(fresh.offset)) {
                 source.page.store(0, std::memory_order_relaxed);  // relaxed: read by recovery, which holds our lock
@@ -185,16 +188,20 @@ void Blocks::give_back_sources(Slot& slot) noexcept {
 Allocation Blocks::allocate_pages(std::uint64_t pages) noexcept {
     const std::uint32_t first = pages <= 64 ? take_run_in_word(pages) : take_words(pages);
     if (first == kNoPage) return {ArenaOffset::kNull, AllocationStatus::kLimit};
-    if (make_pieces_real(first, pages) != 0) {
+    if (make_pages_real(first, pages) != 0) {
         free_run(first, pages);
         return {ArenaOffset::kNull, AllocationStatus::kNoSpace};
     }
-    // One read a page maps the 16 kernel pages around it, writable, for a tenth of what write faults would cost.
+    map_ahead(first, pages);
+    return {page_offset(first)};
+}
+
+// One read a page maps the 16 kernel pages around it, writable, for a tenth of what their write faults would cost.
+void Blocks::map_ahead(std::uint32_t first, std::uint64_t pages) const noexcept {
     for (std::uint64_t page = first; page < first + pages; ++page) {
         static_cast<void>(*static_cast<const volatile std::uint64_t*>(
             mapping_->at<std::uint64_t>(page_offset(static_cast<std::uint32_t>(page)))));
     }
-    return {page_offset(first)};
 }
 
 std::uint32_t Blocks::take_run_in_word(std::uint64_t pages) noexcept {
@@ -271,30 +278,52 @@ void Blocks::free_run(std::uint32_t first, std::uint64_t pages) noexcept {
     }  // a failed turn: another moved the hint
 }
 
-int Blocks::make_pieces_real(std::uint32_t first, std::uint64_t pages) noexcept {
+// The pages are ours, and their real bits with them (I1): nobody else writes there meanwhile.
+int Blocks::make_pages_real(std::uint32_t first, std::uint64_t pages) noexcept {
     for (std::uint64_t piece = first / kPiecePages; piece <= (first + pages - 1) / kPiecePages; ++piece) {
         const std::uint64_t bit = 1ULL << (piece % 64);
-        // acquire: pairs with the release below: the fallocate is done
-        if ((real_[piece / 64].load(std::memory_order_acquire) & bit) != 0) continue;
-        const std::uint64_t bits_bytes = kPiecePages * kWordsAPage * sizeof(AtomicWord);
-        if (int failure = mapping_->make_real(header_->block_bits_at + piece * bits_bytes, bits_bytes))
-            return failure;
-        if (int failure = mapping_->make_real(pages_at_ + piece * kPieceBytes, kPieceBytes)) return failure;
-        real_[piece / 64].fetch_or(bit, std::memory_order_release);
+        // acquire: pairs with the release below: the allocation is done
+        if ((tables_[piece / 64].load(std::memory_order_acquire) & bit) != 0) continue;
+        const std::uint64_t bytes = kPiecePages * kWordsAPage * sizeof(AtomicWord);
+        if (const int cause = mapping_->allocate(header_->block_bits_at + piece * bytes, bytes)) return cause;
+        tables_[piece / 64].fetch_or(bit, std::memory_order_release);
+    }
+    const auto is_real = [&](std::uint64_t page) {  // relaxed: ours, as the page
+        return (real_[page / 64].load(std::memory_order_relaxed) >> (page % 64) & 1) != 0;
+    };
+    for (std::uint64_t page = first; page < first + pages;) {
+        std::uint64_t end = page;
+        while (end < first + pages && !is_real(end)) ++end;
+        if (end > page) {
+            const std::uint64_t offset = raw(page_offset(static_cast<std::uint32_t>(page)));
+            if (const int cause = mapping_->write_zeroes(offset, (end - page) * kPageBytes)) return cause;
+        }
+        for (; page < end; ++page)
+            real_[page / 64].fetch_or(1ULL << (page % 64), std::memory_order_relaxed);  // as above
+        while (page < first + pages && is_real(page)) ++page;
     }
     return 0;
 }
 
 int Blocks::reserve(std::uint64_t bytes) noexcept {
     const std::uint64_t pages = std::min(round_up(bytes, kPageBytes) / kPageBytes, page_count_);
-    return pages == 0 ? 0 : make_pieces_real(0, pages);
+    for (std::uint64_t page = 0; page < pages; ++page) {
+        if ((used_[page / 64].load(std::memory_order_relaxed) >> (page % 64) & 1) != 0)
+            continue;  // relaxed: ours alone
+        if (const int cause = make_pages_real(static_cast<std::uint32_t>(page), 1)) return cause;
+    }
+    return 0;
 }
 
 Blocks::Usage Blocks::usage() const noexcept {
     Usage usage{header_->block_bits_at, header_->block_bits_at};  // the tables before it are real from the start
-    for (std::uint64_t index = 0; index < (page_count_ / kPiecePages + 63) / 64; ++index) {
+    for (std::uint64_t index = 0; index < words_; ++index) {
         const std::uint64_t word = real_[index].load(std::memory_order_relaxed);  // relaxed: a count of one moment
-        usage.real_bytes += static_cast<std::uint64_t>(std::popcount(word)) * (kPieceBytes + 4096);
+        usage.real_bytes += static_cast<std::uint64_t>(std::popcount(word)) * kPageBytes;
+    }
+    for (std::uint64_t index = 0; index < (page_count_ / kPiecePages + 63) / 64; ++index) {
+        const std::uint64_t word = tables_[index].load(std::memory_order_relaxed);  // relaxed: as above
+        usage.real_bytes += static_cast<std::uint64_t>(std::popcount(word)) * kPiecePages * kWordsAPage * 8;
     }
     for (std::uint64_t page = 0; page < page_count_; ++page) {
         if ((used_[page / 64].load(std::memory_order_relaxed) >> (page % 64) & 1) == 0)

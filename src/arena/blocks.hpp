@@ -10,8 +10,8 @@
 //             I3 who clears a block's bit owns it, and a page cannot change class while one of its blocks is
 //                owned: release_page takes all of them first;
 //             I4 a page with a free block is partial in its class, or some slot's source;
-//             I5 every page handed out lies in a piece whose real bit is set;
-//             I6 every byte of a free block or page is zero: who gives it back has zeroed what was written.
+//             I5 every page handed out is real, and so are its block bits: to write there cannot fault for lack of
+//             space; I6 every byte of a free block or page is zero: who gives it back has zeroed what was written.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +45,7 @@ public:
     // Lets other slots use the pages that this one allocates from: at detach, and in recovery.
     void give_back_sources(Slot& slot) noexcept;
 
-    // Makes the first `bytes` of the data part real. 0 or an errno.
+    // Makes the first `bytes` of the data part real, in an arena that nobody else can see. 0 or an errno.
     [[nodiscard]] int reserve(std::uint64_t bytes) noexcept;
 
     struct Usage {
@@ -87,12 +87,14 @@ private:
     [[nodiscard]] std::uint32_t take_run_in_word(std::uint64_t pages) noexcept;
     [[nodiscard]] std::uint32_t take_words(std::uint64_t pages) noexcept;
     void free_run(std::uint32_t first, std::uint64_t pages) noexcept;
-    [[nodiscard]] int make_pieces_real(std::uint32_t first, std::uint64_t pages) noexcept;
+    [[nodiscard]] int make_pages_real(std::uint32_t first, std::uint64_t pages) noexcept;
+    void map_ahead(std::uint32_t first, std::uint64_t pages) const noexcept;
 
     const Mapping* mapping_;
     ArenaHeader* header_;
     AtomicWord* used_;
     AtomicWord* real_;
+    AtomicWord* tables_;
     AtomicWord* partial_;
     AtomicWord* block_bits_;
     Atomic<std::uint8_t>* classes_;

@@ -19,7 +19,7 @@ inline constexpr std::uint64_t kArenaMagic = 0x4152'4c41'4f48'5301;  // bytes 01
 inline constexpr std::uint32_t kArenaVersion = 1;
 
 inline constexpr std::uint64_t kPageBytes = 64 * 1024;  // unit of the page map; one kernel fault-around window
-inline constexpr std::uint64_t kPiecePages = 32;        // a piece is made real by one fallocate
+inline constexpr std::uint64_t kPiecePages = 32;        // whose block bits are one kernel page
 inline constexpr std::uint64_t kPieceBytes = kPiecePages * kPageBytes;
 inline constexpr std::uint32_t kSizeClasses = 10;  // 64 B << class, up to 32 KiB
 inline constexpr std::uint32_t kSlots = 1024;      // threads attached at once
@@ -39,7 +39,8 @@ struct ArenaHeader {
     std::uint64_t hash_seed;      // of XXH3 over keys
     std::uint64_t slots_at;       // offset: kSlots Slot
     std::uint64_t used_at;        // offset: a bit a page, set while the page is taken
-    std::uint64_t real_at;        // offset: a bit a piece, set once fallocate has made it real
+    std::uint64_t real_at;        // offset: a bit a page, set once its owner has had it allocated
+    std::uint64_t tables_at;      // offset: a bit a piece, set once its block bits are allocated
     std::uint64_t classes_at;     // offset: a byte a page, size class + 1, 0 for a run
     std::uint64_t partial_at;     // offset: kSizeClasses bitmaps of a bit a page: may have free blocks
     std::uint64_t block_bits_at;  // offset: 16 words a page, a bit a free block
@@ -64,17 +65,17 @@ struct ArenaHeader {
     Atomic<std::uint64_t> reclaimer;  // slot number + 1 of who drains them, 0 for nobody
 };
 
-static_assert(sizeof(ArenaHeader) == 1408, "part of the format: src/FORMAT.md");
+static_assert(sizeof(ArenaHeader) == 1472, "part of the format: src/FORMAT.md");
 static_assert(offsetof(ArenaHeader, magic) == 0, "a damaged or foreign file must fail on its first word");
 static_assert(offsetof(ArenaHeader, signature) == 8, "an incompatible build reads this much");
 static_assert(offsetof(ArenaHeader, layout) == 16, "an incompatible build reads this much");
 static_assert(offsetof(ArenaHeader, store_id) == 80);
 static_assert(offsetof(ArenaHeader, arena_bytes) == 96);
-static_assert(offsetof(ArenaHeader, pages_at) == 168);
-static_assert(offsetof(ArenaHeader, store_path) == 192);
-static_assert(offsetof(ArenaHeader, epoch) == 1216, "epoch, tree and retirements share one line");
-static_assert(offsetof(ArenaHeader, page_hint) == 1280, "allocation must not disturb the epoch's line");
-static_assert(offsetof(ArenaHeader, retired) == 1344);
+static_assert(offsetof(ArenaHeader, pages_at) == 176);
+static_assert(offsetof(ArenaHeader, store_path) == 200);
+static_assert(offsetof(ArenaHeader, epoch) == 1280, "epoch, tree and retirements share one line");
+static_assert(offsetof(ArenaHeader, page_hint) == 1344, "allocation must not disturb the epoch's line");
+static_assert(offsetof(ArenaHeader, retired) == 1408);
 static_assert(std::is_standard_layout_v<ArenaHeader>, "offsets must mean the same in every build");
 
 // One attached thread's entry in the process table. Its owner alone writes it, but for recovery of the dead,

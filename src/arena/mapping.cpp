@@ -1,8 +1,11 @@
 #include "arena/mapping.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -14,6 +17,9 @@ namespace shoal {
 namespace {
 
 namespace ipc = boost::interprocess;
+
+// Fault-around and huge pages work in windows of addresses: file offset and address must agree in their low bits.
+constexpr std::uint64_t kAlignment = 2ULL << 20;
 
 // What Boost's mapped_region asks of a thing that can be mapped.
 struct OpenFile {
@@ -27,7 +33,11 @@ struct OpenFile {
 
 Result<Mapping> Mapping::map(int descriptor, std::uint64_t bytes, const std::string& name) {
     try {
-        return Mapping(descriptor, ipc::mapped_region(OpenFile{descriptor}, ipc::read_write, 0, bytes));
+        Addresses addresses(bytes);
+        void* at = addresses.aligned();
+        ipc::mapped_region region(OpenFile{descriptor}, ipc::read_write, 0, bytes, at,
+                                  at != nullptr ? MAP_FIXED : ipc::default_map_options);
+        return Mapping(descriptor, std::move(addresses), std::move(region));
     } catch (const ipc::interprocess_exception& failure) {
         ::close(descriptor);
         const int cause = failure.get_native_error();
@@ -39,11 +49,32 @@ Result<Mapping> Mapping::map(int descriptor, std::uint64_t bytes, const std::str
     }
 }
 
-Mapping::Mapping(int descriptor, ipc::mapped_region&& region) noexcept
-    : descriptor_(descriptor), region_(std::move(region)), base_(static_cast<std::byte*>(region_.get_address())) {}
+Mapping::Addresses::Addresses(std::uint64_t bytes) noexcept : begin_(nullptr), bytes_(bytes + kAlignment) {
+    void* begin = ::mmap(nullptr, bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (begin != MAP_FAILED) begin_ = begin;
+}
+
+Mapping::Addresses::Addresses(Addresses&& other) noexcept
+    : begin_(std::exchange(other.begin_, nullptr)), bytes_(other.bytes_) {}
+
+Mapping::Addresses::~Addresses() {
+    if (begin_ != nullptr) ::munmap(begin_, bytes_);
+}
+
+void* Mapping::Addresses::aligned() const noexcept {
+    if (begin_ == nullptr) return nullptr;
+    return reinterpret_cast<void*>(round_up(reinterpret_cast<std::uintptr_t>(begin_), kAlignment));
+}
+
+Mapping::Mapping(int descriptor, Addresses&& addresses, ipc::mapped_region&& region) noexcept
+    : descriptor_(descriptor),
+      addresses_(std::move(addresses)),
+      region_(std::move(region)),
+      base_(static_cast<std::byte*>(region_.get_address())) {}
 
 Mapping::Mapping(Mapping&& other) noexcept
     : descriptor_(std::exchange(other.descriptor_, -1)),
+      addresses_(std::move(other.addresses_)),
       region_(std::move(other.region_)),
       base_(std::exchange(other.base_, nullptr)) {}
 
@@ -51,11 +82,25 @@ Mapping::~Mapping() {
     if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-int Mapping::make_real(std::uint64_t offset, std::uint64_t length) const noexcept {
+int Mapping::allocate(std::uint64_t offset, std::uint64_t length) const noexcept {
     for (;;) {
         if (::fallocate(descriptor_, 0, static_cast<off_t>(offset), static_cast<off_t>(length)) == 0) return 0;
         if (errno != EINTR) return errno;
     }
+}
+
+int Mapping::write_zeroes(std::uint64_t offset, std::uint64_t length) const noexcept {
+    static constexpr std::array<std::byte, kPageBytes> kZeroes{};
+    while (length > 0) {
+        const std::size_t count = std::min<std::uint64_t>(length, kZeroes.size());
+        const ssize_t written = ::pwrite(descriptor_, kZeroes.data(), count, static_cast<off_t>(offset));
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return errno;
+        if (written == 0) return ENOSPC;
+        offset += static_cast<std::uint64_t>(written);
+        length -= static_cast<std::uint64_t>(written);
+    }
+    return 0;
 }
 
 void Mapping::reopen_after_fork() noexcept {

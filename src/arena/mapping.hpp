@@ -36,18 +36,36 @@ public:
     [[nodiscard]] std::uint64_t bytes() const noexcept { return region_.get_size(); }
     [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
 
-    // Allocates the file's bytes [offset, offset + length), so that writing there cannot fault for lack of
-    // space. 0 or an errno (ENOSPC). May be repeated.
-    [[nodiscard]] int make_real(std::uint64_t offset, std::uint64_t length) const noexcept;
+    // Allocate the file's bytes [offset, offset + length), so that writing there cannot fault for lack of space. 0
+    // or an errno (ENOSPC). allocate() keeps what is there and may be repeated by anyone. write_zeroes() is for
+    // whoever owns the bytes alone: what fallocate gives is not yet zeroed inside the kernel, and then each kernel
+    // page faults at its first write; what was written once is mapped 16 kernel pages at a fault.
+    [[nodiscard]] int allocate(std::uint64_t offset, std::uint64_t length) const noexcept;
+    [[nodiscard]] int write_zeroes(std::uint64_t offset, std::uint64_t length) const noexcept;
 
     // Only in a child just forked: opens the file anew, so that its locks are the child's own, and closes the
     // description shared with the parent, whose death would not show otherwise. Async-signal-safe.
     void reopen_after_fork() noexcept;
 
 private:
-    Mapping(int descriptor, boost::interprocess::mapped_region&& region) noexcept;
+    // Addresses set aside, of which the arena takes a part that begins at a multiple of its alignment.
+    class Addresses {
+    public:
+        explicit Addresses(std::uint64_t bytes) noexcept;
+        Addresses(Addresses&& other) noexcept;
+        Addresses& operator=(Addresses&&) = delete;
+        ~Addresses();
+        [[nodiscard]] void* aligned() const noexcept;  // null where there were none to be had
+
+    private:
+        void* begin_;
+        std::size_t bytes_;
+    };
+
+    Mapping(int descriptor, Addresses&& addresses, boost::interprocess::mapped_region&& region) noexcept;
 
     int descriptor_;
+    Addresses addresses_;  // outlives region_, whose pages lie in it
     boost::interprocess::mapped_region region_;
     std::byte* base_;
 };

@@ -36,6 +36,15 @@ public:
             find_entry(tree, hash, &consumed)->load(std::memory_order_acquire)));  // pairs with install's release
     }
 
+    // The second entry on the way to the hash's leaf, or the first where there is but one: to be asked for ahead.
+    [[nodiscard]] const Entry* second_entry(ArenaOffset tree, std::uint64_t hash) const noexcept {
+        const Entry* entry = &mapping_->at<Entry>(mapping_->at<Tree>(tree)->root)[hash >> (64 - kRootBits)];
+        const std::uint64_t word = entry->load(std::memory_order_acquire);  // pairs with install's release
+        if ((word & kNodeTag) == 0) return entry;
+        return &mapping_->at<Entry>(word &
+                                    ~kNodeTag)[hash >> (64 - kRootBits - kNodeBits) & ((1U << kNodeBits) - 1)];
+    }
+
     // The key's chain, or null. kFirst takes the first that is there, erased or not, without a look at its
     // segments: the caller finds out, and asks again for the one that is kLive.
     enum class Which : std::uint8_t { kFirst, kLive };

@@ -15,9 +15,11 @@
 namespace shoal {
 namespace {
 
-constexpr std::size_t kGroup = 32;             // pairs in flight: more than a core has outstanding misses
-constexpr std::size_t kGroupsAnEpoch = 256;    // then the thread leaves and enters, so as not to hold back reuse
-constexpr std::uint64_t kPrefetchBytes = 256;  // of a destination; beyond, the hardware sees the stream
+constexpr std::size_t kGroup = 32;  // pairs in flight: more than a core has outstanding misses
+constexpr std::size_t kGroupBytes =
+    8 * 1024;  // of records in flight: what is asked for must still be there when used
+constexpr std::size_t kGroupsAnEpoch = 256;     // then the thread leaves and enters, so as not to hold back reuse
+constexpr std::uint64_t kPrefetchBytes = 2048;  // of a destination; beyond, the hardware sees the stream
 
 }  // namespace
 
@@ -49,7 +51,7 @@ private:
 
     AppendOutcome append_groups(const ChainContext& context) noexcept {
         for (std::size_t turn = 0; turn < kGroupsAnEpoch && done_ < batch_.size() && !too_long_; ++turn) {
-            size_ = std::min(kGroup, batch_.size() - done_);
+            size_ = group_size();
             const ArenaOffset tree = store_.index_.tree();
             look_up_buckets(tree);
             if (too_long_ && size_ == 0) break;
@@ -60,6 +62,16 @@ private:
             if (outcome != AppendOutcome::kAppended) return outcome;
         }
         return AppendOutcome::kAppended;
+    }
+
+    [[nodiscard]] std::size_t group_size() const noexcept {
+        const std::size_t most = std::min(kGroup, batch_.size() - done_);
+        std::size_t size = 1;
+        for (std::size_t bytes = batch_[done_].value.size(); size < most; ++size) {
+            bytes += batch_[done_ + size].value.size();
+            if (bytes > kGroupBytes) break;
+        }
+        return size;
     }
 
     void look_up_buckets(ArenaOffset tree) noexcept {
@@ -77,6 +89,10 @@ private:
                 return;
             }
             refs_[at] = {pair.key, hash_key(pair.key, seed), nullptr};
+            prefetch_to_read(store_.index_.second_entry(tree, refs_[at].hash));
+        }
+        for (std::size_t at = 0; at < size_; ++at) {
+            if (refs_[at].handle != nullptr) continue;
             prefetch_to_read(&store_.index_.leaf_for(tree, refs_[at].hash).slots[home_slot(refs_[at].hash)]);
         }
     }

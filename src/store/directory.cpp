@@ -151,7 +151,7 @@ Result<Mapping> build_arena(int descriptor, const std::string& name, const std::
     auto mapped = Mapping::map(descriptor, bytes, name);
     if (!mapped) return mapped;
     const ArenaPlan plan = plan_arena(bytes);
-    if (const int cause = mapped->make_real(0, plan.block_bits_at); cause != 0) {
+    if (const int cause = mapped->allocate(0, plan.block_bits_at); cause != 0) {
         return tl::unexpected(
             Error{code_of(cause),
                   fmt::format("cannot allocate {} bytes for the tables of arena {}: {}; {}", plan.block_bits_at,
@@ -167,6 +167,7 @@ Result<Mapping> build_arena(int descriptor, const std::string& name, const std::
     header.slots_at = plan.slots_at;
     header.used_at = plan.used_at;
     header.real_at = plan.real_at;
+    header.tables_at = plan.tables_at;
     header.classes_at = plan.classes_at;
     header.partial_at = plan.partial_at;
     header.block_bits_at = plan.block_bits_at;
