@@ -7,6 +7,7 @@
 #include "catch.hpp"
 #include "pattern.hpp"
 #include "result_checks.hpp"
+#include "scale.hpp"
 #include "temporary_store.hpp"
 
 using shoal::Code;
@@ -116,6 +117,22 @@ TEST_CASE("A key that was erased starts anew with the next append") {
         REQUIRE(*store.erase("k"));
     }
     CHECK(store.keys()->empty());
+}
+
+TEST_CASE("A key may be made and erased any number of times, alone and beside others, in the same memory") {
+    const bool alone = GENERATE(true, false);
+    Store store = new_store();
+    if (!alone)
+        for (int i = 0; i < 5000; ++i) REQUIRE_OK(store.append("other " + std::to_string(i), "kept"));
+    std::uint64_t used = 0;
+    const std::size_t rounds = scaled(50'000, 10'000);
+    for (std::size_t round = 0; round < rounds; ++round) {
+        REQUIRE_OK(store.append("k", "x"));
+        REQUIRE(*store.erase("k"));
+        if (round == 1000) used = store.stats()->used_bytes;
+    }
+    CHECK(store.stats()->used_bytes <= used + 128 * 1024);
+    CHECK(store.keys()->size() == (alone ? 0U : 5000U));
 }
 
 TEST_CASE("drop empties the store and the store works on") {
