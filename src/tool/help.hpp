@@ -11,11 +11,12 @@ class HelpFormatter final : public CLI::Formatter {
 public:
     HelpFormatter() { column_width(28); }
 
-    // The operand's name and dots where several may come; no list of what excludes or needs what, which the
-    // option's description says in words.
+    // The operand's name and dots where several may come. What it may be, excludes or needs the option's
+    // description says in words.
     std::string make_option_opts(const CLI::Option* option) const override {
         std::string text;
-        if (option->get_type_size() > 0 && !option->get_type_name().empty()) text += " " + option->get_type_name();
+        const std::string type = option->get_type_name();
+        if (option->get_type_size() > 0 && !type.empty()) text += " " + type.substr(0, type.find(':'));
         if (option->get_expected_max() > 1) text += " ...";
         return text;
     }

@@ -96,7 +96,7 @@ void add_input_options(CLI::App& command, ShuffleArguments& arguments) {
     command.add_option("--delimiter", arguments.delimiter, "Between fields: one byte, or \\t")->type_name("BYTE");
     command
         .add_option("--on-bad-row", options.on_bad_row,
-                    "A malformed row fails the job, named (fail, the default), or is left out and counted (skip)")
+                    "fail: a malformed row ends the job (the default); skip: it is left out and counted")
         ->type_name("ACTION")
         ->transform(CLI::Transformer(kOnBadRow));
 }
@@ -117,12 +117,12 @@ void add_resource_options(CLI::App& command, ShuffleOptions& options) {
     command.add_option("-w,--workers", options.workers, "Worker processes; default: one a CPU")->type_name("W");
     command
         .add_option("-m,--memory", options.memory_limit_bytes,
-                    "Limit of the store that the rows pass through, as 512M or 8G; default: ample for the inputs")
+                    "Memory for the rows on their way, as 512M or 8G; default: ample for the inputs")
         ->type_name("SIZE")
         ->transform(byte_size());
     command
         .add_option("--store", options.store_path,
-                    "Use a store at this path, new or empty, and destroy it at the end; default: one in memory")
+                    "Pass the rows through a store here, new or empty, and destroy it at the end")
         ->type_name("STORE");
     command.add_flag("--keep-store", options.keep_store, "Leave the store of --store, rows and all");
     command.add_option("--chunk", options.chunk_bytes, "Input a worker takes at a time; changes no result")
