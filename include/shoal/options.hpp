@@ -9,8 +9,8 @@ namespace shoal {
 
 // Only the process that creates a store decides; one that attaches takes what it finds.
 struct Options {
-    // Bytes of memory that the arena may take, index and tables included; rounded up to 2 MiB. 0, the
-    // default: half of what is free where the arena lies, at most half of the machine's memory. The file is
+    // Bytes of memory that the arena may take, index and tables included; 8 MiB at least, rounded up to 2 MiB. 0,
+    // the default: half of what is free where the arena lies, at most half of the machine's memory. The file is
     // sparse, so a high limit costs about a thousandth of itself, in tables, until data comes.
     std::uint64_t memory_limit_bytes = 0;
 

@@ -66,7 +66,7 @@ void Blocks::release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::u
     }
     // relaxed: our own slot's word
     if (now == full_word(size_class) && slot.sources[size_class].page.load(std::memory_order_relaxed) != page + 1) {
-        release_page_if_empty(page, size_class);
+        static_cast<void>(release_page_if_empty(page, size_class));
     }
 }
 
@@ -89,8 +89,8 @@ Allocation Blocks::allocate_small(Slot& slot, std::uint32_t size_class) noexcept
                 return fresh;
             }
             page = page_of(fresh.offset);
-            // relaxed: published by the release of the block bits
-            classes_[page].store(static_cast<std::uint8_t>(size_class + 1), std::memory_order_relaxed);
+            // release: pairs with release_empty_pages
+            classes_[page].store(static_cast<std::uint8_t>(size_class + 1), std::memory_order_release);
             AtomicWord* bits = block_bits(page);
             for (std::uint32_t word = 0; word < kWordsAPage; ++word) {
                 // release: pairs with the acquire in take_block: who sees a free block sees the page's class
@@ -147,12 +147,13 @@ std::uint32_t Blocks::adopt_partial_page(std::uint32_t size_class) noexcept {
     return kNoPage;
 }
 
-void Blocks::release_page_if_empty(std::uint32_t page, std::uint32_t size_class) noexcept {
+bool Blocks::release_page_if_empty(std::uint32_t page, std::uint32_t size_class) noexcept {
     AtomicWord* bits = block_bits(page);
     const std::uint32_t words = words_of(size_class);
     const std::uint64_t full = full_word(size_class);
     for (std::uint32_t index = 0; index < words; ++index) {  // a glance first: most often some block is in use
-        if (bits[index].load(std::memory_order_relaxed) != full) return;  // relaxed: the exchanges below decide
+        if (bits[index].load(std::memory_order_relaxed) != full)
+            return false;  // relaxed: the exchanges below decide
     }
     std::uint32_t taken = 0;
     for (; taken < words; ++taken) {
@@ -166,12 +167,23 @@ void Blocks::release_page_if_empty(std::uint32_t page, std::uint32_t size_class)
     if (taken < words || classes_[page].load(std::memory_order_relaxed) != size_class + 1) {
         for (std::uint32_t index = 0; index < taken; ++index) bits[index].fetch_or(full, std::memory_order_seq_cst);
         if (taken > 0) partial_bits(size_class)[page / 64].fetch_or(1ULL << (page % 64), std::memory_order_seq_cst);
-        return;
+        return false;
     }
     // Every block is ours, hence the page (I3).
     partial_bits(size_class)[page / 64].fetch_and(~(1ULL << (page % 64)), std::memory_order_relaxed);
     classes_[page].store(0, std::memory_order_relaxed);  // relaxed: published by free_run's release
     free_run(page, 1);
+    return true;
+}
+
+bool Blocks::release_empty_pages() noexcept {
+    bool any = false;
+    for (std::uint32_t page = 0; page < page_count_; ++page) {
+        const std::uint32_t class_byte =
+            classes_[page].load(std::memory_order_acquire);  // pairs with allocate_small
+        if (class_byte != 0 && class_byte <= kSizeClasses) any |= release_page_if_empty(page, class_byte - 1);
+    }
+    return any;
 }
 
 void Blocks::give_back_sources(Slot& slot) noexcept {
@@ -181,12 +193,12 @@ void Blocks::give_back_sources(Slot& slot) noexcept {
         // relaxed above: the slot's words are ours alone here, by ownership or by its byte lock
         if (classes_[page - 1].load(std::memory_order_acquire) != size_class + 1) continue;
         partial_bits(size_class)[(page - 1) / 64].fetch_or(1ULL << ((page - 1) % 64), std::memory_order_seq_cst);
-        release_page_if_empty(page - 1, size_class);
+        static_cast<void>(release_page_if_empty(page - 1, size_class));
     }
 }
 
 Allocation Blocks::allocate_pages(std::uint64_t pages) noexcept {
-    const std::uint32_t first = pages <= 64 ? take_run_in_word(pages) : take_words(pages);
+    const std::uint32_t first = pages <= 64 ? take_run_in_word(pages) : take_run_across_words(pages);
     if (first == kNoPage) return {ArenaOffset::kNull, AllocationStatus::kLimit};
     if (make_pages_real(first, pages) != 0) {
         free_run(first, pages);
@@ -238,30 +250,36 @@ std::uint32_t Blocks::take_run_in_word(std::uint64_t pages) noexcept {
     return kNoPage;
 }
 
-std::uint32_t Blocks::take_words(std::uint64_t pages) noexcept {
-    const std::uint64_t whole = pages / 64;
-    const std::uint64_t rest = bit_mask(pages % 64) * static_cast<std::uint64_t>(pages % 64 != 0);
-    const std::uint64_t span = whole + (rest != 0 ? 1 : 0);
-    for (std::uint64_t start = 0; start + span <= words_ && start * 64 + pages <= page_count_; ++start) {
-        std::uint64_t taken = 0;
-        for (; taken < span; ++taken) {
-            const std::uint64_t want = taken < whole ? ~0ULL : rest;
-            std::uint64_t word =
-                used_[start + taken].load(std::memory_order_relaxed);  // relaxed: the exchange decides
-            bool done = false;
-            while ((word & want) == 0 && !done) {  // acquire: pairs with free_run; a failed turn: the word changed
-                done = used_[start + taken].compare_exchange_weak(word, word | want, std::memory_order_acquire,
-                                                                  std::memory_order_relaxed);
-            }
-            if (!done) break;
-        }
-        if (taken == span) return static_cast<std::uint32_t>(start * 64);
-        for (std::uint64_t index = 0; index < taken; ++index) {
-            used_[start + index].fetch_and(~(index < whole ? ~0ULL : rest), std::memory_order_release);
-        }
-        start += taken;
+std::uint32_t Blocks::take_run_across_words(std::uint64_t pages) noexcept {
+    std::uint64_t run = 0;  // free pages, seen in a row
+    for (std::uint64_t page = 0; page < page_count_; ++page) {
+        const bool taken = (used_[page / 64].load(std::memory_order_relaxed) >> (page % 64) & 1) != 0;
+        run = taken ? 0 : run + 1;  // relaxed above: take_pages decides
+        if (run < pages) continue;
+        if (take_pages(page + 1 - pages, pages)) return static_cast<std::uint32_t>(page + 1 - pages);
+        run = 0;  // somebody was quicker somewhere in there
     }
     return kNoPage;
+}
+
+// All of [first, first + pages), or none.
+bool Blocks::take_pages(std::uint64_t first, std::uint64_t pages) noexcept {
+    for (std::uint64_t page = first; page < first + pages;) {
+        const std::uint64_t count = std::min<std::uint64_t>(first + pages - page, 64 - page % 64);
+        const std::uint64_t want = bit_mask(count) << (page % 64);
+        std::uint64_t word = used_[page / 64].load(std::memory_order_relaxed);  // relaxed: the exchange decides
+        bool done = false;
+        while ((word & want) == 0 && !done) {  // acquire: pairs with free_run; a failed turn: the word changed
+            done = used_[page / 64].compare_exchange_weak(word, word | want, std::memory_order_acquire,
+                                                          std::memory_order_relaxed);
+        }
+        if (!done) {
+            if (page > first) free_run(static_cast<std::uint32_t>(first), page - first);
+            return false;
+        }
+        page += count;
+    }
+    return true;
 }
 
 void Blocks::free_run(std::uint32_t first, std::uint64_t pages) noexcept {

@@ -45,6 +45,10 @@ public:
     // Lets other slots use the pages that this one allocates from: at detach, and in recovery.
     void give_back_sources(Slot& slot) noexcept;
 
+    // Returns every page whose blocks are all free to the page map, whoever allocates from it: for when memory is
+    // short. True when there was one.
+    bool release_empty_pages() noexcept;
+
     // Makes the first `bytes` of the data part real, in an arena that nobody else can see. 0 or an errno.
     [[nodiscard]] int reserve(std::uint64_t bytes) noexcept;
 
@@ -81,11 +85,12 @@ private:
     [[nodiscard]] ArenaOffset take_block(Slot::Source& source, std::uint32_t page,
                                          std::uint32_t size_class) noexcept;
     [[nodiscard]] std::uint32_t adopt_partial_page(std::uint32_t size_class) noexcept;
-    void release_page_if_empty(std::uint32_t page, std::uint32_t size_class) noexcept;
+    bool release_page_if_empty(std::uint32_t page, std::uint32_t size_class) noexcept;
 
     [[nodiscard]] Allocation allocate_pages(std::uint64_t pages) noexcept;
     [[nodiscard]] std::uint32_t take_run_in_word(std::uint64_t pages) noexcept;
-    [[nodiscard]] std::uint32_t take_words(std::uint64_t pages) noexcept;
+    [[nodiscard]] std::uint32_t take_run_across_words(std::uint64_t pages) noexcept;
+    [[nodiscard]] bool take_pages(std::uint64_t first, std::uint64_t pages) noexcept;
     void free_run(std::uint32_t first, std::uint64_t pages) noexcept;
     [[nodiscard]] int make_pages_real(std::uint32_t first, std::uint64_t pages) noexcept;
     void map_ahead(std::uint32_t first, std::uint64_t pages) const noexcept;

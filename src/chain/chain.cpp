@@ -83,8 +83,13 @@ NewSegment make_next(const ChainContext& context, const Segment* before, const P
         return made;
     }
     const std::uint64_t wanted = before == nullptr ? header.first_segment_bytes : 4ULL * before->growth_bytes;
-    const std::uint32_t bytes = fitting_bytes(context, payload, wanted);
-    const NewSegment made = make_segment(context, bytes, bytes, false);
+    std::uint32_t bytes = fitting_bytes(context, payload, wanted);
+    NewSegment made = make_segment(context, bytes, bytes, false);
+    const std::uint32_t least = fitting_bytes(context, payload, 0);
+    while (is_null(made.offset) && bytes > least) {  // memory is short: what is left may do for a smaller one
+        bytes = std::max(bytes / 4, least);
+        made = make_segment(context, bytes, bytes, false);
+    }
     if (!fill || is_null(made.offset)) return made;
     Segment& segment = *context.mapping.at<Segment>(made.offset);
     segment.reserve.store(pack(payload.claim), std::memory_order_relaxed);  // relaxed: nobody sees it yet

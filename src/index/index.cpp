@@ -1,11 +1,23 @@
 #include "index/index.hpp"
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <new>
 
 #include "arena/prefetch.hpp"
 
 namespace shoal {
+
+namespace {
+
+bool has_tombstone(const Leaf& leaf) noexcept {
+    return std::any_of(leaf.slots.begin(), leaf.slots.end(), [](const auto& leaf_slot) {
+        return (leaf_slot.load(std::memory_order_relaxed) & kTombstone) != 0;  // relaxed: what is one stays one
+    });
+}
+
+}  // namespace
 
 Allocation Index::make_tree(Slot& slot) noexcept {
     const Allocation tree = blocks_->allocate(slot, sizeof(Tree));
@@ -71,9 +83,8 @@ Index::Inserted Index::insert(ArenaOffset tree, ArenaOffset fresh, Slot& slot) n
             at = next_slot(at);
             if (++probed == kLeafSlots) replace = true;  // not one empty slot
         }
-        const AllocationStatus status = probed == kLeafSlots && leaf.depth >= kMaxDepth
-                                            ? AllocationStatus::kLimit
-                                            : replace_leaf(tree, leaf, hash, slot);
+        const bool hopeless = probed == kLeafSlots && leaf.depth >= kMaxDepth && !has_tombstone(leaf);
+        const AllocationStatus status = hopeless ? AllocationStatus::kLimit : replace_leaf(tree, leaf, hash, slot);
         if (status != AllocationStatus::kDone) {
             return {status == AllocationStatus::kLimit ? InsertOutcome::kLimit : InsertOutcome::kNoSpace,
                     ArenaOffset::kNull};
@@ -171,7 +182,7 @@ std::uint64_t Index::fill_replacement(const Leaf& leaf, Replacement& made, Slot&
         ++live;
     }
     // Without many tombstones a copy would be no less crowded where it matters: split then, however few live.
-    const bool split = leaf.depth < kMaxDepth && (live > kLeafSlots / 2 || tombstones < kLeafSlots / 8);
+    const bool split = leaf.depth < kMaxDepth && (live > kLeafSlots / 2 || tombstones < kProbeSlots);
     if (!split) {
         blocks_->release(slot, made.upper, sizeof(Leaf), sizeof(Leaf));
         if (!is_null(made.node)) blocks_->release(slot, made.node, kNodeBytes, 0);
@@ -243,14 +254,18 @@ void Index::install(ArenaOffset tree, Leaf& leaf, std::uint64_t hash) noexcept {
 void Index::for_each(ArenaOffset tree, const std::function<void(ArenaOffset)>& visit) const {
     for (std::uint64_t prefix = 0;;) {  // by ranges of the hash: a leaf that splits behind us is not seen twice
         const Leaf& leaf = leaf_for(tree, prefix);
+        // All words first, then a look at each chain: a key that is erased and made again between two words is in
+        // both, and by then its first chain is marked.
+        std::array<ArenaOffset, kLeafSlots> chains;
+        std::size_t count = 0;
         for (const auto& leaf_slot : leaf.slots) {
             const std::uint64_t word = leaf_slot.load(std::memory_order_acquire);  // pairs with insert's release
-            if (is_chain(word)) prefetch_to_read(mapping_->at<Chain>(slot_chain(word)));
-        }
-        for (const auto& leaf_slot : leaf.slots) {
-            const std::uint64_t word = leaf_slot.load(std::memory_order_acquire);  // as above
             if (!is_chain(word)) continue;
-            if (!is_marked_erased(*mapping_, *mapping_->at<Chain>(slot_chain(word)))) visit(slot_chain(word));
+            prefetch_to_read(mapping_->at<Chain>(slot_chain(word)));
+            chains[count++] = slot_chain(word);
+        }
+        for (std::size_t at = 0; at < count; ++at) {
+            if (!is_marked_erased(*mapping_, *mapping_->at<Chain>(chains[at]))) visit(chains[at]);
         }
         if (leaf.depth == 0) return;
         const std::uint64_t step = 1ULL << (64 - leaf.depth);

@@ -4,7 +4,7 @@
 namespace shoal {
 
 Result<void> StoreImpl::append(const KeyRef& key, const Payload& payload) {
-    for (;;) {
+    for (int tried = 1;; ++tried) {
         AppendOutcome outcome{};
         {
             auto inside = enter();
@@ -14,7 +14,7 @@ Result<void> StoreImpl::append(const KeyRef& key, const Payload& payload) {
         }
         if (outcome == AppendOutcome::kAppended) [[likely]]
             return {};
-        if (!make_room()) return tl::unexpected(no_memory(outcome, payload.bytes));
+        if (tried == kTries || !make_room()) return tl::unexpected(no_memory(outcome, payload.bytes));
     }
 }
 
@@ -54,7 +54,7 @@ AppendOutcome StoreImpl::append_anew(const ChainContext& context, const KeyRef& 
 
 Result<bool> StoreImpl::iset(const KeyRef& key, ByteView value) {
     const Payload payload = Payload::record({&value, 1});
-    for (;;) {
+    for (int tried = 1;; ++tried) {
         AppendOutcome outcome{};
         bool was_there = false;
         {
@@ -64,7 +64,7 @@ Result<bool> StoreImpl::iset(const KeyRef& key, ByteView value) {
             outcome = append_anew(context(inside->slot()), key, payload, true, &was_there);
         }
         if (outcome == AppendOutcome::kAppended) return !was_there;
-        if (!make_room()) return tl::unexpected(no_memory(outcome, payload.bytes));
+        if (tried == kTries || !make_room()) return tl::unexpected(no_memory(outcome, payload.bytes));
     }
 }
 

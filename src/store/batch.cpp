@@ -28,6 +28,8 @@ public:
     BatchAppender(StoreImpl& store, std::span<const Pair> batch) noexcept : store_(store), batch_(batch) {}
 
     Result<void> run() {
+        int tried = 0;  // at the same pair
+        std::size_t failed_at = 0;
         while (done_ < batch_.size()) {
             AppendOutcome outcome{};
             {
@@ -36,7 +38,10 @@ public:
                 outcome = append_groups(store_.context(inside->slot()));
             }
             if (too_long_) return failed(std::move(store_.key_ref(batch_[done_].key).error()));
-            if (outcome != AppendOutcome::kAppended && !store_.make_room()) {
+            if (outcome == AppendOutcome::kAppended) continue;
+            tried = done_ == failed_at ? tried + 1 : 1;
+            failed_at = done_;
+            if (tried == StoreImpl::kTries || !store_.make_room()) {
                 return failed(store_.no_memory(outcome, batch_[done_].value.size()));
             }
         }

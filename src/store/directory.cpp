@@ -76,14 +76,15 @@ Result<std::string> absolute_path(const std::string& path) {
     return whole;
 }
 
-// The store's metadata; nothing where there is no store.
-Result<std::optional<Metadata>> read_metadata(const std::string& path) {
-    const std::string file = metadata_path(path);
+// The metadata in `file`; nothing where there is no such file.
+Result<std::optional<Metadata>> read_metadata_file(const std::string& file) {
     const Descriptor descriptor(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     if (descriptor.get() < 0) {
         if (errno == ENOENT) return std::optional<Metadata>{};
         if (errno == ENOTDIR) {
-            return tl::unexpected(Error{Code::kInvalidArgument, fmt::format("{} is no directory", path), ENOTDIR});
+            return tl::unexpected(Error{Code::kInvalidArgument,
+                                        fmt::format("{} is no directory", file.substr(0, file.rfind('/'))),
+                                        ENOTDIR});
         }
         return failed(file, errno);
     }
@@ -101,6 +102,10 @@ Result<std::optional<Metadata>> read_metadata(const std::string& path) {
     std::optional<Metadata> metadata = parse_metadata(text, &what);
     if (!metadata) return tl::unexpected(Error{Code::kDamaged, fmt::format("{} is damaged: {}", file, what)});
     return metadata;
+}
+
+Result<std::optional<Metadata>> read_metadata(const std::string& path) {
+    return read_metadata_file(metadata_path(path));
 }
 
 Result<OpenedArena> open_arena(const std::string& path, const Metadata& metadata) {
@@ -248,7 +253,7 @@ Result<OpenedArena> create(const std::string& path, const Options& options, Fill
     }
     std::error_code ignored;
     const std::string dir = std::filesystem::absolute(place->dir, ignored).lexically_normal().string();
-    metadata.arena_path = dir + (dir.back() == '/' ? "shoal-" : "/shoal-") + hex(metadata.id);
+    metadata.arena_path = dir + (dir.back() == '/' ? "shoal-" : "/shoal-") + id_text(metadata.id);
     if (metadata.arena_path.find('\n') != std::string::npos) {
         return tl::unexpected(Error{Code::kInvalidArgument, "the arena's folder has a newline in its name"});
     }
@@ -295,12 +300,19 @@ Result<OpenedArena> open_or_create(const std::string& path, const Options& optio
         if (auto sized = arena_bytes_for(options, 0); !sized) return tl::unexpected(std::move(sized.error()));
         const unsigned directory_mode = (options.mode | (options.mode >> 2 & 0111)) & 0777;
         const bool made = ::mkdir(whole->c_str(), directory_mode) == 0;
+        if (!made && errno == ENOENT) {
+            return tl::unexpected(Error{
+                Code::kInvalidArgument,
+                fmt::format("cannot make store directory {}: the folder above it does not exist", *whole), ENOENT});
+        }
         if (!made && errno != EEXIST) return failed("cannot make store directory " + *whole, errno);
         if (made) ::chmod(whole->c_str(), directory_mode);  // whatever the umask
         auto created = create(*whole, options, fill);
         if (created) return created;
         if (made) ::rmdir(whole->c_str());  // fails where another creator has got further: then it is theirs
-        const int cause = created.error().system_errno;
+        int cause = created.error().system_errno;
+        // A directory that a destroyer has just removed under us answers EPERM on some file systems.
+        if (cause == EPERM && !std::filesystem::exists(*whole)) cause = ENOENT;
         if ((cause != EEXIST && cause != ENOENT) || turn == kRaceTurns) return created;
         if (cause == ENOENT && !std::filesystem::exists(std::filesystem::path(*whole).parent_path()))
             return created;
@@ -314,7 +326,13 @@ Result<OpenedArena> create_in_memory(const Options& options, FillArena fill) {
     if (!bytes) return tl::unexpected(std::move(bytes.error()));
     const int file = ::memfd_create("shoal", MFD_CLOEXEC);
     if (file < 0) return failed("memfd_create", errno);
-    auto mapping = build_arena(file, "in memory", "the machine's memory", *bytes, options, StoreId{}, "", fill);
+    StoreId id{};
+    if (::getrandom(id.data(), id.size(), 0) != static_cast<ssize_t>(id.size())) {
+        const int cause = errno;
+        ::close(file);
+        return failed("getrandom", cause);
+    }
+    auto mapping = build_arena(file, "in memory", "the machine's memory", *bytes, options, id, "", fill);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
     return OpenedArena{std::move(*mapping), "", "", ""};
 }
@@ -322,26 +340,30 @@ Result<OpenedArena> create_in_memory(const Options& options, FillArena fill) {
 Result<void> destroy_store(const std::string& path) {
     auto whole = absolute_path(path);
     if (!whole) return tl::unexpected(std::move(whole.error()));
-    auto metadata = read_metadata(*whole);
-    const bool damaged = !metadata && metadata.error().code == Code::kDamaged;
-    if (!metadata && !damaged) return tl::unexpected(std::move(metadata.error()));
-    const auto missing = [&] {
-        return tl::unexpected(Error{Code::kNotFound, fmt::format("there is no store at {}", *whole), ENOENT});
-    };
-    if (!damaged && !*metadata) return missing();
-    auto opened = damaged ? tl::unexpected(metadata.error()) : open_arena(*whole, **metadata);
-    // The metadata first: of several who destroy one does, and from here on an open starts clean.
-    if (::unlink(metadata_path(*whole).c_str()) != 0) {
-        if (errno == ENOENT) return missing();
+    // The metadata goes first, by a rename: of several who destroy one has it, and it is that store, whichever is
+    // there at this moment, that is destroyed. From here on an open starts clean.
+    StoreId unique{};
+    if (::getrandom(unique.data(), unique.size(), 0) != static_cast<ssize_t>(unique.size())) {
+        return failed("getrandom", errno);
+    }
+    const std::string aside = *whole + "/.destroyed-" + id_text(unique);
+    if (::rename(metadata_path(*whole).c_str(), aside.c_str()) != 0) {
+        if (errno == ENOENT || errno == ENOTDIR) {
+            return tl::unexpected(Error{Code::kNotFound, fmt::format("there is no store at {}", *whole), ENOENT});
+        }
         return failed("cannot remove " + metadata_path(*whole), errno);
     }
-    if (opened) {
-        // release: who sees the bit comes after the destroy; pairs with Epochs::enter by way of its own checks
-        opened->mapping.header().epoch.fetch_or(kDestroyedBit, std::memory_order_release);
+    // Damaged metadata names no arena: then there is none to remove.
+    if (const auto metadata = read_metadata_file(aside); metadata && *metadata) {
+        if (auto opened = open_arena(*whole, **metadata)) {
+            // release: who sees the bit comes after the destroy; read by Epochs::enter
+            opened->mapping.header().epoch.fetch_or(kDestroyedBit, std::memory_order_release);
+        }
+        if (::unlink((*metadata)->arena_path.c_str()) != 0 && errno != ENOENT) {
+            return failed("cannot remove arena " + (*metadata)->arena_path, errno);
+        }
     }
-    if (!damaged && ::unlink((*metadata)->arena_path.c_str()) != 0 && errno != ENOENT) {
-        return failed("cannot remove arena " + (*metadata)->arena_path, errno);
-    }
+    if (::unlink(aside.c_str()) != 0 && errno != ENOENT) return failed("cannot remove " + aside, errno);
     if (::rmdir(whole->c_str()) != 0 && errno != ENOTEMPTY && errno != EEXIST && errno != ENOENT) {
         return failed("cannot remove store directory " + *whole, errno);
     }

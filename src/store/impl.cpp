@@ -126,11 +126,11 @@ bool StoreImpl::make_room() {
     Slot* slot = slots_.current(&failure);
     if (slot == nullptr) return false;
     const std::uint64_t before = epochs_.retired_objects();
-    if (before == 0) return false;
-    for (int turn = 0; turn < kReclaimTurns; ++turn) {
+    for (int turn = 0; turn < kReclaimTurns && epochs_.retired_objects() != 0; ++turn) {
         if (!epochs_.reclaim(*slot, true)) break;
     }
-    return epochs_.retired_objects() < before;
+    const bool pages = blocks_.release_empty_pages();
+    return pages || epochs_.retired_objects() < before;
 }
 
 void StoreImpl::tidy(Slot& slot) noexcept {

@@ -94,7 +94,9 @@ private:
     template <class Made>
     [[nodiscard]] Result<Made> make_view(const KeyRef& key, bool with_empty);
 
-    // After a failure for lack of memory, outside of every epoch: true when retired memory came back.
+    // After a failure for lack of memory, outside of every epoch: true when some came back, and another try is
+    // worth it.
+    static constexpr int kTries = 3;
     [[nodiscard]] bool make_room();
     // Frees what it can after an erase.
     void tidy(Slot& slot) noexcept;

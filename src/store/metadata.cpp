@@ -24,14 +24,14 @@ bool take_line(std::string_view* rest, std::string_view name, std::string_view* 
 
 }  // namespace
 
-std::string hex(const StoreId& id) {
+std::string id_text(const StoreId& id) {
     std::string text;
     for (const std::uint8_t byte : id) text += fmt::format("{:02x}", byte);
     return text;
 }
 
 std::string print_metadata(const Metadata& metadata) {
-    std::string text = fmt::format("{}id {}\narena {}\n", kFirstLine, hex(metadata.id), metadata.arena_path);
+    std::string text = fmt::format("{}id {}\narena {}\n", kFirstLine, id_text(metadata.id), metadata.arena_path);
     text += fmt::format("xxh3 {:016x}\n", XXH3_64bits(text.data(), text.size()));
     return text;
 }
@@ -67,7 +67,7 @@ std::optional<Metadata> parse_metadata(std::string_view text, std::string* what)
         }
     }
     // destroy removes that file: it must not be talked into removing another.
-    if (!metadata.arena_path.ends_with("/shoal-" + hex(metadata.id))) {
+    if (!metadata.arena_path.ends_with("/shoal-" + id_text(metadata.id))) {
         *what = "its arena's name is not that of its id";
         return std::nullopt;
     }

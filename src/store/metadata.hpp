@@ -21,7 +21,7 @@ struct Metadata {
 inline constexpr std::string_view kMetadataName = "store.meta";
 inline constexpr std::size_t kMetadataMaxBytes = 8192;
 
-[[nodiscard]] std::string hex(const StoreId& id);
+[[nodiscard]] std::string id_text(const StoreId& id);
 [[nodiscard]] std::string print_metadata(const Metadata& metadata);
 // Null: not a metadata file of ours, or damaged; `what` says how.
 [[nodiscard]] std::optional<Metadata> parse_metadata(std::string_view text, std::string* what);

@@ -132,7 +132,7 @@ Result<Stats> StoreImpl::stats() {
     stats.path = path_;
     stats.arena_path = arena_path_;
     stats.arena_note = arena_note_;
-    stats.store_id = hex(mapping_.header().store_id);
+    stats.store_id = id_text(mapping_.header().store_id);
     stats.memory_limit_bytes = mapping_.bytes();
     const Blocks::Usage usage = blocks_.usage();
     stats.real_bytes = usage.real_bytes;
