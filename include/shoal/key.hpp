@@ -23,6 +23,7 @@ private:
     std::uint64_t hash_ = 0;
     std::uint64_t seed_ = 0;         // of the store whose hash that is
     std::uint64_t chain_ = 0;        // offset of the chain, 0 while unknown
+    std::uint64_t tree_ = 0;         // offset of the index that it was found in
     std::uint64_t retirements_ = 0;  // the store's count of retired chains when the chain was found
 };
 

@@ -27,6 +27,7 @@ struct Options {
 
     // Bytes at which segments, each up to 4 times the one before, stop growing; a power of two from 64 KiB to
     // 1 MiB. Raising it makes scans longer runs; each key may leave up to that much unused at its end.
+    // Small stores use less: a 256th of the memory limit, and 64 KiB at least.
     std::uint32_t max_segment_bytes = 1U << 20;
 
     // Bytes of the arena made real (allocated in the tmpfs) at creation. Raising it moves the cost of

@@ -42,7 +42,8 @@ std::uint64_t Blocks::block_bytes(std::uint64_t bytes) noexcept {
 
 Allocation Blocks::allocate(Slot& slot, std::uint64_t bytes) noexcept {
     if (bytes <= kLargestBlockBytes) return allocate_small(slot, class_of(bytes));
-    return allocate_pages(round_up(bytes, kPageBytes) / kPageBytes);
+    const std::uint64_t pages = round_up(bytes, kPageBytes) / kPageBytes;
+    return allocate_pages(pages <= 64 ? take_run_in_word(pages) : take_run_across_words(pages), pages);
 }
 
 void Blocks::release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::uint64_t written) noexcept {
@@ -79,11 +80,11 @@ Allocation Blocks::allocate_small(Slot& slot, std::uint32_t size_class) noexcept
             const ArenaOffset block = take_block(source, current - 1, size_class);
             if (!is_null(block)) return {block};
         }
-        std::uint32_t page = adopt_partial_page(size_class);
+        std::uint32_t page = adopt_partial_page(source, size_class);
         if (page != kNoPage) {
             map_ahead(page, 1);  // most often another process's until now
         } else {
-            const Allocation fresh = allocate_pages(1);
+            const Allocation fresh = allocate_pages(take_page_at_top(), 1);
             if (is_null(fresh.offset)) {
                 source.page.store(0, std::memory_order_relaxed);  // relaxed: read by recovery, which holds our lock
                 return fresh;
@@ -92,7 +93,7 @@ Allocation Blocks::allocate_small(Slot& slot, std::uint32_t size_class) noexcept
             // release: pairs with release_empty_pages
             classes_[page].store(static_cast<std::uint8_t>(size_class + 1), std::memory_order_release);
             AtomicWord* bits = block_bits(page);
-            for (std::uint32_t word = 0; word < kWordsAPage; ++word) {
+            for (std::uint32_t word = kWordsAPage; word-- > 0;) {  // downwards: whole only after the last store
                 // release: pairs with the acquire in take_block: who sees a free block sees the page's class
                 bits[word].store(word < words_of(size_class) ? full_word(size_class) : 0,
                                  std::memory_order_release);
@@ -116,8 +117,7 @@ ArenaOffset Blocks::take_block(Slot::Source& source, std::uint32_t page, std::ui
             if ((before & bit) != 0) {
                 // relaxed: holding a block of the page keeps its class (I3)
                 if (classes_[page].load(std::memory_order_relaxed) != size_class + 1) {
-                    bits[index].fetch_or(bit,
-                                         std::memory_order_release);  // the page changed hands: not ours to use
+                    put_back(page, index, bit);  // the page changed hands: not ours to use
                     return ArenaOffset::kNull;
                 }
                 source.word = index;
@@ -130,17 +130,28 @@ ArenaOffset Blocks::take_block(Slot::Source& source, std::uint32_t page, std::ui
     return ArenaOffset::kNull;
 }
 
-std::uint32_t Blocks::adopt_partial_page(std::uint32_t size_class) noexcept {
+// Blocks that were taken from a page which then turned out to be of another class, or not empty.
+void Blocks::put_back(std::uint32_t page, std::uint32_t index, std::uint64_t bits) noexcept {
+    const std::uint32_t class_byte = classes_[page].load(std::memory_order_relaxed);  // relaxed: ours pin it (I3)
+    block_bits(page)[index].fetch_or(bits, std::memory_order_seq_cst);
+    if (class_byte == 0 || class_byte > kSizeClasses) return;
+    partial_bits(class_byte - 1)[page / 64].fetch_or(1ULL << (page % 64),
+                                                     std::memory_order_seq_cst);  // as in release
+}
+
+std::uint32_t Blocks::adopt_partial_page(Slot::Source& source, std::uint32_t size_class) noexcept {
     AtomicWord* bits = partial_bits(size_class);
     for (std::uint64_t index = 0; index < words_; ++index) {
         std::uint64_t word = bits[index].load(std::memory_order_relaxed);  // relaxed: the fetch_and decides
         while (word != 0) {
             const std::uint64_t bit = word & (~word + 1);
+            const auto page =
+                static_cast<std::uint32_t>(index * 64 + static_cast<std::uint64_t>(std::countr_zero(bit)));
+            // First, so that recovery gives the page back; relaxed: it holds our lock then. Two may share a source.
+            source.page.store(page + 1, std::memory_order_relaxed);
             const std::uint64_t before =
                 bits[index].fetch_and(~bit, std::memory_order_seq_cst);  // pairs: release()
-            if ((before & bit) != 0) {
-                return static_cast<std::uint32_t>(index * 64 + static_cast<std::uint64_t>(std::countr_zero(bit)));
-            }
+            if ((before & bit) != 0) return page;
             word = before & ~bit;
         }
     }
@@ -165,8 +176,7 @@ bool Blocks::release_page_if_empty(std::uint32_t page, std::uint32_t size_class)
         }
     }
     if (taken < words || classes_[page].load(std::memory_order_relaxed) != size_class + 1) {
-        for (std::uint32_t index = 0; index < taken; ++index) bits[index].fetch_or(full, std::memory_order_seq_cst);
-        if (taken > 0) partial_bits(size_class)[page / 64].fetch_or(1ULL << (page % 64), std::memory_order_seq_cst);
+        for (std::uint32_t index = 0; index < taken; ++index) put_back(page, index, full);
         return false;
     }
     // Every block is ours, hence the page (I3).
@@ -188,17 +198,21 @@ bool Blocks::release_empty_pages() noexcept {
 
 void Blocks::give_back_sources(Slot& slot) noexcept {
     for (std::uint32_t size_class = 0; size_class < kSizeClasses; ++size_class) {
-        const std::uint32_t page = slot.sources[size_class].page.exchange(0, std::memory_order_relaxed);
-        if (page == 0) continue;
-        // relaxed above: the slot's words are ours alone here, by ownership or by its byte lock
-        if (classes_[page - 1].load(std::memory_order_acquire) != size_class + 1) continue;
-        partial_bits(size_class)[(page - 1) / 64].fetch_or(1ULL << ((page - 1) % 64), std::memory_order_seq_cst);
+        Atomic<std::uint32_t>& source = slot.sources[size_class].page;
+        const std::uint32_t page =
+            source.load(std::memory_order_relaxed);  // relaxed: ours, by ownership or byte lock
+        if (page == 0 || page > page_count_) continue;
+        // acquire: pairs with allocate_small. A stale partial bit does no harm; set first, a crash leaves it set.
+        if (classes_[page - 1].load(std::memory_order_acquire) == size_class + 1) {
+            partial_bits(size_class)[(page - 1) / 64].fetch_or(1ULL << ((page - 1) % 64),
+                                                               std::memory_order_seq_cst);
+        }
+        source.store(0, std::memory_order_relaxed);  // relaxed: as above
         static_cast<void>(release_page_if_empty(page - 1, size_class));
     }
 }
 
-Allocation Blocks::allocate_pages(std::uint64_t pages) noexcept {
-    const std::uint32_t first = pages <= 64 ? take_run_in_word(pages) : take_run_across_words(pages);
+Allocation Blocks::allocate_pages(std::uint32_t first, std::uint64_t pages) noexcept {
     if (first == kNoPage) return {ArenaOffset::kNull, AllocationStatus::kLimit};
     if (make_pages_real(first, pages) != 0) {
         free_run(first, pages);
@@ -214,6 +228,32 @@ void Blocks::map_ahead(std::uint32_t first, std::uint64_t pages) const noexcept 
         static_cast<void>(*static_cast<const volatile std::uint64_t*>(
             mapping_->at<std::uint64_t>(page_offset(static_cast<std::uint32_t>(page)))));
     }
+}
+
+std::uint32_t Blocks::take_page_at_top() noexcept {
+    const std::uint64_t hint =
+        std::min(header_->top_hint.load(std::memory_order_relaxed), words_ - 1);  // relaxed: a
+    for (int pass = 0; pass < 2; ++pass) {                                        // hint
+        for (std::uint64_t index = pass == 0 ? hint : words_ - 1;; --index) {
+            std::uint64_t word = used_[index].load(std::memory_order_relaxed);  // relaxed: the exchange decides
+            const std::uint64_t exists = bit_mask(page_count_ - index * 64);
+            while ((word & exists) != exists) {
+                const auto shift = static_cast<std::uint64_t>(63 - std::countl_zero(~word & exists));
+                // acquire: pairs with free_run's release; a failed turn means that another took or gave a page
+                if (used_[index].compare_exchange_weak(word, word | 1ULL << shift, std::memory_order_acquire,
+                                                       std::memory_order_relaxed)) {
+                    if (index < hint) {
+                        std::uint64_t expected = hint;  // relaxed: a hint; free_run raises it again
+                        header_->top_hint.compare_exchange_strong(expected, index, std::memory_order_relaxed,
+                                                                  std::memory_order_relaxed);
+                    }
+                    return static_cast<std::uint32_t>(index * 64 + shift);
+                }
+            }
+            if (index == 0) break;
+        }
+    }
+    return kNoPage;
 }
 
 std::uint32_t Blocks::take_run_in_word(std::uint64_t pages) noexcept {
@@ -294,6 +334,11 @@ void Blocks::free_run(std::uint32_t first, std::uint64_t pages) noexcept {
     while (hint > first / 64 && !header_->page_hint.compare_exchange_weak(
                                     hint, first / 64, std::memory_order_relaxed, std::memory_order_relaxed)) {
     }  // a failed turn: another moved the hint
+    const std::uint64_t last = (first + pages - 1) / 64;
+    hint = header_->top_hint.load(std::memory_order_relaxed);  // relaxed: a hint
+    while (hint < last && !header_->top_hint.compare_exchange_weak(hint, last, std::memory_order_relaxed,
+                                                                   std::memory_order_relaxed)) {
+    }  // a failed turn: another moved the hint
 }
 
 // The pages are ours, and their real bits with them (I1): nobody else writes there meanwhile.
@@ -325,7 +370,9 @@ int Blocks::make_pages_real(std::uint32_t first, std::uint64_t pages) noexcept {
 
 int Blocks::reserve(std::uint64_t bytes) noexcept {
     const std::uint64_t pages = std::min(round_up(bytes, kPageBytes) / kPageBytes, page_count_);
-    for (std::uint64_t page = 0; page < pages; ++page) {
+    const std::uint64_t at_top = pages / 16;  // where small blocks come from
+    for (std::uint64_t count = 0; count < pages; ++count) {
+        const std::uint64_t page = count < pages - at_top ? count : page_count_ - 1 - (pages - 1 - count);
         if ((used_[page / 64].load(std::memory_order_relaxed) >> (page % 64) & 1) != 0)
             continue;  // relaxed: ours alone
         if (const int cause = make_pages_real(static_cast<std::uint32_t>(page), 1)) return cause;

@@ -1,5 +1,8 @@
 // The allocator: blocks of 64 B to 32 KiB in size classes carved from 64 KiB pages, and runs of whole pages.
 //
+// Pages for small blocks come from the top of the arena, runs from the bottom: what is small and lives long does
+// not break up the room for what is large.
+//
 // All of its state is bitmaps: a bit a page (used), a bit a block (free), a bit a page and class (partial).
 // To allocate is to clear a bit or set one by a single atomic operation, so there is nothing half-done to repair:
 // a crash leaks at most the block (or page) whose bit was taken and not yet linked anywhere.
@@ -84,10 +87,12 @@ private:
     [[nodiscard]] Allocation allocate_small(Slot& slot, std::uint32_t size_class) noexcept;
     [[nodiscard]] ArenaOffset take_block(Slot::Source& source, std::uint32_t page,
                                          std::uint32_t size_class) noexcept;
-    [[nodiscard]] std::uint32_t adopt_partial_page(std::uint32_t size_class) noexcept;
+    [[nodiscard]] std::uint32_t adopt_partial_page(Slot::Source& source, std::uint32_t size_class) noexcept;
+    void put_back(std::uint32_t page, std::uint32_t index, std::uint64_t bits) noexcept;
     bool release_page_if_empty(std::uint32_t page, std::uint32_t size_class) noexcept;
 
-    [[nodiscard]] Allocation allocate_pages(std::uint64_t pages) noexcept;
+    [[nodiscard]] Allocation allocate_pages(std::uint32_t first, std::uint64_t pages) noexcept;
+    [[nodiscard]] std::uint32_t take_page_at_top() noexcept;
     [[nodiscard]] std::uint32_t take_run_in_word(std::uint64_t pages) noexcept;
     [[nodiscard]] std::uint32_t take_run_across_words(std::uint64_t pages) noexcept;
     [[nodiscard]] bool take_pages(std::uint64_t first, std::uint64_t pages) noexcept;

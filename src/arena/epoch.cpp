@@ -1,5 +1,6 @@
 #include "arena/epoch.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace shoal {
@@ -9,8 +10,13 @@ constexpr std::uint64_t kKindBits = 63;
 
 }  // namespace
 
-Epochs::Epochs(const Mapping& mapping, Slots& slots, Link link, Free free)
-    : mapping_(&mapping), header_(&mapping.header()), slots_(&slots), link_(link), free_(std::move(free)) {}
+Epochs::Epochs(const Mapping& mapping, Slots& slots, Link link, Free empty, Free free)
+    : mapping_(&mapping),
+      header_(&mapping.header()),
+      slots_(&slots),
+      link_(link),
+      empty_(std::move(empty)),
+      free_(std::move(free)) {}
 
 void Epochs::retire(RetiredKind kind, ArenaOffset object) noexcept {
     // Pairs with the fence in enter(): a reader that entered before it could see the object unlinked has read no
@@ -49,8 +55,7 @@ bool Epochs::reclaim(Slot& slot, bool thorough) noexcept {
     // acquire: what the last one freed and linked is seen; fails when somebody is at it (I3)
     if (!header_->reclaimer.compare_exchange_strong(nobody, slots_->number(slot) + 1, std::memory_order_acquire,
                                                     std::memory_order_relaxed)) {
-        if (thorough) static_cast<void>(slots_->recover_if_dead(static_cast<std::uint32_t>(nobody - 1), slot));
-        return false;
+        return thorough && slots_->recover_if_dead(static_cast<std::uint32_t>(nobody - 1) % kSlots, slot);
     }
     const std::uint64_t epoch =
         header_->epoch.load(std::memory_order_acquire);  // ours alone to move, but for the bit
@@ -60,6 +65,7 @@ bool Epochs::reclaim(Slot& slot, bool thorough) noexcept {
     while (const std::uint64_t word = head.load(std::memory_order_acquire)) {  // pairs with retire's release
         const auto object = static_cast<ArenaOffset>(word & ~kKindBits);
         const auto kind = static_cast<RetiredKind>(word & kKindBits);
+        empty_(kind, object, slot);
         // relaxed: written before the object was published here. The head moves on before the object is freed, so a
         // crash can leak it but never free it twice.
         head.store(link_(*mapping_, kind, object).load(std::memory_order_relaxed), std::memory_order_relaxed);
@@ -85,6 +91,12 @@ bool Epochs::advance(std::uint64_t epoch, Slot& slot, bool thorough) noexcept {
     // release: what is entered next comes after the drain; fails only when the store was destroyed meanwhile
     return header_->epoch.compare_exchange_strong(epoch, epoch + 1, std::memory_order_acq_rel,
                                                   std::memory_order_relaxed);
+}
+
+bool Epochs::has_retired() const noexcept {
+    return std::any_of(header_->retired.begin(), header_->retired.end(), [](const auto& head) {
+        return head.load(std::memory_order_relaxed) != 0;  // relaxed: an answer of one moment
+    });
 }
 
 std::uint64_t Epochs::retired_objects() const noexcept {

@@ -26,18 +26,19 @@ enum class RetiredKind : std::uint64_t { kChain = 0, kLeaf = 1, kTree = 2 };
 
 class Epochs {
 public:
-    // Frees one object and returns what its link said next; `slot` is the caller's.
+    // Freeing has two steps. The first frees all that hangs from the object, may be broken off by a crash and begun
+    // anew; the second frees the object itself, when no list holds it any more. `slot` is the caller's.
     using Free = std::function<void(RetiredKind, ArenaOffset, Slot& slot)>;
     using Link = Atomic<std::uint64_t>& (*)(const Mapping&, RetiredKind, ArenaOffset);
 
-    Epochs(const Mapping& mapping, Slots& slots, Link link, Free free);
+    Epochs(const Mapping& mapping, Slots& slots, Link link, Free empty, Free free);
 
     // False when the store is destroyed; then the thread is not inside.
     [[nodiscard]] bool enter(Slot& slot) const noexcept {
         const std::uint64_t epoch = header_->epoch.load(std::memory_order_relaxed);  // relaxed: an old one only
         if ((epoch & kDestroyedBit) != 0) [[unlikely]]
             return false;                                    // holds back a little more
-        slot.epoch.store(epoch, std::memory_order_relaxed);  // relaxed: ordered by the fence
+        slot.epoch.store(epoch, std::memory_order_release);  // as leave(); the rest is ordered by the fence
         // Pairs with the fence in advance(): either that one sees us inside, or we see all that it has unlinked.
         std::atomic_thread_fence(std::memory_order_seq_cst);
         return true;
@@ -67,7 +68,8 @@ public:
     // when `thorough`, which costs a system call for each thread that is behind.
     bool reclaim(Slot& slot, bool thorough) noexcept;
 
-    [[nodiscard]] std::uint64_t retired_objects() const noexcept;
+    [[nodiscard]] std::uint64_t retired_objects() const noexcept;  // to show; a crash can make it wrong
+    [[nodiscard]] bool has_retired() const noexcept;
 
     void forget_reclaimer(const Slot& dead) noexcept;  // in recovery: its drain is nobody's now
 
@@ -78,6 +80,7 @@ private:
     ArenaHeader* header_;
     Slots* slots_;
     Link link_;
+    Free empty_;
     Free free_;
 };
 

@@ -57,6 +57,7 @@ struct ArenaHeader {
 
     // --- hints, written by allocation ---
     alignas(64) Atomic<std::uint64_t> page_hint;  // word of the page map before which no page was free
+    Atomic<std::uint64_t> top_hint;               // word of the page map behind which no page was free
     Atomic<std::uint32_t> slots_high_water;       // slots ever taken: bounds the scans
 
     // --- retired memory (arena/epoch.hpp) ---
@@ -93,6 +94,7 @@ struct Slot {
     std::int64_t thread_id;
     Atomic<std::uint64_t> erasing_chain;  // chain that it set out to retire, 0 for none
     Atomic<std::uint64_t> erasing_tree;   // tree in which that chain is
+    Atomic<std::uint64_t> dropping_tree;  // tree that it set out to replace and retire, 0 for none
 
     // --- allocation: what recovery gives back ---
     struct Source {

@@ -29,6 +29,36 @@ struct OpenFile {
     }
 };
 
+// Addresses set aside, of which the arena takes a part that begins at a multiple of kAlignment. What is left over
+// goes back at once, the arena's part with its mapped_region: each address is unmapped by one owner.
+class Addresses {
+public:
+    explicit Addresses(std::uint64_t bytes) noexcept : bytes_(bytes + kAlignment) {
+        void* begin = ::mmap(nullptr, bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        begin_ = begin == MAP_FAILED ? nullptr : static_cast<std::byte*>(begin);
+    }
+    Addresses(const Addresses&) = delete;
+    Addresses& operator=(const Addresses&) = delete;
+    ~Addresses() {
+        if (begin_ != nullptr) ::munmap(begin_, bytes_);
+    }
+    [[nodiscard]] void* aligned() const noexcept {  // null where there were none to be had
+        if (begin_ == nullptr) return nullptr;
+        return reinterpret_cast<void*>(round_up(reinterpret_cast<std::uintptr_t>(begin_), kAlignment));
+    }
+    void keep_only(void* at, std::uint64_t bytes) noexcept {
+        auto* kept = static_cast<std::byte*>(at);
+        std::byte* end = begin_ + bytes_;
+        if (kept > begin_) ::munmap(begin_, static_cast<std::size_t>(kept - begin_));
+        if (end > kept + bytes) ::munmap(kept + bytes, static_cast<std::size_t>(end - (kept + bytes)));
+        begin_ = nullptr;
+    }
+
+private:
+    std::byte* begin_;
+    std::size_t bytes_;
+};
+
 }  // namespace
 
 Result<Mapping> Mapping::map(int descriptor, std::uint64_t bytes, const std::string& name) {
@@ -37,7 +67,8 @@ Result<Mapping> Mapping::map(int descriptor, std::uint64_t bytes, const std::str
         void* at = addresses.aligned();
         ipc::mapped_region region(OpenFile{descriptor}, ipc::read_write, 0, bytes, at,
                                   at != nullptr ? MAP_FIXED : ipc::default_map_options);
-        return Mapping(descriptor, std::move(addresses), std::move(region));
+        if (at != nullptr) addresses.keep_only(at, bytes);
+        return Mapping(descriptor, std::move(region));
     } catch (const ipc::interprocess_exception& failure) {
         ::close(descriptor);
         const int cause = failure.get_native_error();
@@ -49,32 +80,11 @@ Result<Mapping> Mapping::map(int descriptor, std::uint64_t bytes, const std::str
     }
 }
 
-Mapping::Addresses::Addresses(std::uint64_t bytes) noexcept : begin_(nullptr), bytes_(bytes + kAlignment) {
-    void* begin = ::mmap(nullptr, bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (begin != MAP_FAILED) begin_ = begin;
-}
-
-Mapping::Addresses::Addresses(Addresses&& other) noexcept
-    : begin_(std::exchange(other.begin_, nullptr)), bytes_(other.bytes_) {}
-
-Mapping::Addresses::~Addresses() {
-    if (begin_ != nullptr) ::munmap(begin_, bytes_);
-}
-
-void* Mapping::Addresses::aligned() const noexcept {
-    if (begin_ == nullptr) return nullptr;
-    return reinterpret_cast<void*>(round_up(reinterpret_cast<std::uintptr_t>(begin_), kAlignment));
-}
-
-Mapping::Mapping(int descriptor, Addresses&& addresses, ipc::mapped_region&& region) noexcept
-    : descriptor_(descriptor),
-      addresses_(std::move(addresses)),
-      region_(std::move(region)),
-      base_(static_cast<std::byte*>(region_.get_address())) {}
+Mapping::Mapping(int descriptor, ipc::mapped_region&& region) noexcept
+    : descriptor_(descriptor), region_(std::move(region)), base_(static_cast<std::byte*>(region_.get_address())) {}
 
 Mapping::Mapping(Mapping&& other) noexcept
     : descriptor_(std::exchange(other.descriptor_, -1)),
-      addresses_(std::move(other.addresses_)),
       region_(std::move(other.region_)),
       base_(std::exchange(other.base_, nullptr)) {}
 
@@ -103,7 +113,7 @@ int Mapping::write_zeroes(std::uint64_t offset, std::uint64_t length) const noex
     return 0;
 }
 
-void Mapping::reopen_after_fork() noexcept {
+void Mapping::reopen() noexcept {
     char path[32] = "/proc/self/fd/";
     char digits[12];
     int count = 0;
@@ -112,8 +122,9 @@ void Mapping::reopen_after_fork() noexcept {
     }
     for (std::size_t at = std::strlen(path); count > 0;) path[at++] = digits[--count];
     const int fresh = ::open(path, O_RDWR | O_CLOEXEC);
+    if (fresh < 0) return;  // no /proc: the description stays shared
     ::close(descriptor_);
-    descriptor_ = fresh;  // -1 where /proc is missing: taking a slot then fails with EBADF, and says so
+    descriptor_ = fresh;
 }
 
 }  // namespace shoal

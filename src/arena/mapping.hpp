@@ -43,29 +43,14 @@ public:
     [[nodiscard]] int allocate(std::uint64_t offset, std::uint64_t length) const noexcept;
     [[nodiscard]] int write_zeroes(std::uint64_t offset, std::uint64_t length) const noexcept;
 
-    // Only in a child just forked: opens the file anew, so that its locks are the child's own, and closes the
-    // description shared with the parent, whose death would not show otherwise. Async-signal-safe.
-    void reopen_after_fork() noexcept;
+    // Opens the file anew, so that its locks are this process's own, and closes the description before, which a
+    // parent or child may share and whose locks would outlive the one or the other. Async-signal-safe.
+    void reopen() noexcept;
 
 private:
-    // Addresses set aside, of which the arena takes a part that begins at a multiple of its alignment.
-    class Addresses {
-    public:
-        explicit Addresses(std::uint64_t bytes) noexcept;
-        Addresses(Addresses&& other) noexcept;
-        Addresses& operator=(Addresses&&) = delete;
-        ~Addresses();
-        [[nodiscard]] void* aligned() const noexcept;  // null where there were none to be had
-
-    private:
-        void* begin_;
-        std::size_t bytes_;
-    };
-
-    Mapping(int descriptor, Addresses&& addresses, boost::interprocess::mapped_region&& region) noexcept;
+    Mapping(int descriptor, boost::interprocess::mapped_region&& region) noexcept;
 
     int descriptor_;
-    Addresses addresses_;  // outlives region_, whose pages lie in it
     boost::interprocess::mapped_region region_;
     std::byte* base_;
 };

@@ -17,13 +17,16 @@ Pins::Ticket Pins::add(int* failure) {
     }
     // The slot has been inside without a break since its oldest pin, which protects all that is read from now on.
     const std::uint64_t now = count_.empty() ? slot_->epoch.load(std::memory_order_relaxed) : epochs_->current();
+    // Pairs with the fence in retire(): what is unlinked after our reads is retired in no earlier epoch than `now`.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
     ++count_[now];  // relaxed above: our own slot
     return {attachment_, now, false};
 }
 
 void Pins::remove(const Ticket& ticket) noexcept {
     const std::lock_guard lock(slots_->mutex());
-    if (ticket.attachment != attachment_) return;  // the parent's, seen from a child
+    // The parent's, seen from a child: also before the child has made a pin of its own.
+    if (ticket.attachment != slots_->attachment() || ticket.attachment != attachment_) return;
     const auto pin = count_.find(ticket.epoch);
     if (pin == count_.end()) return;
     if (--pin->second == 0) count_.erase(pin);

@@ -19,10 +19,14 @@ public:
         return *registry;
     }
 
-    void add(Slots* slots) {
+    void add(Slots* slots, Mapping& mapping) {
         const std::lock_guard lock(mutex);
         all.push_back(slots);
+        // A child forked before this line keeps the old description, which never holds a lock; one forked after it
+        // goes through after_fork_in_child.
+        mapping.reopen();
     }
+    void call_at_thread_end() noexcept { ::pthread_setspecific(thread_end_, this); }
     void remove(Slots* slots) {
         const std::lock_guard lock(mutex);
         std::erase(all, slots);
@@ -35,8 +39,11 @@ public:
 
 private:
     SlotsRegistry() {
+        // A key's destructor comes after those of all thread_locals, which may still use a store.
+        ::pthread_key_create(&thread_end_, [](void*) { Slots::release_all_of_this_thread(); });
         ::pthread_atfork(Slots::before_fork, Slots::after_fork_in_parent, Slots::after_fork_in_child);
     }
+    pthread_key_t thread_end_{};
 };
 
 namespace {
@@ -47,10 +54,6 @@ std::uint64_t this_thread() noexcept {
     return id;
 }
 
-struct ThreadEnd {
-    ~ThreadEnd() { Slots::release_all_of_this_thread(); }
-};
-
 }  // namespace
 
 Slots::Slots(Mapping& mapping, Blocks& blocks)
@@ -58,7 +61,7 @@ Slots::Slots(Mapping& mapping, Blocks& blocks)
       blocks_(&blocks),
       table_(mapping.at<Slot>(mapping.header().slots_at)),
       attachment_(SlotsRegistry::instance().next_attachment.fetch_add(1, std::memory_order_relaxed)) {
-    SlotsRegistry::instance().add(this);
+    SlotsRegistry::instance().add(this, mapping);
 }
 
 Slots::~Slots() {
@@ -68,10 +71,7 @@ Slots::~Slots() {
 }
 
 Slot* Slots::find_or_take(int* failure) noexcept {
-    // A thread that ends gives its slots back; one that is past that point (in static destructors) keeps them
-    // until the store is closed.
-    static thread_local ThreadEnd at_thread_end;
-    static_cast<void>(at_thread_end);
+    SlotsRegistry::instance().call_at_thread_end();
     const std::lock_guard lock(mutex_);
     const std::uint64_t thread = this_thread();
     Slot* slot = nullptr;
@@ -218,7 +218,7 @@ void Slots::after_fork_in_parent() noexcept {
 void Slots::after_fork_in_child() noexcept {
     SlotsRegistry& registry = SlotsRegistry::instance();
     for (Slots* slots : registry.all) {
-        slots->mapping_->reopen_after_fork();
+        slots->mapping_->reopen();
         slots->owned_.clear();  // the parent's
         slots->attachment_ = registry.next_attachment.fetch_add(1, std::memory_order_relaxed);
         slots->mutex_.unlock();

@@ -222,7 +222,7 @@ bool is_marked_erased(const Mapping& mapping, const Chain& chain) noexcept {
     return is_erased(mapping.at<Segment>(tail)->next.load(std::memory_order_acquire));  // pairs with mark_erased
 }
 
-void free_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept {
+void empty_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept {
     Chain& chain = *mapping.at<Chain>(offset);
     // relaxed throughout: nobody else can reach the chain, and the epoch has ordered us after all who could
     for (std::uint64_t at = chain.root; at != 0 && !is_erased(at);) {
@@ -231,7 +231,10 @@ void free_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset 
         release_segment(mapping, blocks, slot, static_cast<ArenaOffset>(at));
         at = next;
     }
-    const std::uint64_t bytes = Chain::bytes_for(chain.key_bytes);
+}
+
+void free_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept {
+    const std::uint64_t bytes = Chain::bytes_for(mapping.at<Chain>(offset)->key_bytes);
     blocks.release(slot, offset, bytes, bytes);
 }
 

@@ -97,7 +97,9 @@ bool walk_cut(const Mapping& mapping, const Cut& cut, Visit&& visit) {
 [[nodiscard]] bool mark_erased(const ChainContext& context, Chain& chain) noexcept;
 [[nodiscard]] bool is_marked_erased(const Mapping& mapping, const Chain& chain) noexcept;
 
-// Frees a chain that nobody can reach, block by block, so that a crash leaks one block and frees none twice.
+// The two halves of freeing a chain that nobody can reach: its segments one by one, which may be broken off by a
+// crash and begun anew, leaking one; then the chain itself.
+void empty_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset chain) noexcept;
 void free_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset chain) noexcept;
 
 }  // namespace shoal

@@ -19,6 +19,11 @@ bool has_tombstone(const Leaf& leaf) noexcept {
 
 }  // namespace
 
+std::uint64_t Index::offset_of(const Leaf& leaf) const noexcept {
+    return static_cast<std::uint64_t>(reinterpret_cast<const std::byte*>(&leaf) -
+                                      reinterpret_cast<const std::byte*>(&mapping_->header()));
+}
+
 Allocation Index::make_tree(Slot& slot) noexcept {
     const Allocation tree = blocks_->allocate(slot, sizeof(Tree));
     if (is_null(tree.offset)) return tree;
@@ -34,15 +39,31 @@ Allocation Index::make_tree(Slot& slot) noexcept {
     for (std::uint64_t index = 0; index < 1ULL << kRootBits; ++index) {
         entries[index].store(raw(leaf.offset), std::memory_order_relaxed);  // relaxed: published by replace_tree
     }
-    new (mapping_->at<Tree>(tree.offset)) Tree{raw(root.offset), {}};
+    new (mapping_->at<Tree>(tree.offset)) Tree{raw(root.offset), {}, {}};
     return tree;
 }
 
-bool Index::replace_tree(ArenaOffset old, ArenaOffset fresh) noexcept {
+void Index::publish_first_tree(ArenaOffset tree) noexcept {
+    mapping_->header().tree.store(raw(tree), std::memory_order_release);  // pairs with tree()
+}
+
+bool Index::replace_tree(ArenaOffset old, ArenaOffset fresh, std::uint32_t slot_number) noexcept {
+    std::uint64_t expected = 0;
+    // release: the fresh tree is whole when it can be reached; a failed try: another drop was quicker
+    const bool won = mapping_->at<Tree>(old)->successor.compare_exchange_strong(
+        expected, dropped_by(slot_number, fresh), std::memory_order_acq_rel, std::memory_order_acquire);
+    static_cast<void>(finish_replacing(old, slot_number));
+    return won;
+}
+
+bool Index::finish_replacing(ArenaOffset old, std::uint32_t slot_number) noexcept {
+    const std::uint64_t word = mapping_->at<Tree>(old)->successor.load(std::memory_order_acquire);  // as above
+    if (word == 0) return false;
     std::uint64_t expected = raw(old);
-    // release: the fresh tree is whole when it can be reached; pairs with tree()
-    return mapping_->header().tree.compare_exchange_strong(expected, raw(fresh), std::memory_order_acq_rel,
-                                                           std::memory_order_relaxed);
+    // release: pairs with tree(); a failed try: another has carried it through
+    mapping_->header().tree.compare_exchange_strong(expected, raw(successor_of(word)), std::memory_order_acq_rel,
+                                                    std::memory_order_relaxed);
+    return dropper_of(word) == slot_number;
 }
 
 Leaf* Index::make_leaf(ArenaOffset offset, std::uint32_t depth) const noexcept {
@@ -56,6 +77,7 @@ Index::Inserted Index::insert(ArenaOffset tree, ArenaOffset fresh, Slot& slot) n
     const std::uint64_t hash = chain.hash;
     for (;;) {  // a turn ends here, or with the leaf replaced
         Leaf& leaf = const_cast<Leaf&>(leaf_for(tree, hash));
+        settle(tree, leaf, hash);
         std::uint32_t at = home_slot(hash);
         std::uint32_t probed = 0;
         bool replace = false;
@@ -96,6 +118,7 @@ AllocationStatus Index::unlink(ArenaOffset tree, ArenaOffset erased, Slot& slot)
     const std::uint64_t hash = mapping_->at<Chain>(erased)->hash;
     for (;;) {  // a turn ends here, or with the leaf replaced
         Leaf& leaf = const_cast<Leaf&>(leaf_for(tree, hash));
+        settle(tree, leaf, hash);
         std::uint32_t at = home_slot(hash);
         std::uint64_t word = 0;
         for (std::uint32_t probed = 0; probed < kLeafSlots; ++probed, at = next_slot(at)) {
@@ -192,6 +215,10 @@ std::uint64_t Index::fill_replacement(const Leaf& leaf, Replacement& made, Slot&
     Leaf* lower = make_leaf(made.lower, depth);
     Leaf* upper = split ? make_leaf(made.upper, depth) : nullptr;
     lower->sibling = raw(made.upper);
+    const bool by_node = split && !is_null(made.node);  // one exchange of one entry: installed or not
+    const std::uint64_t parent = by_node ? 0 : offset_of(leaf);
+    lower->parent.store(parent, std::memory_order_relaxed);  // relaxed, both: published by the successor's release
+    if (upper != nullptr) upper->parent.store(parent, std::memory_order_relaxed);
     for (const auto& leaf_slot : leaf.slots) {
         const std::uint64_t word = leaf_slot.load(std::memory_order_relaxed);  // relaxed: as above
         if (!is_chain(word)) continue;
@@ -208,6 +235,15 @@ std::uint64_t Index::fill_replacement(const Leaf& leaf, Replacement& made, Slot&
         entries[index].store(raw(upper_half ? made.upper : made.lower), std::memory_order_relaxed);
     }
     return raw(made.node) | static_cast<std::uint64_t>(SuccessorKind::kNode);
+}
+
+// Before a leaf is changed: carries the replacement through that it came from. Else it could itself be replaced and
+// freed while the half-done replacement still hands it out.
+void Index::settle(ArenaOffset tree, const Leaf& leaf, std::uint64_t hash) noexcept {
+    // acquire: pairs with install. Not 0: the parent is not retired yet, or was after we came into this epoch.
+    const std::uint64_t parent = leaf.parent.load(std::memory_order_acquire);
+    if (parent != 0) [[unlikely]]
+        install(tree, *mapping_->at<Leaf>(parent), hash);
 }
 
 Entry* Index::entries_of_leaf(ArenaOffset tree, std::uint64_t hash, unsigned depth,
@@ -237,14 +273,16 @@ void Index::install(ArenaOffset tree, Leaf& leaf, std::uint64_t hash) noexcept {
 
     std::uint64_t count = 0;
     Entry* entry = entries_of_leaf(tree, hash, leaf.depth, &count);
-    const std::uint64_t old = static_cast<std::uint64_t>(reinterpret_cast<std::byte*>(&leaf) -
-                                                         reinterpret_cast<std::byte*>(&mapping_->header()));
+    const std::uint64_t old = offset_of(leaf);
     for (std::uint64_t index = 0; index < count; ++index) {
         std::uint64_t expected = old;
         // release: pairs with find_entry's acquire
         entry[index].compare_exchange_strong(expected, index < (count + 1) / 2 ? lower : upper,
                                              std::memory_order_acq_rel, std::memory_order_relaxed);
     }
+    // No entry names the leaf any more: the new ones may change from here on (I5). release: pairs with settle
+    if (kind != SuccessorKind::kNode) mapping_->at<Leaf>(lower)->parent.store(0, std::memory_order_release);
+    if (kind == SuccessorKind::kSplit) mapping_->at<Leaf>(upper)->parent.store(0, std::memory_order_release);
     // relaxed: decides who, nothing else
     if (leaf.retired.exchange(1, std::memory_order_relaxed) == 0) {
         epochs_->retire(RetiredKind::kLeaf, static_cast<ArenaOffset>(old));
@@ -265,7 +303,10 @@ void Index::for_each(ArenaOffset tree, const std::function<void(ArenaOffset)>& v
             chains[count++] = slot_chain(word);
         }
         for (std::size_t at = 0; at < count; ++at) {
-            if (!is_marked_erased(*mapping_, *mapping_->at<Chain>(chains[at]))) visit(chains[at]);
+            const Chain& chain = *mapping_->at<Chain>(chains[at]);
+            if (chain.hash < prefix)
+                continue;  // of a leaf that was replaced in the entries behind us, and seen there
+            if (!is_marked_erased(*mapping_, chain)) visit(chains[at]);
         }
         if (leaf.depth == 0) return;
         const std::uint64_t step = 1ULL << (64 - leaf.depth);
@@ -274,43 +315,52 @@ void Index::for_each(ArenaOffset tree, const std::function<void(ArenaOffset)>& v
     }
 }
 
-void Index::free_tree(ArenaOffset tree, Slot& slot) noexcept {
-    // Nobody else can reach the tree. A split that a dead process did not carry through is carried through first.
-    for (std::uint64_t prefix = 0;;) {
-        Leaf& leaf = const_cast<Leaf&>(leaf_for(tree, prefix));
-        if (leaf.successor.load(std::memory_order_relaxed) != 0) {  // relaxed: nobody else is here
-            install(tree, leaf, prefix);
-            continue;
-        }
-        for (auto& leaf_slot : leaf.slots) {
-            const std::uint64_t word =
-                leaf_slot.exchange(kTombstone, std::memory_order_relaxed);  // relaxed: as above
-            if (is_chain(word)) free_chain(*mapping_, *blocks_, slot, slot_chain(word));
-        }
-        const std::uint64_t step = leaf.depth == 0 ? 0 : 1ULL << (64 - leaf.depth);
-        prefix = step == 0 ? 0 : (prefix & ~(step - 1)) + step;
-        if (prefix == 0) break;
-    }
-    const std::uint64_t root = mapping_->at<Tree>(tree)->root;
-    free_node(root, kRootBits, slot);
-    blocks_->release(slot, tree, sizeof(Tree), sizeof(Tree));
+void Index::empty_tree(ArenaOffset offset, Slot& slot) noexcept {
+    Tree& tree = *mapping_->at<Tree>(offset);
+    if (tree.root == 0) return;
+    empty_node(offset, tree.root, kRootBits, kRootBits, 0, slot);
+    const auto root = static_cast<ArenaOffset>(tree.root);
+    tree.root = 0;  // first, here and below: a crash can leak what follows, and not free it twice
+    blocks_->release(slot, root, kRootBytes, kRootBytes);
 }
 
-void Index::free_node(std::uint64_t node, unsigned bits, Slot& slot) noexcept {
+void Index::empty_node(ArenaOffset tree, std::uint64_t node, unsigned bits, unsigned consumed, std::uint64_t prefix,
+                       Slot& slot) noexcept {
     auto* entries = mapping_->at<Entry>(node);
-    std::uint64_t last = 0;
-    for (std::uint64_t index = 0; index < 1ULL << bits; ++index) {
-        const std::uint64_t word = entries[index].load(std::memory_order_relaxed);  // relaxed: nobody else is here
-        if (word == last) continue;  // entries of one leaf lie side by side
-        last = word;
-        if ((word & kNodeTag) != 0) {
-            free_node(word & ~kNodeTag, kNodeBits, slot);
+    // relaxed throughout: nobody else can reach the tree
+    for (std::uint64_t index = 0; index < 1ULL << bits;) {
+        const std::uint64_t word = entries[index].load(std::memory_order_relaxed);
+        const std::uint64_t here = prefix | index << (64 - consumed);
+        if (word == 0) {
+            ++index;
+        } else if ((word & kNodeTag) != 0) {
+            empty_node(tree, word & ~kNodeTag, kNodeBits, consumed + kNodeBits, here, slot);
+            entries[index++].store(0, std::memory_order_relaxed);
+            blocks_->release(slot, static_cast<ArenaOffset>(word & ~kNodeTag), kNodeBytes, kNodeBytes);
         } else {
-            blocks_->release(slot, static_cast<ArenaOffset>(word), sizeof(Leaf), sizeof(Leaf));
+            Leaf& leaf = *mapping_->at<Leaf>(word);
+            settle(tree, leaf, here);
+            if (leaf.successor.load(std::memory_order_relaxed) != 0) {  // what a dead process did not carry through
+                install(tree, leaf, here);
+                continue;
+            }
+            empty_leaf(leaf, slot);
+            while (index < 1ULL << bits && entries[index].load(std::memory_order_relaxed) == word) {
+                entries[index++].store(0, std::memory_order_relaxed);  // entries of one leaf lie side by side
+            }
+            free_leaf(static_cast<ArenaOffset>(word), slot);
         }
     }
-    const std::uint64_t bytes = bits == kRootBits ? kRootBytes : kNodeBytes;
-    blocks_->release(slot, static_cast<ArenaOffset>(node), bytes, bytes);
+}
+
+void Index::empty_leaf(Leaf& leaf, Slot& slot) noexcept {
+    for (auto& leaf_slot : leaf.slots) {
+        const std::uint64_t word = leaf_slot.load(std::memory_order_relaxed);  // relaxed: as in empty_node
+        if (!is_chain(word)) continue;
+        empty_chain(*mapping_, *blocks_, slot, slot_chain(word));
+        leaf_slot.store(kTombstone, std::memory_order_relaxed);  // relaxed: as above
+        free_chain(*mapping_, *blocks_, slot, slot_chain(word));
+    }
 }
 
 std::uint64_t Index::bytes_of_node(std::uint64_t node, unsigned bits) const {

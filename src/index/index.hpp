@@ -27,8 +27,12 @@ public:
 
     // An empty tree: null on failure.
     [[nodiscard]] Allocation make_tree(Slot& slot) noexcept;
-    // Puts `fresh` in the place of `old`; false when another did. The one who did retires the old.
-    [[nodiscard]] bool replace_tree(ArenaOffset old, ArenaOffset fresh) noexcept;
+    // Puts `fresh` in the place of `old`, for the slot of that number, or helps the one who was quicker; true for
+    // the winner, which retires the old.
+    [[nodiscard]] bool replace_tree(ArenaOffset old, ArenaOffset fresh, std::uint32_t slot_number) noexcept;
+    // Carries through what replace_tree began; true when it was begun by that slot.
+    bool finish_replacing(ArenaOffset old, std::uint32_t slot_number) noexcept;
+    void publish_first_tree(ArenaOffset tree) noexcept;
 
     [[nodiscard]] const Leaf& leaf_for(ArenaOffset tree, std::uint64_t hash) const noexcept {
         std::uint64_t consumed = 0;
@@ -93,8 +97,12 @@ public:
     // The calls happen inside the caller's epoch.
     void for_each(ArenaOffset tree, const std::function<void(ArenaOffset)>& visit) const;
 
-    // Frees a tree that nobody can reach, with its chains.
-    void free_tree(ArenaOffset tree, Slot& slot) noexcept;
+    // Frees all that hangs from a tree that nobody can reach. May be broken off by a crash and begun anew: it leaks
+    // one block then. The Tree itself is left.
+    void empty_tree(ArenaOffset tree, Slot& slot) noexcept;
+    void free_tree(ArenaOffset tree, Slot& slot) noexcept {
+        blocks_->release(slot, tree, sizeof(Tree), sizeof(Tree));
+    }
     void free_leaf(ArenaOffset leaf, Slot& slot) noexcept {
         blocks_->release(slot, leaf, sizeof(Leaf), sizeof(Leaf));
     }
@@ -133,7 +141,11 @@ private:
     void release_replacement(const Replacement& replacement, Slot& slot) noexcept;
     [[nodiscard]] std::uint64_t fill_replacement(const Leaf& leaf, Replacement& replacement, Slot& slot) noexcept;
     void install(ArenaOffset tree, Leaf& leaf, std::uint64_t hash) noexcept;
-    void free_node(std::uint64_t node, unsigned bits, Slot& slot) noexcept;
+    [[nodiscard]] std::uint64_t offset_of(const Leaf& leaf) const noexcept;
+    void settle(ArenaOffset tree, const Leaf& leaf, std::uint64_t hash) noexcept;
+    void empty_node(ArenaOffset tree, std::uint64_t node, unsigned bits, unsigned consumed, std::uint64_t prefix,
+                    Slot& slot) noexcept;
+    void empty_leaf(Leaf& leaf, Slot& slot) noexcept;
     [[nodiscard]] std::uint64_t bytes_of_node(std::uint64_t node, unsigned bits) const;
     void put(Leaf& leaf, std::uint64_t word, std::uint64_t hash) const noexcept;
     Leaf* make_leaf(ArenaOffset offset, std::uint32_t depth) const noexcept;

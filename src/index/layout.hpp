@@ -16,7 +16,8 @@
 //             I2 a key's chain is in the first slot of its probe sequence that was empty when it was inserted, so
 //                all who insert one key meet at one slot;
 //             I3 a key has at most one chain that is not marked erased;
-//             I4 successor is set once, when every slot is frozen.
+//             I4 successor is set once, when every slot is frozen;
+//             I5 a leaf is changed only when no entry names the leaf that it replaced (Index::settle).
 #pragma once
 
 #include <array>
@@ -30,10 +31,22 @@
 namespace shoal {
 
 struct Tree {
-    std::uint64_t root;                  // offset of the root node; immutable
+    std::uint64_t root;                  // offset of the root node; immutable, but for who frees the tree
     Atomic<std::uint64_t> next_retired;  // link of arena/epoch
+    Atomic<std::uint64_t> successor;     // 0, or the tree that a drop puts in its place, and whose drop: dropped_by
 };
-static_assert(sizeof(Tree) == 16 && std::is_standard_layout_v<Tree>);
+static_assert(sizeof(Tree) == 24 && std::is_standard_layout_v<Tree>);
+
+// Tree::successor: the slot that dropped the tree, which is the one to retire it, and the tree that follows.
+[[nodiscard]] constexpr std::uint64_t dropped_by(std::uint32_t slot_number, ArenaOffset successor) noexcept {
+    return static_cast<std::uint64_t>(slot_number) << 48 | raw(successor);
+}
+[[nodiscard]] constexpr std::uint32_t dropper_of(std::uint64_t word) noexcept {
+    return static_cast<std::uint32_t>(word >> 48);
+}
+[[nodiscard]] constexpr ArenaOffset successor_of(std::uint64_t word) noexcept {
+    return static_cast<ArenaOffset>(word & 0x0000'ffff'ffff'ffffULL);
+}
 
 inline constexpr unsigned kRootBits = 12;
 inline constexpr unsigned kNodeBits = 6;
@@ -57,6 +70,7 @@ struct Leaf {
     std::uint64_t sibling;               // the other half, in the lower leaf of a split; immutable
     Atomic<std::uint64_t> successor;     // offset | SuccessorKind, 0 until replaced
     Atomic<std::uint64_t> next_retired;  // link of arena/epoch
+    Atomic<std::uint64_t> parent;        // offset of the leaf it replaces, while an entry may still name that one
     alignas(64) std::array<Atomic<std::uint64_t>, kLeafSlots> slots;
 };
 static_assert(sizeof(Leaf) == 4096, "one block of 4 KiB");

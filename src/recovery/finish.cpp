@@ -22,4 +22,14 @@ void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Sl
     dead.erasing_chain.store(0, std::memory_order_relaxed);  // relaxed: published by the slot's release
 }
 
+void finish_drop(const Mapping& mapping, Index& index, Epochs& epochs, const Slots& slots, Slot& dead) {
+    const auto tree = static_cast<ArenaOffset>(dead.dropping_tree.load(std::memory_order_acquire));  // pairs: drop
+    if (is_null(tree)) return;
+    if (index.finish_replacing(tree, slots.number(dead)) && !epochs.is_retired(RetiredKind::kTree, tree)) {
+        mapping.header().retirements.fetch_add(1, std::memory_order_release);  // pairs with StoreImpl::find_chain
+        epochs.retire(RetiredKind::kTree, tree);
+    }
+    dead.dropping_tree.store(0, std::memory_order_relaxed);  // relaxed: published by the slot's release
+}
+
 }  // namespace shoal

@@ -12,4 +12,7 @@ namespace shoal {
 // to allocate with.
 void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Slots& slots, Slot& dead, Slot& own);
 
+// A drop: the tree is replaced if the dead slot was the one to do it, and retired if it is not yet.
+void finish_drop(const Mapping& mapping, Index& index, Epochs& epochs, const Slots& slots, Slot& dead);
+
 }  // namespace shoal

@@ -63,6 +63,8 @@ inline void copy_pieces(std::byte* to, std::span<const ByteView> pieces) noexcep
     }
 }
 
+inline constexpr std::uint64_t kNonTemporalBytes = 8 * 1024;  // below, no memcpy that we know of uses such stores
+
 // Fills a claim and commits it. `claimed` is the claimed header that names the writer, or 0 where nobody can see
 // the segment yet.
 inline void write_claim(AtomicWord* first, const Payload& payload, std::uint64_t claimed) noexcept {
@@ -70,7 +72,9 @@ inline void write_claim(AtomicWord* first, const Payload& payload, std::uint64_t
         // The fence orders the header before the payload (I2): a reader that sees a payload word in a scan, and
         // looks again after its acquire fence, sees this header (segment/walk.hpp).
         first->store(claimed, std::memory_order_relaxed);
+        // On x86 that is no instruction, and a long memcpy may use non-temporal stores, which need one.
         std::atomic_thread_fence(std::memory_order_release);
+        if (payload.bytes >= kNonTemporalBytes) std::atomic_thread_fence(std::memory_order_seq_cst);
     }
     if (payload.one_record) {
         copy_pieces(reinterpret_cast<std::byte*>(first + 1), payload.pieces);
@@ -106,8 +110,9 @@ enum class ClaimOutcome { kWritten, kClosed };
 [[nodiscard]] inline ClaimOutcome claim_and_write(const Mapping& mapping, Segment& segment,
                                                   ArenaOffset segment_offset, const Payload& payload, Slot& slot,
                                                   std::uint32_t slot_number) noexcept {
-    // relaxed: only a filter that keeps a closed segment's word from growing; the fetch_add decides
-    const std::uint64_t seen = segment.reserve.load(std::memory_order_relaxed);
+    // A filter that keeps a closed segment's word from growing; the fetch_add decides. acquire: who goes on to the
+    // next segment comes after every claim in this one (closed cut)
+    const std::uint64_t seen = segment.reserve.load(std::memory_order_acquire);
     if (reserved_units(seen) > segment.claimable_units) return ClaimOutcome::kClosed;
     // relaxed, and before the fetch_add, which orders it: from here on this slot may own a hole in the segment.
     slot.segment.store(raw(segment_offset), std::memory_order_relaxed);
@@ -132,11 +137,11 @@ enum class ClaimOutcome { kWritten, kClosed };
 
 // Closes the segment if it is open, so that something other than one more claim can follow it.
 inline void close(const Mapping& mapping, Segment& segment) noexcept {
-    std::uint64_t word = segment.reserve.load(std::memory_order_relaxed);  // relaxed: the exchange decides
+    std::uint64_t word = segment.reserve.load(std::memory_order_acquire);  // as in claim_and_write
     while (reserved_units(word) <= segment.claimable_units) {              // a failed turn: another claimed
         const std::uint64_t closed = word + segment.claimable_units + 1;
         if (segment.reserve.compare_exchange_weak(word, closed, std::memory_order_acq_rel,
-                                                  std::memory_order_relaxed)) {
+                                                  std::memory_order_acquire)) {
             seal(mapping, segment, word);
             return;
         }

@@ -6,26 +6,32 @@ namespace shoal {
 Result<void> StoreImpl::append(const KeyRef& key, const Payload& payload) {
     for (int tried = 1;; ++tried) {
         AppendOutcome outcome{};
+        Slot* slot = nullptr;
+        bool anew = false;
         {
             auto inside = enter();
             if (!inside) [[unlikely]]
                 return tl::unexpected(std::move(inside.error()));
-            outcome = append_inside(context(inside->slot()), key, payload);
+            slot = &inside->slot();
+            outcome = append_inside(context(*slot), key, payload, &anew);
         }
+        if (anew) [[unlikely]]
+            tidy_growth(*slot);
         if (outcome == AppendOutcome::kAppended) [[likely]]
             return {};
         if (tried == kTries || !make_room()) return tl::unexpected(no_memory(outcome, payload.bytes));
     }
 }
 
-AppendOutcome StoreImpl::append_inside(const ChainContext& context, const KeyRef& key,
-                                       const Payload& payload) noexcept {
+AppendOutcome StoreImpl::append_inside(const ChainContext& context, const KeyRef& key, const Payload& payload,
+                                       bool* anew) noexcept {
     const ArenaOffset chain = find_chain(key, index_.tree(), Index::Which::kFirst);
     if (!is_null(chain)) [[likely]] {
         const AppendOutcome outcome = append_to(context, *mapping_.at<Chain>(chain), payload);
         if (outcome != AppendOutcome::kErased) [[likely]]
             return outcome;
     }
+    *anew = true;
     bool was_there = false;
     return append_anew(context, key, payload, false, &was_there);
 }
@@ -40,6 +46,7 @@ AppendOutcome StoreImpl::append_anew(const ChainContext& context, const KeyRef& 
             if (is_null(fresh.offset)) return fresh.failure;
             const Index::Inserted inserted = index_.insert(tree, fresh.offset, context.slot);
             if (inserted.outcome == Index::InsertOutcome::kInserted) return AppendOutcome::kAppended;
+            empty_chain(mapping_, blocks_, context.slot, fresh.offset);
             free_chain(mapping_, blocks_, context.slot, fresh.offset);
             if (inserted.outcome == Index::InsertOutcome::kLimit) return AppendOutcome::kLimit;
             if (inserted.outcome == Index::InsertOutcome::kNoSpace) return AppendOutcome::kNoSpace;
@@ -106,13 +113,18 @@ Result<void> StoreImpl::drop() {
             index_.for_each(old, [&](ArenaOffset chain) {
                 const ByteView key = mapping_.at<Chain>(chain)->key();
                 by_key.emplace_back(key.size());
-                std::memcpy(by_key.back().data(), key.data(), key.size());
+                if (!key.empty()) std::memcpy(by_key.back().data(), key.data(), key.size());
             });
-        } else if (index_.replace_tree(old, fresh.offset)) {
-            mapping_.header().retirements.fetch_add(1, std::memory_order_release);  // pairs with find_chain
-            epochs_.retire(RetiredKind::kTree, old);
-        } else {  // another drop came between: it emptied the store while we were at it
-            index_.free_tree(fresh.offset, slot);
+        } else {
+            slot.dropping_tree.store(raw(old), std::memory_order_release);  // pairs with finish_drop
+            if (index_.replace_tree(old, fresh.offset, slots_.number(slot))) {
+                mapping_.header().retirements.fetch_add(1, std::memory_order_release);  // pairs with find_chain
+                epochs_.retire(RetiredKind::kTree, old);
+            } else {  // another drop came between: it emptied the store while we were at it
+                index_.empty_tree(fresh.offset, slot);
+                index_.free_tree(fresh.offset, slot);
+            }
+            slot.dropping_tree.store(0, std::memory_order_release);  // as above
         }
     }
     for (const Bytes& key : by_key) {

@@ -32,13 +32,20 @@ public:
         std::size_t failed_at = 0;
         while (done_ < batch_.size()) {
             AppendOutcome outcome{};
+            too_long_ = false;
+            anew_ = false;
+            Slot* slot = nullptr;
             {
                 auto inside = store_.enter();
                 if (!inside) return failed(std::move(inside.error()));
-                outcome = append_groups(store_.context(inside->slot()));
+                slot = &inside->slot();
+                outcome = append_groups(store_.context(*slot));
             }
-            if (too_long_) return failed(std::move(store_.key_ref(batch_[done_].key).error()));
-            if (outcome == AppendOutcome::kAppended) continue;
+            if (anew_) store_.tidy_growth(*slot);
+            if (outcome == AppendOutcome::kAppended) {
+                if (too_long_) return failed(std::move(store_.key_ref(batch_[done_].key).error()));
+                continue;
+            }
             tried = done_ == failed_at ? tried + 1 : 1;
             failed_at = done_;
             if (tried == StoreImpl::kTries || !store_.make_room()) {
@@ -161,6 +168,7 @@ private:
             }
             if (outcome == AppendOutcome::kErased) {
                 bool was_there = false;
+                anew_ = true;
                 outcome = store_.append_anew(context, refs_[at], payload, false, &was_there);
             }
             if (outcome != AppendOutcome::kAppended) return outcome;
@@ -177,6 +185,7 @@ private:
     std::size_t done_ = 0;   // pairs appended
     std::size_t size_ = 0;   // of the group under way
     bool too_long_ = false;  // the pair after those of this group has a key that is too long
+    bool anew_ = false;      // a key was made
     std::array<KeyRef, kGroup> refs_;
     std::array<ByteView, kGroup> values_;
     std::array<ArenaOffset, kGroup> chains_;

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -16,49 +18,16 @@
 #include <fmt/format.h>
 
 #include "arena/plan.hpp"
+#include "store/descriptor.hpp"
+#include "store/leftovers.hpp"
 #include "store/metadata.hpp"
 #include "store/place.hpp"
 
 namespace shoal {
 namespace {
 
+constexpr std::uint64_t kLeastSegmentsAnArena = 256;
 constexpr int kRaceTurns = 1000;  // of creators and destroyers against us, before we give up
-
-class Descriptor {
-public:
-    explicit Descriptor(int value) noexcept : value_(value) {}
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    ~Descriptor() {
-        if (value_ >= 0) ::close(value_);
-    }
-    [[nodiscard]] int get() const noexcept { return value_; }
-    [[nodiscard]] int release() noexcept { return std::exchange(value_, -1); }
-
-private:
-    int value_;
-};
-
-Code code_of(int cause) {
-    switch (cause) {
-        case EACCES:
-        case EPERM:
-        case ELOOP:
-            return Code::kPermission;
-        case ENOSPC:
-        case EDQUOT:
-            return Code::kNoSpace;
-        case ENOENT:
-            return Code::kNotFound;
-        default:
-            return Code::kSystem;
-    }
-}
-
-tl::unexpected<Error> failed(const std::string& what, int cause) {
-    const char* hint = cause == ELOOP ? " (a symbolic link is not followed here)" : "";
-    return tl::unexpected(Error{code_of(cause), fmt::format("{}: {}{}", what, std::strerror(cause), hint), cause});
-}
 
 std::string metadata_path(const std::string& path) { return path + "/" + std::string(kMetadataName); }
 
@@ -74,34 +43,6 @@ Result<std::string> absolute_path(const std::string& path) {
                   fmt::format("the store's path has {} bytes; up to {} go", whole.size(), kStorePathBytes - 1)});
     }
     return whole;
-}
-
-// The metadata in `file`; nothing where there is no such file.
-Result<std::optional<Metadata>> read_metadata_file(const std::string& file) {
-    const Descriptor descriptor(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    if (descriptor.get() < 0) {
-        if (errno == ENOENT) return std::optional<Metadata>{};
-        if (errno == ENOTDIR) {
-            return tl::unexpected(Error{Code::kInvalidArgument,
-                                        fmt::format("{} is no directory", file.substr(0, file.rfind('/'))),
-                                        ENOTDIR});
-        }
-        return failed(file, errno);
-    }
-    std::string text(kMetadataMaxBytes, 0);
-    std::size_t filled = 0;
-    while (filled < text.size()) {
-        const ssize_t count = ::read(descriptor.get(), text.data() + filled, text.size() - filled);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return failed(file, errno);
-        if (count == 0) break;
-        filled += static_cast<std::size_t>(count);
-    }
-    text.resize(filled);
-    std::string what;
-    std::optional<Metadata> metadata = parse_metadata(text, &what);
-    if (!metadata) return tl::unexpected(Error{Code::kDamaged, fmt::format("{} is damaged: {}", file, what)});
-    return metadata;
 }
 
 Result<std::optional<Metadata>> read_metadata(const std::string& path) {
@@ -177,8 +118,10 @@ Result<Mapping> build_arena(int descriptor, const std::string& name, const std::
     header.partial_at = plan.partial_at;
     header.block_bits_at = plan.block_bits_at;
     header.pages_at = plan.pages_at;
-    header.first_segment_bytes = options.first_segment_bytes;
-    header.max_segment_bytes = options.max_segment_bytes;
+    // What keys leave unused at their ends must stay small beside the whole.
+    const std::uint64_t most = std::max<std::uint64_t>(std::bit_floor(bytes / kLeastSegmentsAnArena), 64 << 10);
+    header.max_segment_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(options.max_segment_bytes, most));
+    header.first_segment_bytes = std::min(options.first_segment_bytes, header.max_segment_bytes);
     header.created_unix_s = static_cast<std::uint64_t>(::time(nullptr));
     std::memcpy(header.store_path.data(), store_path.data(), store_path.size());
     if (::getrandom(&header.hash_seed, sizeof header.hash_seed, 0) < 0) header.hash_seed = header.created_unix_s;
@@ -257,11 +200,14 @@ Result<OpenedArena> create(const std::string& path, const Options& options, Fill
     if (metadata.arena_path.find('\n') != std::string::npos) {
         return tl::unexpected(Error{Code::kInvalidArgument, "the arena's folder has a newline in its name"});
     }
+    sweep_leftovers(path, dir);
     NamelessFile file(dir, options.mode);
     if (file.cause() != 0) return failed("cannot create an arena in " + dir, file.cause());
     auto mapping =
         build_arena(file.release(), metadata.arena_path, dir, place->bytes, options, metadata.id, path, fill);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
+    if (const int cause = begin_creation(mapping->descriptor()); cause != 0)
+        return failed("cannot lock the arena", cause);
     if (const int cause = file.link(mapping->descriptor(), metadata.arena_path); cause != 0) {
         return failed("cannot create arena " + metadata.arena_path, cause);
     }
@@ -269,6 +215,7 @@ Result<OpenedArena> create(const std::string& path, const Options& options, Fill
         ::unlink(metadata.arena_path.c_str());
         return tl::unexpected(std::move(published.error()));
     }
+    finish_creation(mapping->descriptor());
     return OpenedArena{std::move(*mapping), path, metadata.arena_path, place->note};
 }
 
@@ -346,7 +293,7 @@ Result<void> destroy_store(const std::string& path) {
     if (::getrandom(unique.data(), unique.size(), 0) != static_cast<ssize_t>(unique.size())) {
         return failed("getrandom", errno);
     }
-    const std::string aside = *whole + "/.destroyed-" + id_text(unique);
+    const std::string aside = *whole + "/" + std::string(kDestroyedPrefix) + id_text(unique);
     if (::rename(metadata_path(*whole).c_str(), aside.c_str()) != 0) {
         if (errno == ENOENT || errno == ENOTDIR) {
             return tl::unexpected(Error{Code::kNotFound, fmt::format("there is no store at {}", *whole), ENOENT});
@@ -362,6 +309,9 @@ Result<void> destroy_store(const std::string& path) {
         if (::unlink((*metadata)->arena_path.c_str()) != 0 && errno != ENOENT) {
             return failed("cannot remove arena " + (*metadata)->arena_path, errno);
         }
+    }
+    if (auto metadata = read_metadata_file(aside); metadata && *metadata) {
+        sweep_leftovers(*whole, (*metadata)->arena_path.substr(0, (*metadata)->arena_path.rfind('/')));
     }
     if (::unlink(aside.c_str()) != 0 && errno != ENOENT) return failed("cannot remove " + aside, errno);
     if (::rmdir(whole->c_str()) != 0 && errno != ENOTEMPTY && errno != EEXIST && errno != ENOENT) {

@@ -1,7 +1,9 @@
 #include "store/impl.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -12,7 +14,10 @@
 namespace shoal {
 namespace {
 
-constexpr int kReclaimTurns = 4;  // epochs to move on before memory is called full: three make anything free
+// Before memory is called full: three epochs make anything free, unless somebody stays inside one for longer.
+constexpr int kReclaimTurns = 32;
+constexpr std::chrono::microseconds kReclaimPause{200};
+constexpr std::uint64_t kRetiredToTidy = 64;
 
 Atomic<std::uint64_t>& retired_link(const Mapping& mapping, RetiredKind kind, ArenaOffset object) {
     switch (kind) {
@@ -35,24 +40,30 @@ StoreImpl::StoreImpl(OpenedArena&& opened)
       mapping_(std::move(opened.mapping)),
       blocks_(mapping_),
       slots_(mapping_, blocks_),
-      epochs_(mapping_, slots_, retired_link,
-              [this](RetiredKind kind, ArenaOffset object, Slot& slot) {
-                  switch (kind) {
-                      case RetiredKind::kChain:
-                          free_chain(mapping_, blocks_, slot, object);
-                          break;
-                      case RetiredKind::kLeaf:
-                          index_.free_leaf(object, slot);
-                          break;
-                      case RetiredKind::kTree:
-                          index_.free_tree(object, slot);
-                          break;
-                  }
-              }),
+      epochs_(
+          mapping_, slots_, retired_link,
+          [this](RetiredKind kind, ArenaOffset object, Slot& slot) {
+              if (kind == RetiredKind::kChain) empty_chain(mapping_, blocks_, slot, object);
+              if (kind == RetiredKind::kTree) index_.empty_tree(object, slot);
+          },
+          [this](RetiredKind kind, ArenaOffset object, Slot& slot) {
+              switch (kind) {
+                  case RetiredKind::kChain:
+                      free_chain(mapping_, blocks_, slot, object);
+                      break;
+                  case RetiredKind::kLeaf:
+                      index_.free_leaf(object, slot);
+                      break;
+                  case RetiredKind::kTree:
+                      index_.free_tree(object, slot);
+                      break;
+              }
+          }),
       index_(mapping_, blocks_, epochs_),
       pins_(slots_, epochs_) {
     slots_.on_death([this](Slot& dead, Slot& own) {
         finish_erase(mapping_, index_, epochs_, slots_, dead, own);
+        finish_drop(mapping_, index_, epochs_, slots_, dead);
         epochs_.forget_reclaimer(dead);
     });
 }
@@ -60,8 +71,9 @@ StoreImpl::StoreImpl(OpenedArena&& opened)
 Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options) {
     Blocks blocks(mapping);
     Slots slots(mapping, blocks);
-    Epochs epochs(mapping, slots, retired_link, [](RetiredKind, ArenaOffset, Slot&) {});
+    Epochs epochs(mapping, slots, retired_link, {}, {});
     Index index(mapping, blocks, epochs);
+    mapping.header().top_hint.store(~0ULL, std::memory_order_relaxed);  // relaxed: nobody sees it yet
     int failure = 0;
     Slot* slot = slots.current(&failure);
     if (slot == nullptr) return tl::unexpected(no_slot(failure));
@@ -74,7 +86,7 @@ Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options) {
                                                 std::max(options.reserve_bytes, kPieceBytes), std::strerror(cause)),
                                     cause});
     }
-    static_cast<void>(index.replace_tree(ArenaOffset::kNull, tree.offset));
+    index.publish_first_tree(tree.offset);
     return {};
 }
 
@@ -86,7 +98,15 @@ Result<KeyRef> StoreImpl::key_ref(ByteView key) const {
     return KeyRef{key, hash_key(key, mapping_.header().hash_seed), nullptr};
 }
 
-KeyRef StoreImpl::key_ref(Key& key) const { return KeyRef{key.bytes_, key.hash_, &key}; }
+KeyRef StoreImpl::key_ref(Key& key) const {
+    const std::uint64_t seed = mapping_.header().hash_seed;
+    if (key.seed_ != seed) [[unlikely]] {  // of another store, or made by nobody: it begins anew here
+        key.hash_ = hash_key(key.bytes_, seed);
+        key.seed_ = seed;
+        key.chain_ = 0;
+    }
+    return KeyRef{key.bytes_, key.hash_, &key};
+}
 
 Result<Key> StoreImpl::make_key(ByteView key) const {
     return key_ref(key).map([this](const KeyRef& ref) {
@@ -104,12 +124,14 @@ ArenaOffset StoreImpl::find_chain(const KeyRef& key, ArenaOffset tree, Index::Wh
     // long as it is the same, inside a later epoch, the chain has not been retired.
     const std::uint64_t retirements = mapping_.header().retirements.load(std::memory_order_acquire);
     Key& handle = *key.handle;
-    if (handle.chain_ != 0 && handle.retirements_ == retirements && which == Index::Which::kFirst) {
+    if (handle.chain_ != 0 && handle.retirements_ == retirements && handle.tree_ == raw(tree) &&
+        which == Index::Which::kFirst) {
         return static_cast<ArenaOffset>(handle.chain_);
     }
     const ArenaOffset chain = index_.find(tree, key.bytes, key.hash, which);
     handle.chain_ = raw(chain);
     handle.retirements_ = retirements;
+    handle.tree_ = raw(tree);
     return chain;
 }
 
@@ -125,18 +147,25 @@ bool StoreImpl::make_room() {
     int failure = 0;
     Slot* slot = slots_.current(&failure);
     if (slot == nullptr) return false;
-    const std::uint64_t before = epochs_.retired_objects();
-    for (int turn = 0; turn < kReclaimTurns && epochs_.retired_objects() != 0; ++turn) {
-        if (!epochs_.reclaim(*slot, true)) break;
+    bool freed = false;
+    for (int turn = 0; turn < kReclaimTurns && epochs_.has_retired(); ++turn) {
+        if (epochs_.reclaim(*slot, true)) {
+            freed = true;
+        } else {
+            std::this_thread::sleep_for(kReclaimPause);  // some live thread is in the middle of an operation
+        }
     }
-    const bool pages = blocks_.release_empty_pages();
-    return pages || epochs_.retired_objects() < before;
+    return blocks_.release_empty_pages() || freed;
 }
 
 void StoreImpl::tidy(Slot& slot) noexcept {
     // Looking for dead slots costs system calls: only now and then, when much has been retired.
     const std::uint64_t retired = epochs_.retired_objects();
     static_cast<void>(epochs_.reclaim(slot, retired % 256 == 255));
+}
+
+void StoreImpl::tidy_growth(Slot& slot) noexcept {
+    if (epochs_.retired_objects() >= kRetiredToTidy) tidy(slot);
 }
 
 Error StoreImpl::no_memory(AppendOutcome outcome, std::uint64_t bytes) const {

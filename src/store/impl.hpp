@@ -87,7 +87,7 @@ private:
     [[nodiscard]] ArenaOffset find_chain(const KeyRef& key, ArenaOffset tree, Index::Which which) noexcept;
     [[nodiscard]] std::optional<Cut> cut_of(const KeyRef& key) noexcept;
     [[nodiscard]] AppendOutcome append_inside(const ChainContext& context, const KeyRef& key,
-                                              const Payload& payload) noexcept;
+                                              const Payload& payload, bool* anew) noexcept;
     [[nodiscard]] AppendOutcome append_anew(const ChainContext& context, const KeyRef& key, const Payload& payload,
                                             bool only_if_missing, bool* was_there) noexcept;
     [[nodiscard]] Result<std::shared_ptr<detail::Pin>> pin();
@@ -100,6 +100,8 @@ private:
     [[nodiscard]] bool make_room();
     // Frees what it can after an erase.
     void tidy(Slot& slot) noexcept;
+    // After a key was made, outside of every epoch: growth retires leaves.
+    void tidy_growth(Slot& slot) noexcept;
 
     [[nodiscard]] Error no_memory(AppendOutcome outcome, std::uint64_t bytes) const;
     [[nodiscard]] static Error no_slot(int failure);

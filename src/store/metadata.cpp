@@ -1,9 +1,14 @@
 #include "store/metadata.hpp"
 
+#include <fcntl.h>
+
+#include <cerrno>
 #include <charconv>
 
 #include <fmt/format.h>
 #include <xxhash.h>
+
+#include "store/descriptor.hpp"
 
 namespace shoal {
 namespace {
@@ -71,6 +76,33 @@ std::optional<Metadata> parse_metadata(std::string_view text, std::string* what)
         *what = "its arena's name is not that of its id";
         return std::nullopt;
     }
+    return metadata;
+}
+
+Result<std::optional<Metadata>> read_metadata_file(const std::string& file) {
+    const Descriptor descriptor(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (descriptor.get() < 0) {
+        if (errno == ENOENT) return std::optional<Metadata>{};
+        if (errno == ENOTDIR) {
+            return tl::unexpected(Error{Code::kInvalidArgument,
+                                        fmt::format("{} is no directory", file.substr(0, file.rfind('/'))),
+                                        ENOTDIR});
+        }
+        return failed(file, errno);
+    }
+    std::string text(kMetadataMaxBytes, 0);
+    std::size_t filled = 0;
+    while (filled < text.size()) {
+        const ssize_t count = ::read(descriptor.get(), text.data() + filled, text.size() - filled);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return failed(file, errno);
+        if (count == 0) break;
+        filled += static_cast<std::size_t>(count);
+    }
+    text.resize(filled);
+    std::string what;
+    std::optional<Metadata> metadata = parse_metadata(text, &what);
+    if (!metadata) return tl::unexpected(Error{Code::kDamaged, fmt::format("{} is damaged: {}", file, what)});
     return metadata;
 }
 

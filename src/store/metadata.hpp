@@ -19,11 +19,15 @@ struct Metadata {
 };
 
 inline constexpr std::string_view kMetadataName = "store.meta";
+inline constexpr std::string_view kDestroyedPrefix = ".destroyed-";  // metadata of a store being destroyed
 inline constexpr std::size_t kMetadataMaxBytes = 8192;
 
 [[nodiscard]] std::string id_text(const StoreId& id);
 [[nodiscard]] std::string print_metadata(const Metadata& metadata);
 // Null: not a metadata file of ours, or damaged; `what` says how.
 [[nodiscard]] std::optional<Metadata> parse_metadata(std::string_view text, std::string* what);
+
+// The metadata in `file`; nothing where there is no such file. kDamaged, kPermission, kInvalidArgument, kSystem.
+[[nodiscard]] Result<std::optional<Metadata>> read_metadata_file(const std::string& file);
 
 }  // namespace shoal

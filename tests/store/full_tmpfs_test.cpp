@@ -198,7 +198,7 @@ TEST_CASE("Processes that meet a full tmpfs together lose nothing", "[process]")
 
 TEST_CASE("A tmpfs too small for a store gives an error that says what to change, and nothing is left",
           "[process]") {
-    const SmallTmpfs tmpfs("1m");
+    const SmallTmpfs tmpfs("256k");
     NEEDS_MOUNT(tmpfs);
     TemporaryStore place;
     CHECK(Child::run([&]() -> std::string {

@@ -1,0 +1,31 @@
+#include "store/descriptor.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+
+namespace shoal {
+
+Code code_of(int cause) noexcept {
+    switch (cause) {
+        case EACCES:
+        case EPERM:
+        case ELOOP:
+            return Code::kPermission;
+        case ENOSPC:
+        case EDQUOT:
+            return Code::kNoSpace;
+        case ENOENT:
+            return Code::kNotFound;
+        default:
+            return Code::kSystem;
+    }
+}
+
+tl::unexpected<Error> failed(const std::string& what, int cause) {
+    const char* hint = cause == ELOOP ? " (a symbolic link is not followed here)" : "";
+    return tl::unexpected(Error{code_of(cause), fmt::format("{}: {}{}", what, std::strerror(cause), hint), cause});
+}
+
+}  // namespace shoal
