@@ -80,28 +80,40 @@ Allocation Blocks::allocate_small(Slot& slot, std::uint32_t size_class) noexcept
             const ArenaOffset block = take_block(source, current - 1, size_class);
             if (!is_null(block)) return {block};
         }
-        std::uint32_t page = adopt_partial_page(source, size_class);
+        const std::uint32_t page = adopt_partial_page(source, size_class);
         if (page != kNoPage) {
             map_ahead(page, 1);  // most often another process's until now
-        } else {
-            const Allocation fresh = allocate_pages(take_page_at_top(), 1);
-            if (is_null(fresh.offset)) {
-                source.page.store(0, std::memory_order_relaxed);  // relaxed: read by recovery, which holds our lock
-                return fresh;
-            }
-            page = page_of(fresh.offset);
-            // release: pairs with release_empty_pages
-            classes_[page].store(static_cast<std::uint8_t>(size_class + 1), std::memory_order_release);
-            AtomicWord* bits = block_bits(page);
-            for (std::uint32_t word = kWordsAPage; word-- > 0;) {  // downwards: whole only after the last store
-                // release: pairs with the acquire in take_block: who sees a free block sees the page's class
-                bits[word].store(word < words_of(size_class) ? full_word(size_class) : 0,
-                                 std::memory_order_release);
-            }
+            source.word = 0;
+            continue;
         }
-        source.page.store(page + 1, std::memory_order_relaxed);  // relaxed: read by recovery, which holds our lock
-        source.word = 0;
+        const AllocationStatus status = carve_page(source, size_class);
+        if (status != AllocationStatus::kDone) return {ArenaOffset::kNull, status};
     }
+}
+
+// A page of its own for the source, at the top of the arena.
+AllocationStatus Blocks::carve_page(Slot::Source& source, std::uint32_t size_class) noexcept {
+    const Allocation fresh = allocate_pages(take_page_at_top(), 1);
+    if (is_null(fresh.offset)) {
+        source.page.store(0, std::memory_order_relaxed);  // relaxed: read by recovery, which holds our lock
+        return fresh.status;
+    }
+    const std::uint32_t page = page_of(fresh.offset);
+    // release: pairs with release_empty_pages
+    classes_[page].store(static_cast<std::uint8_t>(size_class + 1), std::memory_order_release);
+    AtomicWord* bits = block_bits(page);
+    for (std::uint32_t word = kWordsAPage; word-- > 0;) {  // downwards: whole only after the last store
+        // release: pairs with the acquire in take_block: who sees a free block sees the page's class
+        bits[word].store(word < words_of(size_class) ? full_word(size_class) : 0, std::memory_order_release);
+    }
+    source.page.store(page + 1, std::memory_order_relaxed);  // relaxed: as above
+    source.word = 0;
+    return AllocationStatus::kDone;
+}
+
+void Blocks::move_source_to_top(Slot& slot, std::uint64_t bytes) noexcept {
+    const std::uint32_t size_class = class_of(bytes);
+    static_cast<void>(carve_page(slot.sources[size_class], size_class));  // without room the source stays as it can
 }
 
 ArenaOffset Blocks::take_block(Slot::Source& source, std::uint32_t page, std::uint32_t size_class) noexcept {

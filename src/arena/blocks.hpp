@@ -45,6 +45,9 @@ public:
     // written to. Nobody may be able to reach it any more.
     void release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::uint64_t written) noexcept;
 
+    // Makes the slot's next blocks of that size come from a page at the top of the arena, if there is room.
+    void move_source_to_top(Slot& slot, std::uint64_t bytes) noexcept;
+
     // Lets other slots use the pages that this one allocates from: at detach, and in recovery.
     void give_back_sources(Slot& slot) noexcept;
 
@@ -88,6 +91,7 @@ private:
     [[nodiscard]] ArenaOffset take_block(Slot::Source& source, std::uint32_t page,
                                          std::uint32_t size_class) noexcept;
     [[nodiscard]] std::uint32_t adopt_partial_page(Slot::Source& source, std::uint32_t size_class) noexcept;
+    [[nodiscard]] AllocationStatus carve_page(Slot::Source& source, std::uint32_t size_class) noexcept;
     void put_back(std::uint32_t page, std::uint32_t index, std::uint64_t bits) noexcept;
     bool release_page_if_empty(std::uint32_t page, std::uint32_t size_class) noexcept;
 

@@ -24,6 +24,11 @@ std::uint64_t Index::offset_of(const Leaf& leaf) const noexcept {
                                       reinterpret_cast<const std::byte*>(&mapping_->header()));
 }
 
+void Index::prefer_top(Slot& slot) noexcept {
+    for (const std::uint64_t bytes : {sizeof(Tree), sizeof(Leaf), kRootBytes})
+        blocks_->move_source_to_top(slot, bytes);
+}
+
 Allocation Index::make_tree(Slot& slot) noexcept {
     const Allocation tree = blocks_->allocate(slot, sizeof(Tree));
     if (is_null(tree.offset)) return tree;

@@ -25,6 +25,8 @@ public:
         return static_cast<ArenaOffset>(mapping_->header().tree.load(std::memory_order_acquire));
     }
 
+    // Makes the next make_tree take pages at the top of the arena, where it breaks up no room.
+    void prefer_top(Slot& slot) noexcept;
     // An empty tree: null on failure.
     [[nodiscard]] Allocation make_tree(Slot& slot) noexcept;
     // Puts `fresh` in the place of `old`, for the slot of that number, or helps the one who was quicker; true for

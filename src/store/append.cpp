@@ -101,38 +101,52 @@ Result<bool> StoreImpl::erase(const KeyRef& key) {
 }
 
 Result<void> StoreImpl::drop() {
+    for (const bool first : {true, false}) {
+        auto replaced = replace_index();
+        if (!replaced) return tl::unexpected(std::move(replaced.error()));
+        if (!*replaced && first) {  // full: then key by key, which takes no memory
+            if (auto erased = erase_each(); !erased) return erased;
+        }
+        int failure = 0;
+        Slot* slot = slots_.current(&failure);
+        if (slot == nullptr) return tl::unexpected(no_slot(failure));
+        for (int turn = 0; turn < 3; ++turn) static_cast<void>(epochs_.reclaim(*slot, true));
+        // The new index was made where the old data left room, which may be in the midst of what is free now. Once
+        // more, so that it lies at the edge, and a large record finds a run of pages.
+        blocks_.give_back_sources(*slot);
+        static_cast<void>(blocks_.release_empty_pages());
+        if (first) index_.prefer_top(*slot);
+    }
+    return {};
+}
+
+Result<bool> StoreImpl::replace_index() {
     auto inside = enter();
     if (!inside) return tl::unexpected(std::move(inside.error()));
     Slot& slot = inside->slot();
-    std::vector<Bytes> by_key;
-    {
-        const Inside leaving = std::move(*inside);
-        const ArenaOffset old = index_.tree();
-        const Allocation fresh = index_.make_tree(slot);
-        if (is_null(fresh.offset)) {  // full: then key by key, which takes no memory
-            index_.for_each(old, [&](ArenaOffset chain) {
-                const ByteView key = mapping_.at<Chain>(chain)->key();
-                by_key.emplace_back(key.size());
-                if (!key.empty()) std::memcpy(by_key.back().data(), key.data(), key.size());
-            });
-        } else {
-            slot.dropping_tree.store(raw(old), std::memory_order_release);  // pairs with finish_drop
-            if (index_.replace_tree(old, fresh.offset, slots_.number(slot))) {
-                mapping_.header().retirements.fetch_add(1, std::memory_order_release);  // pairs with find_chain
-                epochs_.retire(RetiredKind::kTree, old);
-            } else {  // another drop came between: it emptied the store while we were at it
-                index_.empty_tree(fresh.offset, slot);
-                index_.free_tree(fresh.offset, slot);
-            }
-            slot.dropping_tree.store(0, std::memory_order_release);  // as above
-        }
+    const ArenaOffset old = index_.tree();
+    const Allocation fresh = index_.make_tree(slot);
+    if (is_null(fresh.offset)) return false;
+    slot.dropping_tree.store(raw(old), std::memory_order_release);  // pairs with finish_drop
+    if (index_.replace_tree(old, fresh.offset, slots_.number(slot))) {
+        mapping_.header().retirements.fetch_add(1, std::memory_order_release);  // pairs with find_chain
+        epochs_.retire(RetiredKind::kTree, old);
+    } else {  // another drop came between: it emptied the store while we were at it
+        index_.empty_tree(fresh.offset, slot);
+        index_.free_tree(fresh.offset, slot);
     }
-    for (const Bytes& key : by_key) {
-        if (auto ref = key_ref(ByteView(key))) {
-            if (auto erased = erase(*ref); !erased) return tl::unexpected(std::move(erased.error()));
-        }
+    slot.dropping_tree.store(0, std::memory_order_release);  // as above
+    return true;
+}
+
+Result<void> StoreImpl::erase_each() {
+    auto all = keys();
+    if (!all) return tl::unexpected(std::move(all.error()));
+    for (const Bytes& key : *all) {
+        auto ref = key_ref(ByteView(key));
+        if (!ref) continue;  // no key of the store's is too long
+        if (auto erased = erase(*ref); !erased) return tl::unexpected(std::move(erased.error()));
     }
-    for (int turn = 0; turn < 3; ++turn) static_cast<void>(epochs_.reclaim(slot, true));
     return {};
 }
 

@@ -94,6 +94,9 @@ private:
     template <class Made>
     [[nodiscard]] Result<Made> make_view(const KeyRef& key, bool with_empty);
 
+    [[nodiscard]] Result<bool> replace_index();  // by an empty one; false: there is no memory for it
+    [[nodiscard]] Result<void> erase_each();
+
     // After a failure for lack of memory, outside of every epoch: true when some came back, and another try is
     // worth it.
     static constexpr int kTries = 3;
