@@ -128,3 +128,16 @@ TEST_CASE("A batch mixes new keys, old keys, empty keys, and records of all size
         REQUIRE((value->text() == expected_value));
     }
 }
+
+TEST_CASE("The limit met in a batch before a key that is too long is the error that is told") {
+    auto store = Store::in_memory(with_limit(8 * kMiB));
+    REQUIRE_OK(store);
+    const std::string large(40 * kMiB, 'v');
+    const std::string long_key(shoal::kMaxKeyBytes + 1, 'k');
+    const std::vector<Pair> batch{{"small", "v"}, {"large", large}, {long_key, "v"}, {"after", "v"}};
+    const auto appended = store->append(batch);
+    REQUIRE_FALSE(appended);
+    CHECK(appended.error().code == shoal::Code::kMemoryLimit);
+    CHECK(appended.error().count == 1);
+    CHECK(store->keys()->size() == 1);
+}

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -114,4 +115,23 @@ TEST_CASE("A child goes on when the parent it was forked from is dead", "[proces
     REQUIRE(stage[0].load() == 2);
     CHECK(store->size("k")->records == 1001);
     REQUIRE_OK(store->append("k", "mine"));
+}
+
+TEST_CASE("A child that ends the parent's view leaves the parent's bytes where they are", "[process]") {
+    auto opened = Store::in_memory(with_limit(16 * kMiB));
+    REQUIRE_OK(opened);
+    Store& store = *opened;
+    const std::string value(3000, 'A');
+    REQUIRE_OK(store.append("k", value));
+    std::optional<shoal::Records> records = *store.records("k");
+    CHECK(Child::run([&]() -> std::string {
+              records.reset();
+              return {};
+          }) == "");
+    REQUIRE_OK(store.erase("k"));
+    for (int round = 0; round < 200; ++round) {  // would reuse the block, were it free
+        REQUIRE_OK(store.append("x" + std::to_string(round), std::string(3000, 'B')));
+        REQUIRE_OK(store.erase("y"));
+    }
+    CHECK((*records)[0] == shoal::ByteView(value));
 }

@@ -137,3 +137,21 @@ TEST_CASE("A handle sees what another Store of the same path does to its key") {
         REQUIRE_CODE(other->get(*other_handle), Code::kNotFound);
     }
 }
+
+TEST_CASE("A handle made by one store is right in another, and one made by none stands for the empty key") {
+    Store first = new_store();
+    Store second = new_store();
+    auto handle = first.key("k");
+    REQUIRE_OK(handle);
+    REQUIRE_OK(first.append(*handle, "in the first"));
+    REQUIRE_OK(second.append(*handle, "in the second"));
+    CHECK(first.get("k")->text() == "in the first");
+    CHECK(second.get("k")->text() == "in the second");
+    CHECK(second.get(*handle)->text() == "in the second");
+
+    shoal::Key nobodys;
+    REQUIRE_OK(first.append(nobodys, "empty key"));
+    REQUIRE_OK(first.append("", ", by bytes"));
+    CHECK(first.get("")->text() == "empty key, by bytes");
+    CHECK(first.keys()->size() == 2);
+}

@@ -153,3 +153,24 @@ TEST_CASE("Slots of killed processes are used again", "[process]") {
     REQUIRE_OK(store);
     CHECK(store->get("k")->text() == std::string(processes * threads, 'x'));
 }
+
+TEST_CASE("A thread whose own objects append as it ends gives its slot back too", "[threads]") {
+    auto opened = shoal::Store::in_memory(with_limit(16 * kMiB));
+    REQUIRE_OK(opened);
+    shoal::Store& store = *opened;
+    struct Flush {
+        shoal::Store* store = nullptr;
+        ~Flush() { (void)store->append("k", "at the end"); }
+    };
+    const std::uint32_t slots = store.stats()->slots_total;
+    for (std::uint32_t round = 0; round < slots + 100; ++round) {
+        bool appended = false;
+        std::thread([&] {
+            static thread_local Flush flush;  // made before the thread's first call, so it ends after
+            flush.store = &store;
+            appended = store.append("k", "v").has_value();
+        }).join();
+        REQUIRE(appended);
+    }
+    CHECK(store.stats()->slots_in_use <= 2);
+}
