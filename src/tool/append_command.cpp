@@ -119,7 +119,7 @@ ExitCode append_lines(Store& store, Key& key) {
         }
         if (!more && !rest.empty()) {
             batch.emplace_back(key, rest);
-            rest = {};
+            rest.remove_prefix(rest.size());
         }
         const auto appended = store.append(batch);
         if (!appended) {

@@ -134,8 +134,8 @@ class ExitCodes(ToolTest):
         self.assertEqual((result.returncode, result.stdout), (4, b""), result.stderr)
         self.assertRegex(result.stderr, rb"\Ashoal: ")
 
-    def test_a_store_below_a_folder_that_is_not_there_is_exit_code_3(self):
-        self.shoal("append", self.path("no/such/store"), "key", "1", exit_code=3)
+    def test_a_store_below_a_folder_that_is_not_there_is_wrong_use(self):
+        self.shoal("append", self.path("no/such/store"), "key", "1", exit_code=2)
         self.assertFalse(os.path.exists(self.path("no")))
 
     def test_an_arena_without_room_is_exit_code_4(self):
