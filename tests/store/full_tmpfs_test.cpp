@@ -79,7 +79,7 @@ std::string compare(const Store& store, const std::vector<std::string>& model) {
 
 TEST_CASE("On a full tmpfs append says so, nothing acknowledged is lost, and it works on when space returns",
           "[process]") {
-    const std::size_t record_bytes = GENERATE(100, 20'000, 3'000'000);
+    const auto record_bytes = static_cast<std::size_t>(GENERATE(100, 20'000, 3'000'000));
     const SmallTmpfs tmpfs("16m");
     NEEDS_MOUNT(tmpfs);
     TemporaryStore place;

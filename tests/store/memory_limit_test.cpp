@@ -135,7 +135,7 @@ TEST_CASE("A record larger than the limit is refused and the store is as it was"
 }
 
 TEST_CASE("A batch that meets the limit has appended the first Error::count pairs and no other") {
-    const std::size_t record_bytes = GENERATE(50, 3000, 200'000);
+    const auto record_bytes = static_cast<std::size_t>(GENERATE(50, 3000, 200'000));
     auto store = Store::in_memory(with_limit(kLimit));
     REQUIRE_OK(store);
     Model model;
