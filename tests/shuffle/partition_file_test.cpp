@@ -59,7 +59,8 @@ TEST_CASE("a file is its pieces one after the other, and its checksum that of th
     auto file = PartitionFile::create(place.get(), "f");
     REQUIRE(file.has_value());
     std::string whole;
-    for (const std::size_t bytes : {1, 0, 100, 16383, 16384, 300'000, 5, 262'144, 262'143, 1, 7}) {
+    for (const std::size_t bytes :
+         std::initializer_list<std::size_t>{1, 0, 100, 16383, 16384, 300'000, 5, 262'144, 262'143, 1, 7}) {
         const std::string piece(bytes, static_cast<char>('a' + bytes % 26));
         REQUIRE(file->write(piece).has_value());
         whole += piece;
