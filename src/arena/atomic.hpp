@@ -7,6 +7,19 @@
 #include <atomic>
 #include <cstdint>
 
+// For functions that read what others may be writing plainly, and say why that does no harm: ThreadSanitizer looks
+// away.
+#if defined(__SANITIZE_THREAD__)
+#define SHOAL_RACES_ON_PURPOSE __attribute__((no_sanitize("thread")))
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SHOAL_RACES_ON_PURPOSE __attribute__((no_sanitize("thread")))
+#endif
+#endif
+#ifndef SHOAL_RACES_ON_PURPOSE
+#define SHOAL_RACES_ON_PURPOSE
+#endif
+
 namespace shoal {
 
 template <class T>

@@ -235,10 +235,11 @@ Allocation Blocks::allocate_pages(std::uint32_t first, std::uint64_t pages) noex
 }
 
 // One read a page maps the 16 kernel pages around it, writable, for a tenth of what their write faults would cost.
-void Blocks::map_ahead(std::uint32_t first, std::uint64_t pages) const noexcept {
+// What the word holds does not matter, so neither does it that its owner may be writing it.
+SHOAL_RACES_ON_PURPOSE void Blocks::map_ahead(std::uint32_t first, std::uint64_t pages) const noexcept {
     for (std::uint64_t page = first; page < first + pages; ++page) {
-        const auto* word = mapping_->at<AtomicWord>(page_offset(static_cast<std::uint32_t>(page)));
-        static_cast<void>(word->load(std::memory_order_relaxed));  // relaxed: the value is not used
+        static_cast<void>(*static_cast<const volatile std::uint64_t*>(
+            mapping_->at<std::uint64_t>(page_offset(static_cast<std::uint32_t>(page)))));
     }
 }
 

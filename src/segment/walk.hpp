@@ -33,24 +33,13 @@ struct SegmentExtent {
     return {reserved_units(sealed), true, unpack(sealed)};
 }
 
-#if defined(__SANITIZE_THREAD__)
-#define SHOAL_SCANS_PAYLOAD __attribute__((no_sanitize("thread")))
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SHOAL_SCANS_PAYLOAD __attribute__((no_sanitize("thread")))
-#endif
-#endif
-#ifndef SHOAL_SCANS_PAYLOAD
-#define SHOAL_SCANS_PAYLOAD
-#endif
-
 // The first header at or after `unit`, where a hole begins, or `end`. A writer stands between its fetch_add and its
 // claimed header. The next word that is not zero, at q, is a header or some writer's payload. If it is payload, its
 // claimed header lies in the hole and was stored before it (claim.hpp I2), so a second look, after an acquire
 // fence, finds it. If the hole is still all zero, q is a header. The scan reads payload words that writers store
 // plainly: atomic loads, hidden from ThreadSanitizer.
-[[nodiscard]] SHOAL_SCANS_PAYLOAD inline std::uint64_t find_header(const AtomicWord* frames, std::uint64_t unit,
-                                                                   std::uint64_t end) noexcept {
+[[nodiscard]] SHOAL_RACES_ON_PURPOSE inline std::uint64_t find_header(const AtomicWord* frames, std::uint64_t unit,
+                                                                      std::uint64_t end) noexcept {
     std::uint64_t stop = end;
     for (;;) {  // each turn stops earlier, at a header that came meanwhile
         std::uint64_t found = unit;
