@@ -1,4 +1,5 @@
-// The atomics policy: every atomic of a protocol is an Atomic<T>, so that a model checker can take its place.
+// The atomics policy: every atomic of a protocol is an Atomic<T> and every fence a thread_fence, so that a model
+// checker can take their place (tests/models).
 //
 // Memory orders are spelled std::memory_order_* at each operation. The arena is mapped memory: an Atomic must be
 // lock-free in every process, hence address-free, which the assert below pins.
@@ -24,6 +25,8 @@ namespace shoal {
 
 template <class T>
 using Atomic = std::atomic<T>;
+
+inline void thread_fence(std::memory_order order) noexcept { std::atomic_thread_fence(order); }
 
 // A word inside a block of bytes (frame headers, bitmaps): the arena's memory seen as an atomic.
 using AtomicWord = Atomic<std::uint64_t>;

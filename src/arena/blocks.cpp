@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
+
+#include "arena/bytes.hpp"
 
 namespace shoal {
 namespace {
@@ -29,7 +30,7 @@ std::uint32_t Blocks::class_of(std::uint64_t bytes) noexcept {
 }
 
 std::uint32_t Blocks::words_of(std::uint32_t size_class) noexcept {
-    return size_class >= 4 ? 1 : kWordsAPage >> size_class;
+    return std::max(kWordsAPage >> size_class, 1U);
 }
 
 std::uint64_t Blocks::full_word(std::uint32_t size_class) noexcept {
@@ -47,7 +48,7 @@ Allocation Blocks::allocate(Slot& slot, std::uint64_t bytes) noexcept {
 }
 
 void Blocks::release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::uint64_t written) noexcept {
-    std::memset(mapping_->at<std::byte>(offset), 0, written);
+    zero_bytes(mapping_->at<std::byte>(offset), written);
     const std::uint32_t page = page_of(offset);
     if (bytes > kLargestBlockBytes) {
         free_run(page, round_up(bytes, kPageBytes) / kPageBytes);
@@ -360,8 +361,8 @@ int Blocks::make_pages_real(std::uint32_t first, std::uint64_t pages) noexcept {
         const std::uint64_t bit = 1ULL << (piece % 64);
         // acquire: pairs with the release below: the allocation is done
         if ((tables_[piece / 64].load(std::memory_order_acquire) & bit) != 0) continue;
-        const std::uint64_t bytes = kPiecePages * kWordsAPage * sizeof(AtomicWord);
-        if (const int cause = mapping_->allocate(header_->block_bits_at + piece * bytes, bytes)) return cause;
+        const std::uint64_t at = header_->block_bits_at + piece * kBlockBitsBytes;
+        if (const int cause = mapping_->allocate(at, kBlockBitsBytes)) return cause;
         tables_[piece / 64].fetch_or(bit, std::memory_order_release);
     }
     const auto is_real = [&](std::uint64_t page) {  // relaxed: ours, as the page
@@ -401,7 +402,7 @@ Blocks::Usage Blocks::usage() const noexcept {
     }
     for (std::uint64_t index = 0; index < (page_count_ / kPiecePages + 63) / 64; ++index) {
         const std::uint64_t word = tables_[index].load(std::memory_order_relaxed);  // relaxed: as above
-        usage.real_bytes += static_cast<std::uint64_t>(std::popcount(word)) * kPiecePages * kWordsAPage * 8;
+        usage.real_bytes += static_cast<std::uint64_t>(std::popcount(word)) * kBlockBitsBytes;
     }
     for (std::uint64_t page = 0; page < page_count_; ++page) {
         if ((used_[page / 64].load(std::memory_order_relaxed) >> (page % 64) & 1) == 0)

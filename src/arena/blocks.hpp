@@ -17,6 +17,7 @@
 //             space; I6 every byte of a free block or page is zero: who gives it back has zeroed what was written.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "arena/mapping.hpp"
@@ -33,6 +34,9 @@ struct Allocation {
 inline constexpr std::uint64_t kSmallestBlockBytes = 64;
 inline constexpr std::uint64_t kLargestBlockBytes = kSmallestBlockBytes
                                                     << (kSizeClasses - 1);  // then runs of pages
+
+inline constexpr std::uint32_t kWordsAPage = std::max<std::uint32_t>(kPageBytes / kSmallestBlockBytes / 64, 1);
+inline constexpr std::uint64_t kBlockBitsBytes = kPiecePages * kWordsAPage * sizeof(AtomicWord);  // of a piece
 
 class Blocks {
 public:
@@ -67,7 +71,6 @@ public:
     [[nodiscard]] static std::uint64_t block_bytes(std::uint64_t bytes) noexcept;  // what `bytes` really take
 
 private:
-    static constexpr std::uint32_t kWordsAPage = 16;
     static constexpr std::uint32_t kNoPage = ~0U;
 
     [[nodiscard]] static std::uint32_t class_of(std::uint64_t bytes) noexcept;

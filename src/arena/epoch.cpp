@@ -21,7 +21,7 @@ Epochs::Epochs(const Mapping& mapping, Slots& slots, Link link, Free empty, Free
 void Epochs::retire(RetiredKind kind, ArenaOffset object) noexcept {
     // Pairs with the fence in enter(): a reader that entered before it could see the object unlinked has read no
     // later epoch than we read now, so it has left before the object's list is drained (I1).
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    thread_fence(std::memory_order_seq_cst);
     // acquire: an epoch that moved on is seen with its drain. We are inside in e, so this is e or e + 1, and stays
     // a list that nobody drains until we leave (I2).
     const std::uint64_t epoch = header_->epoch.load(std::memory_order_acquire) & ~kDestroyedBit;
@@ -81,7 +81,7 @@ bool Epochs::reclaim(Slot& slot, bool thorough) noexcept {
 bool Epochs::advance(std::uint64_t epoch, Slot& slot, bool thorough) noexcept {
     if ((epoch & kDestroyedBit) != 0) return false;
     // Pairs with the fence in enter().
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    thread_fence(std::memory_order_seq_cst);
     for (std::uint32_t index = 0; index < slots_->high_water(); ++index) {
         // acquire: pairs with leave(): who has left has read its last
         const std::uint64_t inside = (*slots_)[index].epoch.load(std::memory_order_acquire);

@@ -40,7 +40,7 @@ public:
             return false;                                    // holds back a little more
         slot.epoch.store(epoch, std::memory_order_release);  // as leave(); the rest is ordered by the fence
         // Pairs with the fence in advance(): either that one sees us inside, or we see all that it has unlinked.
-        std::atomic_thread_fence(std::memory_order_seq_cst);
+        thread_fence(std::memory_order_seq_cst);
         return true;
     }
     void leave(Slot& slot) const noexcept {

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "arena/atomic.hpp"
+#include "arena/geometry.hpp"
 #include "arena/offset.hpp"
 
 namespace shoal {
@@ -18,11 +19,7 @@ namespace shoal {
 inline constexpr std::uint64_t kArenaMagic = 0x4152'4c41'4f48'5301;  // bytes 01 "SHOALRA" in the file
 inline constexpr std::uint32_t kArenaVersion = 1;
 
-inline constexpr std::uint64_t kPageBytes = 64 * 1024;  // unit of the page map; one kernel fault-around window
-inline constexpr std::uint64_t kPiecePages = 32;        // whose block bits are one kernel page
 inline constexpr std::uint64_t kPieceBytes = kPiecePages * kPageBytes;
-inline constexpr std::uint32_t kSizeClasses = 10;  // 64 B << class, up to 32 KiB
-inline constexpr std::uint32_t kSlots = 1024;      // threads attached at once
 inline constexpr std::uint32_t kEpochBuckets = 3;
 inline constexpr std::uint64_t kMinimumArenaBytes = 4 * kPieceBytes;
 inline constexpr std::uint64_t kDestroyedBit = 1ULL << 63;  // in the epoch word

@@ -18,7 +18,7 @@ Pins::Ticket Pins::add(int* failure) {
     // The slot has been inside without a break since its oldest pin, which protects all that is read from now on.
     const std::uint64_t now = count_.empty() ? slot_->epoch.load(std::memory_order_relaxed) : epochs_->current();
     // Pairs with the fence in retire(): what is unlinked after our reads is retired in no earlier epoch than `now`.
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    thread_fence(std::memory_order_seq_cst);
     ++count_[now];  // relaxed above: our own slot
     return {attachment_, now, false};
 }

@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include "arena/blocks.hpp"
+
 namespace shoal {
 
 ArenaPlan plan_arena(std::uint64_t arena_bytes) noexcept {
@@ -21,7 +23,7 @@ ArenaPlan plan_arena(std::uint64_t arena_bytes) noexcept {
         plan.classes_at = plan.tables_at + round_up((pieces + 63) / 64 * 8, 4096);
         plan.partial_at = plan.classes_at + round_up(plan.page_count, 4096);
         plan.block_bits_at = plan.partial_at + round_up(kSizeClasses * ((plan.page_count + 63) / 64 * 8), 4096);
-        plan.pages_at = round_up(plan.block_bits_at + pieces * 4096, kPieceBytes);
+        plan.pages_at = round_up(plan.block_bits_at + pieces * kBlockBitsBytes, kPieceBytes);
         return plan.pages_at + pieces * kPieceBytes;
     };
     std::uint64_t pieces = arena_bytes / kPieceBytes;

@@ -1,6 +1,5 @@
 #include "arena/slots.hpp"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -8,6 +7,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+
+#include "arena/byte_lock.hpp"
 
 namespace shoal {
 
@@ -98,7 +99,7 @@ Slot* Slots::take_locked(int* failure) noexcept {
         const bool looks_free =  // relaxed: looked at again under the lock
             slot.state.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(SlotState::kFree);
         if (turn < kSlots && !looks_free) continue;
-        const int error = lock_byte(index);
+        const int error = try_lock_byte(mapping_->descriptor(), byte_of(index));
         if (error == EAGAIN || error == EACCES) continue;  // somebody lives there
         if (error != 0) {
             if (failure != nullptr) *failure = error;
@@ -131,7 +132,7 @@ void Slots::release_locked(Slot* slot) noexcept {
     blocks_->give_back_sources(*slot);
     slot->epoch.store(0, std::memory_order_release);  // pairs with the acquire of an advancing epoch
     slot->state.store(static_cast<std::uint32_t>(SlotState::kFree), std::memory_order_release);
-    unlock_byte(number(*slot));
+    unlock_byte(mapping_->descriptor(), byte_of(number(*slot)));
 }
 
 void Slots::recover(Slot& dead, Slot* own) noexcept {
@@ -148,10 +149,10 @@ bool Slots::recover_if_dead(std::uint32_t slot_number, Slot& own) noexcept {
     Slot& slot = table_[slot_number];
     const auto is_this = [&](const Owned& owned) { return owned.slot == &slot; };
     if (std::any_of(owned_.begin(), owned_.end(), is_this)) return false;
-    if (lock_byte(slot_number) != 0) return false;
+    if (try_lock_byte(mapping_->descriptor(), byte_of(slot_number)) != 0) return false;
     const bool dead = slot.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(SlotState::kFree);
     if (dead) recover(slot, &own);
-    unlock_byte(slot_number);
+    unlock_byte(mapping_->descriptor(), byte_of(slot_number));
     return dead;
 }
 
@@ -169,24 +170,6 @@ std::uint32_t Slots::in_use() const noexcept {
             table_[index].state.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(SlotState::kTaken);
     }
     return count;
-}
-
-int Slots::lock_byte(std::uint32_t slot_number) const noexcept {
-    struct flock lock {};
-    lock.l_type = F_WRLCK;
-    lock.l_whence = SEEK_SET;
-    lock.l_start = static_cast<off_t>(mapping_->header().slots_at + slot_number * sizeof(Slot));
-    lock.l_len = 1;
-    return ::fcntl(mapping_->descriptor(), F_OFD_SETLK, &lock) == 0 ? 0 : errno;
-}
-
-void Slots::unlock_byte(std::uint32_t slot_number) const noexcept {
-    struct flock lock {};
-    lock.l_type = F_UNLCK;
-    lock.l_whence = SEEK_SET;
-    lock.l_start = static_cast<off_t>(mapping_->header().slots_at + slot_number * sizeof(Slot));
-    lock.l_len = 1;
-    ::fcntl(mapping_->descriptor(), F_OFD_SETLK, &lock);
 }
 
 void Slots::release_all_of_this_thread() noexcept {

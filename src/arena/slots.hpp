@@ -78,8 +78,9 @@ private:
 
     [[nodiscard]] Slot* find_or_take(int* failure) noexcept;
     void release_locked(Slot* slot) noexcept;
-    [[nodiscard]] int lock_byte(std::uint32_t slot_number) const noexcept;
-    void unlock_byte(std::uint32_t slot_number) const noexcept;
+    [[nodiscard]] std::uint64_t byte_of(std::uint32_t slot_number) const noexcept {  // that its owner locks
+        return mapping_->header().slots_at + slot_number * sizeof(Slot);
+    }
     void recover(Slot& dead, Slot* own) noexcept;
 
     static void before_fork() noexcept;

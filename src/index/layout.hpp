@@ -27,6 +27,7 @@
 
 #include "arena/atomic.hpp"
 #include "arena/offset.hpp"
+#include "index/geometry.hpp"
 
 namespace shoal {
 
@@ -48,8 +49,6 @@ static_assert(sizeof(Tree) == 24 && std::is_standard_layout_v<Tree>);
     return static_cast<ArenaOffset>(word & 0x0000'ffff'ffff'ffffULL);
 }
 
-inline constexpr unsigned kRootBits = 12;
-inline constexpr unsigned kNodeBits = 6;
 inline constexpr std::uint64_t kRootBytes = 8ULL << kRootBits;
 inline constexpr std::uint64_t kNodeBytes = 8ULL << kNodeBits;
 inline constexpr unsigned kMaxDepth =
@@ -60,9 +59,9 @@ using Entry = Atomic<std::uint64_t>;
 inline constexpr std::uint64_t kNodeTag = 1;
 
 inline constexpr std::uint32_t kBucketSlots = 8;
-inline constexpr std::uint32_t kLeafBuckets = 63;
+inline constexpr std::uint32_t kLeafBuckets = kLeafBytes / 64 - 1;
 inline constexpr std::uint32_t kLeafSlots = kLeafBuckets * kBucketSlots;
-inline constexpr std::uint32_t kProbeSlots = 4 * kBucketSlots;  // an insert that must go further splits the leaf
+inline constexpr std::uint32_t kProbeSlots = kProbeBuckets * kBucketSlots;
 
 struct Leaf {
     alignas(64) std::uint32_t depth;     // bits of hash that all of its keys share; immutable
@@ -73,7 +72,7 @@ struct Leaf {
     Atomic<std::uint64_t> parent;        // offset of the leaf it replaces, while an entry may still name that one
     alignas(64) std::array<Atomic<std::uint64_t>, kLeafSlots> slots;
 };
-static_assert(sizeof(Leaf) == 4096, "one block of 4 KiB");
+static_assert(sizeof(Leaf) == kLeafBytes, "one block of 4 KiB");
 static_assert(offsetof(Leaf, slots) == 64, "a bucket is a cache line");
 static_assert(std::is_standard_layout_v<Leaf>, "offsets must mean the same in every build");
 

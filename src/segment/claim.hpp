@@ -16,11 +16,11 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 #include <span>
 
 #include <shoal/bytes.hpp>
 
+#include "arena/bytes.hpp"
 #include "arena/mapping.hpp"
 #include "segment/layout.hpp"
 #include "segment/reserve.hpp"
@@ -58,7 +58,7 @@ struct Payload {
 
 inline void copy_pieces(std::byte* to, std::span<const ByteView> pieces) noexcept {
     for (const ByteView piece : pieces) {
-        if (!piece.empty()) std::memcpy(to, piece.data(), piece.size());
+        copy_bytes(to, piece.data(), piece.size());
         to += piece.size();
     }
 }
@@ -73,8 +73,8 @@ inline void write_claim(AtomicWord* first, const Payload& payload, std::uint64_t
         // looks again after its acquire fence, sees this header (segment/walk.hpp).
         first->store(claimed, std::memory_order_relaxed);
         // On x86 that is no instruction, and a long memcpy may use non-temporal stores, which need one.
-        std::atomic_thread_fence(std::memory_order_release);
-        if (payload.bytes >= kNonTemporalBytes) std::atomic_thread_fence(std::memory_order_seq_cst);
+        thread_fence(std::memory_order_release);
+        if (payload.bytes >= kNonTemporalBytes) thread_fence(std::memory_order_seq_cst);
     }
     if (payload.one_record) {
         copy_pieces(reinterpret_cast<std::byte*>(first + 1), payload.pieces);
@@ -84,7 +84,7 @@ inline void write_claim(AtomicWord* first, const Payload& payload, std::uint64_t
     }
     AtomicWord* frame = first;
     for (const ByteView record : payload.pieces) {
-        if (!record.empty()) std::memcpy(reinterpret_cast<std::byte*>(frame + 1), record.data(), record.size());
+        copy_bytes(reinterpret_cast<std::byte*>(frame + 1), record.data(), record.size());
         // relaxed: reached only by way of the first header, whose release comes after
         if (frame != first) frame->store(committed_header(record.size()), std::memory_order_relaxed);
         frame += frame_units(record.size());

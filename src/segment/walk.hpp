@@ -45,7 +45,7 @@ struct SegmentExtent {
         std::uint64_t found = unit;
         while (found < stop && frames[found].load(std::memory_order_relaxed) == 0) ++found;  // relaxed: fence below
         if (found == unit || found >= end) return found;
-        std::atomic_thread_fence(std::memory_order_acquire);  // pairs with the release fence in write_claim
+        thread_fence(std::memory_order_acquire);  // pairs with the release fence in write_claim
         std::uint64_t again = unit;
         while (again < found && frames[again].load(std::memory_order_relaxed) == 0)
             ++again;  // relaxed: fence above

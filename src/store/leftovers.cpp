@@ -5,10 +5,10 @@
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <filesystem>
 #include <string_view>
 
+#include "arena/byte_lock.hpp"
 #include "arena/plan.hpp"
 #include "store/descriptor.hpp"
 #include "store/metadata.hpp"
@@ -17,16 +17,7 @@ namespace shoal {
 namespace {
 
 constexpr std::string_view kArenaPrefix = "shoal-";
-constexpr off_t kCreationByte = 0;  // of the header: no slot's byte lies there
-
-int lock_creation_byte(int descriptor, short type) noexcept {
-    struct flock lock {};
-    lock.l_type = type;
-    lock.l_whence = SEEK_SET;
-    lock.l_start = kCreationByte;
-    lock.l_len = 1;
-    return ::fcntl(descriptor, F_OFD_SETLK, &lock) == 0 ? 0 : errno;
-}
+constexpr std::uint64_t kCreationByte = 0;  // of the header: no slot's byte lies there
 
 bool is_abandoned(int descriptor, const std::string& path) {
     alignas(ArenaHeader) std::array<std::byte, sizeof(ArenaHeader)> head{};
@@ -42,8 +33,8 @@ bool is_abandoned(int descriptor, const std::string& path) {
 
 }  // namespace
 
-int begin_creation(int descriptor) noexcept { return lock_creation_byte(descriptor, F_WRLCK); }
-void finish_creation(int descriptor) noexcept { static_cast<void>(lock_creation_byte(descriptor, F_UNLCK)); }
+int begin_creation(int descriptor) noexcept { return try_lock_byte(descriptor, kCreationByte); }
+void finish_creation(int descriptor) noexcept { unlock_byte(descriptor, kCreationByte); }
 
 void sweep_leftovers(const std::string& path, const std::string& arena_dir) {
     namespace fs = std::filesystem;

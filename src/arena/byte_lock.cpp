@@ -1,0 +1,27 @@
+#include "arena/byte_lock.hpp"
+
+#include <fcntl.h>
+
+#include <cerrno>
+
+namespace shoal {
+namespace {
+
+int set_lock(int descriptor, std::uint64_t offset, short type) noexcept {
+    struct flock lock {};
+    lock.l_type = type;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = static_cast<off_t>(offset);
+    lock.l_len = 1;
+    return ::fcntl(descriptor, F_OFD_SETLK, &lock) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
+int try_lock_byte(int descriptor, std::uint64_t offset) noexcept { return set_lock(descriptor, offset, F_WRLCK); }
+
+void unlock_byte(int descriptor, std::uint64_t offset) noexcept {
+    static_cast<void>(set_lock(descriptor, offset, F_UNLCK));
+}
+
+}  // namespace shoal

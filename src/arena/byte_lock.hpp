@@ -1,0 +1,16 @@
+// Locks on single bytes of a file, by open-file-description: the kernel drops them when the description's last
+// descriptor is closed, hence at any death. Models have their own (tests/models).
+//
+// Thread safety: every function. Never blocks. A lock taken after another's unlock or death comes after all that
+// the other did.
+#pragma once
+
+#include <cstdint>
+
+namespace shoal {
+
+// 0, EAGAIN or EACCES when another description holds it, or another errno. Who holds it gets it again.
+[[nodiscard]] int try_lock_byte(int descriptor, std::uint64_t offset) noexcept;
+void unlock_byte(int descriptor, std::uint64_t offset) noexcept;
+
+}  // namespace shoal

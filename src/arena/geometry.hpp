@@ -1,0 +1,13 @@
+// The arena's measures: how many slots, and how its memory is cut into pages and pieces. Models have small ones.
+#pragma once
+
+#include <cstdint>
+
+namespace shoal {
+
+inline constexpr std::uint64_t kPageBytes = 64 * 1024;  // unit of the page map; one kernel fault-around window
+inline constexpr std::uint64_t kPiecePages = 32;        // whose block bits are one kernel page
+inline constexpr std::uint32_t kSizeClasses = 10;       // 64 B << class, up to 32 KiB
+inline constexpr std::uint32_t kSlots = 1024;           // threads attached at once
+
+}  // namespace shoal
