@@ -21,6 +21,7 @@ inline constexpr std::uint32_t kArenaVersion = 1;
 
 inline constexpr std::uint64_t kPieceBytes = kPiecePages * kPageBytes;
 inline constexpr std::uint32_t kEpochBuckets = 3;
+inline constexpr std::uint32_t kMade = 3;  // blocks that one step of an operation links together
 inline constexpr std::uint64_t kMinimumArenaBytes = 4 * kPieceBytes;
 inline constexpr std::uint64_t kDestroyedBit = 1ULL << 63;  // in the epoch word
 inline constexpr std::size_t kStorePathBytes = 1024;
@@ -99,7 +100,17 @@ struct Slot {
         std::uint32_t word;          // where the last free bit was found
     };
     alignas(64) std::array<Source, kSizeClasses> sources;
+
+    // --- blocks that it has taken and not linked yet; 0 for none (recovery/finish.hpp) ---
+    Atomic<std::uint64_t> made_chain;               // on its way into the index
+    Atomic<std::uint64_t> made_in;                  // of that tree
+    std::array<Atomic<std::uint64_t>, kMade> made;  // a segment; a tree; or two leaves and a node
+    Atomic<std::uint64_t> made_for;                 // what they are to follow or replace, and its MadeKind
 };
+
+// What Slot::made holds, in the low bits of Slot::made_for.
+enum class MadeKind : std::uint64_t { kSegment = 0, kLeaves = 1, kTree = 2 };
+inline constexpr std::uint64_t kMadeKindBits = 3;
 
 enum class SlotState : std::uint32_t { kFree = 0, kTaken = 1 };
 
@@ -107,6 +118,7 @@ static_assert(sizeof(Slot) == 256 && alignof(Slot) == 64, "slots must not share 
 static_assert(offsetof(Slot, epoch) == 0 && offsetof(Slot, segment) == 8);
 static_assert(offsetof(Slot, state) == 64, "the hot line is the owner's alone");
 static_assert(offsetof(Slot, sources) == 128);
+static_assert(offsetof(Slot, made_chain) == 208 && offsetof(Slot, made) == 224 && offsetof(Slot, made_for) == 248);
 static_assert(std::is_standard_layout_v<Slot>, "offsets must mean the same in every build");
 
 }  // namespace shoal

@@ -139,19 +139,32 @@ void Slots::recover(Slot& dead, Slot* own) noexcept {
     // Idempotent, as this process may die here too. The epoch goes last: until then it protects what the dead held.
     if (finish_work_) finish_work_(dead, own != nullptr ? *own : dead);
     blocks_->give_back_sources(dead);
-    dead.segment.store(0, std::memory_order_relaxed);  // relaxed: published by the epoch's release
-    dead.epoch.store(0, std::memory_order_release);    // pairs with the acquire of an advancing epoch
+    dead.epoch.store(0, std::memory_order_release);  // pairs with the acquire of an advancing epoch
     dead.state.store(static_cast<std::uint32_t>(SlotState::kFree), std::memory_order_release);
 }
 
 bool Slots::recover_if_dead(std::uint32_t slot_number, Slot& own) noexcept {
     const std::lock_guard lock(mutex_);
+    return recover_if_dead_locked(slot_number, &own);
+}
+
+void Slots::recover_all_dead() noexcept {
+    const std::lock_guard lock(mutex_);
+    for (std::uint32_t index = 0; index < high_water(); ++index) {
+        // relaxed: looked at again under the lock
+        if (table_[index].state.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(SlotState::kTaken)) {
+            static_cast<void>(recover_if_dead_locked(index, nullptr));
+        }
+    }
+}
+
+bool Slots::recover_if_dead_locked(std::uint32_t slot_number, Slot* own) noexcept {
     Slot& slot = table_[slot_number];
     const auto is_this = [&](const Owned& owned) { return owned.slot == &slot; };
     if (std::any_of(owned_.begin(), owned_.end(), is_this)) return false;
     if (try_lock_byte(mapping_->descriptor(), byte_of(slot_number)) != 0) return false;
     const bool dead = slot.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(SlotState::kFree);
-    if (dead) recover(slot, &own);
+    if (dead) recover(slot, own);
     unlock_byte(mapping_->descriptor(), byte_of(slot_number));
     return dead;
 }
@@ -160,6 +173,14 @@ std::uint32_t Slots::high_water() const noexcept {
     const std::uint32_t mark =
         mapping_->header().slots_high_water.load(std::memory_order_seq_cst);  // see take_locked
     return std::min(mark, kSlots);
+}
+
+bool Slots::anyone_writes_to(std::uint64_t segment) const noexcept {
+    for (std::uint32_t index = 0; index < high_water(); ++index) {
+        // seq_cst: see finish_claims; acquire, as part of it: pairs with claim_and_write
+        if (table_[index].segment.load(std::memory_order_seq_cst) == segment) return true;
+    }
+    return false;
 }
 
 std::uint32_t Slots::in_use() const noexcept {

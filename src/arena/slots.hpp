@@ -64,6 +64,11 @@ public:
     // Recovers the slot if its owner is dead; true when it did. Blocks never.
     bool recover_if_dead(std::uint32_t slot_number, Slot& own) noexcept;
 
+    // Recovers every slot whose owner is dead. Blocks never; a system call for each slot taken by somebody else.
+    void recover_all_dead() noexcept;
+    // Whether a slot, of the living or the dead, says that it may be writing to the segment at that offset.
+    [[nodiscard]] bool anyone_writes_to(std::uint64_t segment) const noexcept;
+
     // The calling thread is ending: releases its slots of all stores.
     static void release_all_of_this_thread() noexcept;
 
@@ -82,6 +87,7 @@ private:
         return mapping_->header().slots_at + slot_number * sizeof(Slot);
     }
     void recover(Slot& dead, Slot* own) noexcept;
+    bool recover_if_dead_locked(std::uint32_t slot_number, Slot* own) noexcept;
 
     static void before_fork() noexcept;
     static void after_fork_in_parent() noexcept;

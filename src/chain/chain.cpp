@@ -18,7 +18,7 @@ std::uint64_t written_units(const Segment& segment) noexcept {
     return extent.exact ? std::min(extent.units + 1, segment.data_units) : segment.data_units;
 }
 
-void release_segment(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept {
+void release_block(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept {
     Segment& segment = *mapping.at<Segment>(offset);
     const std::uint64_t written = written_units(segment);
     // relaxed: nobody else can reach the segment
@@ -27,28 +27,47 @@ void release_segment(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOf
         const std::uint64_t bytes = segment.data_units * kUnitBytes;
         blocks.release(slot, static_cast<ArenaOffset>(block), bytes, written * kUnitBytes);
     }
-    blocks.release(slot, offset, sizeof(Segment), sizeof(Segment));
 }
 
-// A segment that nobody can see yet. `single` makes it just as large as its one record.
-NewSegment make_segment(const ChainContext& context, std::uint64_t block_bytes, std::uint32_t growth_bytes,
-                        bool single) noexcept {
+// A segment that nobody can see yet, to follow `after` (null: to begin the chain under way). `single` makes it just
+// as large as its one record. It stands in Slot::made until it is linked.
+NewSegment make_segment(const ChainContext& context, ArenaOffset after, std::uint64_t block_bytes,
+                        std::uint32_t growth_bytes, bool single) noexcept {
     const Allocation descriptor = context.blocks.allocate(context.slot, sizeof(Segment));
     if (is_null(descriptor.offset)) return {ArenaOffset::kNull, outcome_of(descriptor.status)};
-    const Allocation block = context.blocks.allocate(context.slot, block_bytes);
-    if (is_null(block.offset)) {
-        context.blocks.release(context.slot, descriptor.offset, sizeof(Segment), 0);
-        return {ArenaOffset::kNull, outcome_of(block.status)};
-    }
     auto* segment = new (context.mapping.at<Segment>(descriptor.offset)) Segment{};
     // relaxed throughout: published by the link's release
     segment->reserve.store(single ? 1 : 0, std::memory_order_relaxed);  // 1 of 0: closed from the start
-    segment->block.store(raw(block.offset), std::memory_order_relaxed);
     segment->claimable_units = single ? 0 : static_cast<std::uint32_t>(block_bytes / kUnitBytes);
     segment->growth_bytes = growth_bytes;
     segment->data_units = block_bytes / kUnitBytes;
+    remember_made(context.slot, MadeKind::kSegment, after, 0, descriptor.offset);
+    const Allocation block = context.blocks.allocate(context.slot, block_bytes);
+    if (is_null(block.offset)) {
+        discard_segment(context.mapping, context.blocks, context.slot, context.slot, descriptor.offset);
+        return {ArenaOffset::kNull, outcome_of(block.status)};
+    }
+    segment->block.store(raw(block.offset), std::memory_order_relaxed);
     return {descriptor.offset};
 }
+
+}  // namespace
+
+void discard_segment(const Mapping& mapping, Blocks& blocks, Slot& maker, Slot& slot, ArenaOffset offset) noexcept {
+    release_block(mapping, blocks, slot, offset);
+    forget_made(maker, 0);  // before the block is another's: a crash here can leak it, but not free it twice
+    blocks.release(slot, offset, sizeof(Segment), sizeof(Segment));
+}
+
+void discard_chain(const Mapping& mapping, Blocks& blocks, Slot& maker, Slot& slot) noexcept {
+    // relaxed: our own slot's word, or that of a dead one whose byte we have locked
+    const auto chain = static_cast<ArenaOffset>(maker.made_chain.load(std::memory_order_relaxed));
+    empty_chain(mapping, blocks, slot, chain);
+    forget_made_chain(maker);  // as in discard_segment
+    free_chain(mapping, blocks, slot, chain);
+}
+
+namespace {
 
 bool needs_own_segment(const ChainContext& context, const Payload& payload) noexcept {
     const std::uint64_t largest = context.mapping.header().max_segment_bytes / 4;
@@ -62,10 +81,10 @@ std::uint32_t fitting_bytes(const ChainContext& context, const Payload& payload,
     return static_cast<std::uint32_t>(std::max({bytes, least, kSmallestBlockBytes}));
 }
 
-// A segment for payload after `before` (null for the first of a chain). Filled where it is the payload's own.
-NewSegment make_next(const ChainContext& context, const Segment* before, const Payload& payload,
-                     bool fill) noexcept {
+// A segment for payload after `after` (null for the first of a chain). Filled where it is the payload's own.
+NewSegment make_next(const ChainContext& context, ArenaOffset after, const Payload& payload, bool fill) noexcept {
     const ArenaHeader& header = context.mapping.header();
+    const Segment* before = is_null(after) ? nullptr : context.mapping.at<Segment>(after);
     if (needs_own_segment(context, payload)) {
         std::uint32_t growth = header.first_segment_bytes / 4;
         if (before != nullptr) {
@@ -75,7 +94,7 @@ NewSegment make_next(const ChainContext& context, const Segment* before, const P
                          ? before->growth_bytes
                          : static_cast<std::uint32_t>(std::min<std::uint64_t>(held, before->growth_bytes));
         }
-        const NewSegment made = make_segment(context, payload.claim.units * kUnitBytes, growth, true);
+        const NewSegment made = make_segment(context, after, payload.claim.units * kUnitBytes, growth, true);
         if (is_null(made.offset)) return made;
         Segment& segment = *context.mapping.at<Segment>(made.offset);
         segment.single_bytes = payload.bytes;
@@ -84,11 +103,11 @@ NewSegment make_next(const ChainContext& context, const Segment* before, const P
     }
     const std::uint64_t wanted = before == nullptr ? header.first_segment_bytes : 4ULL * before->growth_bytes;
     std::uint32_t bytes = fitting_bytes(context, payload, wanted);
-    NewSegment made = make_segment(context, bytes, bytes, false);
+    NewSegment made = make_segment(context, after, bytes, bytes, false);
     const std::uint32_t least = fitting_bytes(context, payload, 0);
     while (is_null(made.offset) && bytes > least) {  // memory is short: what is left may do for a smaller one
         bytes = std::max(bytes / 4, least);
-        made = make_segment(context, bytes, bytes, false);
+        made = make_segment(context, after, bytes, bytes, false);
     }
     if (!fill || is_null(made.offset)) return made;
     Segment& segment = *context.mapping.at<Segment>(made.offset);
@@ -99,24 +118,26 @@ NewSegment make_next(const ChainContext& context, const Segment* before, const P
 
 }  // namespace
 
-NewChain make_chain(const ChainContext& context, ByteView key, std::uint64_t hash,
+NewChain make_chain(const ChainContext& context, ArenaOffset tree, ByteView key, std::uint64_t hash,
                     const Payload& payload) noexcept {
     const std::uint64_t chain_bytes = Chain::bytes_for(key.size());
     const Allocation place = context.blocks.allocate(context.slot, chain_bytes);
     if (is_null(place.offset)) return {ArenaOffset::kNull, outcome_of(place.status)};
-    const NewSegment root = make_next(context, nullptr, payload, true);
+    auto* chain = context.mapping.at<Chain>(place.offset);  // zero, as the allocator gives it
+    chain->key_bytes = static_cast<std::uint32_t>(key.size());
+    chain->hash = hash;
+    if (!key.empty()) std::memcpy(chain->key_data(), key.data(), key.size());
+    context.slot.made_in.store(raw(tree), std::memory_order_relaxed);             // relaxed: published by the next
+    context.slot.made_chain.store(raw(place.offset), std::memory_order_release);  // pairs with undo_making
+    const NewSegment root = make_next(context, ArenaOffset::kNull, payload, true);
     if (is_null(root.offset)) {
-        context.blocks.release(context.slot, place.offset, chain_bytes, 0);
+        discard_chain(context.mapping, context.blocks, context.slot, context.slot);
         return {ArenaOffset::kNull, root.failure};
     }
-    auto* chain = context.mapping.at<Chain>(place.offset);
     // relaxed: published by the index's insert
     chain->tail.store(raw(root.offset), std::memory_order_relaxed);
     chain->root = raw(root.offset);
-    chain->hash = hash;
-    chain->next_retired.store(0, std::memory_order_relaxed);
-    chain->key_bytes = static_cast<std::uint32_t>(key.size());
-    if (!key.empty()) std::memcpy(chain->key_data(), key.data(), key.size());
+    forget_made(context.slot, 0);
     return {place.offset};
 }
 
@@ -133,15 +154,16 @@ AppendOutcome append_slowly(const ChainContext& context, Chain& chain, const Pay
         bool ours = false;
         if (next == 0) {
             if (own) close(context.mapping, segment);
-            const NewSegment made = make_next(context, &segment, payload, false);
+            const NewSegment made = make_next(context, tail, payload, false);
             if (is_null(made.offset)) return made.failure;
             // release: the segment is whole when it can be reached; a failed try: another linked, or erased
             ours = segment.next.compare_exchange_strong(next, raw(made.offset), std::memory_order_acq_rel,
                                                         std::memory_order_acquire);
             if (ours) {
                 next = raw(made.offset);
+                forget_made(context.slot, 0);
             } else {
-                release_segment(context.mapping, context.blocks, context.slot, made.offset);
+                discard_segment(context.mapping, context.blocks, context.slot, context.slot, made.offset);
             }
         }
         if (is_erased(next)) return AppendOutcome::kErased;
@@ -228,7 +250,9 @@ void empty_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset
     for (std::uint64_t at = chain.root; at != 0 && !is_erased(at);) {
         const std::uint64_t next = mapping.at<Segment>(at)->next.load(std::memory_order_relaxed);
         chain.root = is_erased(next) ? 0 : next;  // first, so that a crash here cannot free it twice
-        release_segment(mapping, blocks, slot, static_cast<ArenaOffset>(at));
+        const auto segment = static_cast<ArenaOffset>(at);
+        release_block(mapping, blocks, slot, segment);
+        blocks.release(slot, segment, sizeof(Segment), sizeof(Segment));
         at = next;
     }
 }

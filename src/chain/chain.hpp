@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "arena/blocks.hpp"
+#include "arena/made.hpp"
 #include "chain/layout.hpp"
 #include "segment/walk.hpp"
 
@@ -34,9 +35,15 @@ struct NewChain {
     AppendOutcome failure = AppendOutcome::kLimit;
 };
 
-// A chain that holds one record (or group) and that nobody can see yet.
-[[nodiscard]] NewChain make_chain(const ChainContext& context, ByteView key, std::uint64_t hash,
+// A chain that holds one record (or group) and that nobody can see yet, on its way into `tree`. It stands in
+// Slot::made_chain until the caller has linked it and says so (forget_made_chain), or discards it.
+[[nodiscard]] NewChain make_chain(const ChainContext& context, ArenaOffset tree, ByteView key, std::uint64_t hash,
                                   const Payload& payload) noexcept;
+
+// Give back what `maker` has made and nobody has linked: a segment, its chain under way. Begun anew after a crash
+// they leak one block. `slot` is the caller's.
+void discard_segment(const Mapping& mapping, Blocks& blocks, Slot& maker, Slot& slot, ArenaOffset segment) noexcept;
+void discard_chain(const Mapping& mapping, Blocks& blocks, Slot& maker, Slot& slot) noexcept;
 
 // What claim_and_write could not do in the tail: close, link, move on, until the payload is in.
 [[nodiscard]] AppendOutcome append_slowly(const ChainContext& context, Chain& chain,

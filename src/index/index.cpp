@@ -29,14 +29,16 @@ void Index::prefer_top(Slot& slot) noexcept {
         blocks_->move_source_to_top(slot, bytes);
 }
 
-Allocation Index::make_tree(Slot& slot) noexcept {
-    const Allocation tree = blocks_->allocate(slot, sizeof(Tree));
-    if (is_null(tree.offset)) return tree;
+Allocation Index::make_tree(ArenaOffset old, Slot& slot) noexcept {
+    const Allocation made = blocks_->allocate(slot, sizeof(Tree));
+    if (is_null(made.offset)) return made;
+    auto* tree = new (mapping_->at<Tree>(made.offset)) Tree{};
+    remember_made(slot, MadeKind::kTree, old, 0, made.offset);
     const Allocation root = blocks_->allocate(slot, kRootBytes);
+    tree->root = raw(root.offset);
     const Allocation leaf = is_null(root.offset) ? root : blocks_->allocate(slot, sizeof(Leaf));
     if (is_null(leaf.offset)) {
-        if (!is_null(root.offset)) blocks_->release(slot, root.offset, kRootBytes, 0);
-        blocks_->release(slot, tree.offset, sizeof(Tree), 0);
+        discard_tree(slot, slot);
         return leaf;
     }
     make_leaf(leaf.offset, 0);
@@ -44,8 +46,15 @@ Allocation Index::make_tree(Slot& slot) noexcept {
     for (std::uint64_t index = 0; index < 1ULL << kRootBits; ++index) {
         entries[index].store(raw(leaf.offset), std::memory_order_relaxed);  // relaxed: published by replace_tree
     }
-    new (mapping_->at<Tree>(tree.offset)) Tree{raw(root.offset), {}, {}};
-    return tree;
+    return made;
+}
+
+void Index::discard_tree(Slot& maker, Slot& slot) noexcept {
+    // relaxed: our own slot's word, or that of a dead one whose byte we have locked
+    const auto tree = static_cast<ArenaOffset>(maker.made[0].load(std::memory_order_relaxed));
+    empty_tree(tree, slot);
+    forget_made(maker, 0);  // before the block is another's: a crash here can leak it, but not free it twice
+    free_tree(tree, slot);
 }
 
 void Index::publish_first_tree(ArenaOffset tree) noexcept {
@@ -145,27 +154,51 @@ AllocationStatus Index::unlink(ArenaOffset tree, ArenaOffset erased, Slot& slot)
     }
 }
 
-Index::Replacement Index::allocate_replacement(const Leaf& leaf, std::uint64_t consumed, Slot& slot) noexcept {
-    Replacement made;
-    Allocation last = blocks_->allocate(slot, sizeof(Leaf));
-    made.lower = last.offset;
-    if (!is_null(last.offset)) {
-        last = blocks_->allocate(slot, sizeof(Leaf));
-        made.upper = last.offset;
+AllocationStatus Index::make_replacement(const Leaf& leaf, std::uint64_t consumed, Slot& slot) noexcept {
+    const std::size_t parts = leaf.depth == consumed ? 3 : 2;  // it has one entry: two need a node below
+    for (std::size_t part = 0; part < parts; ++part) {
+        const Allocation block = blocks_->allocate(slot, part == kNodePart ? kNodeBytes : sizeof(Leaf));
+        if (is_null(block.offset)) {
+            discard_replacement(slot, slot);
+            return block.status;
+        }
+        remember_made(slot, MadeKind::kLeaves, static_cast<ArenaOffset>(offset_of(leaf)), part, block.offset);
     }
-    if (!is_null(last.offset) && leaf.depth == consumed) {  // it has one entry: two need a node below
-        last = blocks_->allocate(slot, kNodeBytes);
-        made.node = last.offset;
-    }
-    made.status = last.status;
-    if (is_null(last.offset)) release_replacement(made, slot);
-    return made;
+    return AllocationStatus::kDone;
 }
 
-void Index::release_replacement(const Replacement& replacement, Slot& slot) noexcept {
-    if (!is_null(replacement.lower)) blocks_->release(slot, replacement.lower, sizeof(Leaf), sizeof(Leaf));
-    if (!is_null(replacement.upper)) blocks_->release(slot, replacement.upper, sizeof(Leaf), sizeof(Leaf));
-    if (!is_null(replacement.node)) blocks_->release(slot, replacement.node, kNodeBytes, kNodeBytes);
+void Index::discard_replacement(Slot& maker, Slot& slot) noexcept {
+    for (const std::size_t part : {kLowerPart, kUpperPart, kNodePart}) discard_part(maker, part, slot);
+}
+
+void Index::discard_part(Slot& maker, std::size_t part, Slot& slot) noexcept {
+    // relaxed: our own slot's word, or that of a dead one whose byte we have locked
+    const auto block = static_cast<ArenaOffset>(maker.made[part].load(std::memory_order_relaxed));
+    if (is_null(block)) return;
+    const std::uint64_t bytes = part == kNodePart ? kNodeBytes : sizeof(Leaf);
+    forget_made(maker, part);  // as in discard_tree
+    blocks_->release(slot, block, bytes, bytes);
+}
+
+bool Index::is_replacement_linked(ArenaOffset leaf, const Slot& maker) const noexcept {
+    // acquire: pairs with replace_leaf
+    const std::uint64_t successor = mapping_->at<Leaf>(leaf)->successor.load(std::memory_order_acquire);
+    const bool node = static_cast<SuccessorKind>(successor & kSuccessorKindBits) == SuccessorKind::kNode;
+    // relaxed: the maker is dead, and recovery has acquired its last words
+    return successor != 0 && (successor & ~kSuccessorKindBits) ==
+                                 maker.made[node ? kNodePart : kLowerPart].load(std::memory_order_relaxed);
+}
+
+bool Index::names(ArenaOffset tree, ArenaOffset chain) const noexcept {
+    const std::uint64_t hash = mapping_->at<Chain>(chain)->hash;
+    const Leaf& leaf = leaf_for(tree, hash);
+    std::uint32_t at = home_slot(hash);
+    for (std::uint32_t probed = 0; probed < kLeafSlots; ++probed, at = next_slot(at)) {
+        const std::uint64_t word = leaf.slots[at].load(std::memory_order_acquire);  // pairs with insert's release
+        if (is_empty_slot(word)) return false;
+        if (slot_chain(word) == chain) return true;
+    }
+    return false;
 }
 
 void Index::put(Leaf& leaf, std::uint64_t word, std::uint64_t hash) const noexcept {
@@ -181,16 +214,18 @@ AllocationStatus Index::replace_leaf(ArenaOffset tree, Leaf& leaf, std::uint64_t
         std::uint64_t consumed = 0;
         Entry* entry = find_entry(tree, hash, &consumed);
         if (mapping_->at<Leaf>(entry->load(std::memory_order_acquire)) != &leaf) return AllocationStatus::kDone;
-        Replacement made = allocate_replacement(leaf, consumed, slot);
-        if (made.status != AllocationStatus::kDone) return made.status;
+        const AllocationStatus status = make_replacement(leaf, consumed, slot);
+        if (status != AllocationStatus::kDone) return status;
         // acq_rel: what was inserted before is seen by the copy below
         for (auto& leaf_slot : leaf.slots) leaf_slot.fetch_or(kFrozen, std::memory_order_acq_rel);
-        const std::uint64_t successor = fill_replacement(leaf, made, slot);
+        const std::uint64_t successor = fill_replacement(leaf, slot);
         std::uint64_t expected = 0;
         // release: the new leaves are whole when they can be reached; a failed try: another was first
-        if (!leaf.successor.compare_exchange_strong(expected, successor, std::memory_order_acq_rel,
-                                                    std::memory_order_acquire)) {
-            release_replacement(made, slot);
+        if (leaf.successor.compare_exchange_strong(expected, successor, std::memory_order_acq_rel,
+                                                   std::memory_order_acquire)) {
+            for (std::size_t part = 0; part < kMade; ++part) forget_made(slot, part);
+        } else {
+            discard_replacement(slot, slot);
         }
     }
     install(tree, leaf, hash);
@@ -198,7 +233,7 @@ AllocationStatus Index::replace_leaf(ArenaOffset tree, Leaf& leaf, std::uint64_t
 }
 
 // Copies what lives in a frozen leaf; gives back the parts of the replacement that are not needed.
-std::uint64_t Index::fill_replacement(const Leaf& leaf, Replacement& made, Slot& slot) noexcept {
+std::uint64_t Index::fill_replacement(const Leaf& leaf, Slot& slot) noexcept {
     std::uint32_t live = 0;
     std::uint32_t tombstones = 0;
     for (const auto& leaf_slot : leaf.slots) {
@@ -212,15 +247,17 @@ std::uint64_t Index::fill_replacement(const Leaf& leaf, Replacement& made, Slot&
     // Without many tombstones a copy would be no less crowded where it matters: split then, however few live.
     const bool split = leaf.depth < kMaxDepth && (live > kLeafSlots / 2 || tombstones < kProbeSlots);
     if (!split) {
-        blocks_->release(slot, made.upper, sizeof(Leaf), sizeof(Leaf));
-        if (!is_null(made.node)) blocks_->release(slot, made.node, kNodeBytes, 0);
-        made.upper = made.node = ArenaOffset::kNull;
+        discard_part(slot, kUpperPart, slot);
+        discard_part(slot, kNodePart, slot);
     }
+    const auto made = [&](std::size_t part) {  // relaxed: our own slot's word
+        return static_cast<ArenaOffset>(slot.made[part].load(std::memory_order_relaxed));
+    };
     const std::uint32_t depth = leaf.depth + (split ? 1 : 0);
-    Leaf* lower = make_leaf(made.lower, depth);
-    Leaf* upper = split ? make_leaf(made.upper, depth) : nullptr;
-    lower->sibling = raw(made.upper);
-    const bool by_node = split && !is_null(made.node);  // one exchange of one entry: installed or not
+    Leaf* lower = make_leaf(made(kLowerPart), depth);
+    Leaf* upper = split ? make_leaf(made(kUpperPart), depth) : nullptr;
+    lower->sibling = raw(made(kUpperPart));
+    const bool by_node = split && !is_null(made(kNodePart));  // one exchange of one entry: installed or not
     const std::uint64_t parent = by_node ? 0 : offset_of(leaf);
     lower->parent.store(parent, std::memory_order_relaxed);  // relaxed, both: published by the successor's release
     if (upper != nullptr) upper->parent.store(parent, std::memory_order_relaxed);
@@ -231,15 +268,15 @@ std::uint64_t Index::fill_replacement(const Leaf& leaf, Replacement& made, Slot&
         const bool goes_up = split && (hash >> (64 - depth) & 1) != 0;
         put(goes_up ? *upper : *lower, word & ~kFrozen, hash);
     }
-    if (!split) return raw(made.lower) | static_cast<std::uint64_t>(SuccessorKind::kRebuilt);
-    if (is_null(made.node)) return raw(made.lower) | static_cast<std::uint64_t>(SuccessorKind::kSplit);
-    auto* entries = mapping_->at<Entry>(made.node);
+    if (!split) return raw(made(kLowerPart)) | static_cast<std::uint64_t>(SuccessorKind::kRebuilt);
+    if (is_null(made(kNodePart))) return raw(made(kLowerPart)) | static_cast<std::uint64_t>(SuccessorKind::kSplit);
+    auto* entries = mapping_->at<Entry>(made(kNodePart));
     for (std::uint64_t index = 0; index < 1ULL << kNodeBits; ++index) {
         const bool upper_half = index >= 1ULL << (kNodeBits - 1);
         // relaxed: published by the successor's release
-        entries[index].store(raw(upper_half ? made.upper : made.lower), std::memory_order_relaxed);
+        entries[index].store(raw(upper_half ? made(kUpperPart) : made(kLowerPart)), std::memory_order_relaxed);
     }
-    return raw(made.node) | static_cast<std::uint64_t>(SuccessorKind::kNode);
+    return raw(made(kNodePart)) | static_cast<std::uint64_t>(SuccessorKind::kNode);
 }
 
 // Before a leaf is changed: carries the replacement through that it came from. Else it could itself be replaced and

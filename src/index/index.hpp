@@ -27,8 +27,10 @@ public:
 
     // Makes the next make_tree take pages at the top of the arena, where it breaks up no room.
     void prefer_top(Slot& slot) noexcept;
-    // An empty tree: null on failure.
-    [[nodiscard]] Allocation make_tree(Slot& slot) noexcept;
+    // An empty tree that nobody can see yet, to replace `old`: null on failure. It stands in Slot::made until it is
+    // linked and the caller says so (forget_made), or discards it.
+    [[nodiscard]] Allocation make_tree(ArenaOffset old, Slot& slot) noexcept;
+    void discard_tree(Slot& maker, Slot& slot) noexcept;
     // Puts `fresh` in the place of `old`, for the slot of that number, or helps the one who was quicker; true for
     // the winner, which retires the old.
     [[nodiscard]] bool replace_tree(ArenaOffset old, ArenaOffset fresh, std::uint32_t slot_number) noexcept;
@@ -92,6 +94,13 @@ public:
     // Links `fresh`, unless the key has a chain that is not erased.
     [[nodiscard]] Inserted insert(ArenaOffset tree, ArenaOffset fresh, Slot& slot) noexcept;
 
+    // Gives back what `maker` has made to replace a leaf and nobody has linked. As discard_tree.
+    void discard_replacement(Slot& maker, Slot& slot) noexcept;
+    // Whether the leaf's successor is what `maker` has made.
+    [[nodiscard]] bool is_replacement_linked(ArenaOffset leaf, const Slot& maker) const noexcept;
+    // Whether that very chain is in the tree.
+    [[nodiscard]] bool names(ArenaOffset tree, ArenaOffset chain) const noexcept;
+
     // Takes an erased chain out. kNoSpace or kLimit: a split that a dead process left half-done needs memory.
     [[nodiscard]] AllocationStatus unlink(ArenaOffset tree, ArenaOffset chain, Slot& slot) noexcept;
 
@@ -112,12 +121,10 @@ public:
     [[nodiscard]] std::uint64_t bytes(ArenaOffset tree) const;
 
 private:
-    struct Replacement {
-        ArenaOffset lower = ArenaOffset::kNull;
-        ArenaOffset upper = ArenaOffset::kNull;
-        ArenaOffset node = ArenaOffset::kNull;
-        AllocationStatus status = AllocationStatus::kDone;
-    };
+    // What a leaf is replaced by, in Slot::made.
+    static constexpr std::size_t kLowerPart = 0;
+    static constexpr std::size_t kUpperPart = 1;
+    static constexpr std::size_t kNodePart = 2;
 
     // The entry that names the hash's leaf; *consumed: bits of hash that lead to its node's entry.
     [[nodiscard]] Entry* find_entry(ArenaOffset tree, std::uint64_t hash, std::uint64_t* consumed) const noexcept {
@@ -139,9 +146,9 @@ private:
 
     [[nodiscard]] AllocationStatus replace_leaf(ArenaOffset tree, Leaf& leaf, std::uint64_t hash,
                                                 Slot& slot) noexcept;
-    [[nodiscard]] Replacement allocate_replacement(const Leaf& leaf, std::uint64_t consumed, Slot& slot) noexcept;
-    void release_replacement(const Replacement& replacement, Slot& slot) noexcept;
-    [[nodiscard]] std::uint64_t fill_replacement(const Leaf& leaf, Replacement& replacement, Slot& slot) noexcept;
+    [[nodiscard]] AllocationStatus make_replacement(const Leaf& leaf, std::uint64_t consumed, Slot& slot) noexcept;
+    void discard_part(Slot& maker, std::size_t part, Slot& slot) noexcept;
+    [[nodiscard]] std::uint64_t fill_replacement(const Leaf& leaf, Slot& slot) noexcept;
     void install(ArenaOffset tree, Leaf& leaf, std::uint64_t hash) noexcept;
     [[nodiscard]] std::uint64_t offset_of(const Leaf& leaf) const noexcept;
     void settle(ArenaOffset tree, const Leaf& leaf, std::uint64_t hash) noexcept;

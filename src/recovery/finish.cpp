@@ -1,6 +1,62 @@
 #include "recovery/finish.hpp"
 
+#include "segment/unblock.hpp"
+
 namespace shoal {
+
+void finish_claims(const Mapping& mapping, const Slots& slots, Slot& dead) {
+    const std::uint64_t offset = dead.segment.load(std::memory_order_acquire);  // pairs: claim_and_write
+    if (offset == 0) return;
+    Segment& segment = *mapping.at<Segment>(offset);
+    // relaxed: the slot is ours while its byte is locked
+    pad_claims(mapping, segment, slots.number(dead), dead.generation.load(std::memory_order_relaxed));
+    // The end first, then who is there: whoever claimed before that end is seen, or is done. seq_cst: of two who
+    // recover two dead slots of one segment, the later sees that the other's is out of it.
+    const std::uint64_t end = extent_of(segment).units;
+    dead.segment.store(0, std::memory_order_seq_cst);
+    if (!slots.anyone_writes_to(offset)) pad_holes(mapping, segment, end);
+}
+
+void undo_making(const Mapping& mapping, Blocks& blocks, Index& index, Slot& dead, Slot& own) {
+    // acquire: pairs with the release in remember_made and forget_made
+    const std::uint64_t first = dead.made[0].load(std::memory_order_acquire);
+    const std::uint64_t rest =
+        dead.made[1].load(std::memory_order_acquire) | dead.made[2].load(std::memory_order_acquire);
+    const auto chain =
+        static_cast<ArenaOffset>(dead.made_chain.load(std::memory_order_acquire));  // pairs: make_chain
+    const std::uint64_t word = dead.made_for.load(std::memory_order_relaxed);       // relaxed: published by made
+    const auto target = static_cast<ArenaOffset>(word & ~kMadeKindBits);
+    // What was made is linked if what it was made for names it: only the dead could have linked it there.
+    if ((first | rest) != 0) {
+        switch (static_cast<MadeKind>(word & kMadeKindBits)) {
+            case MadeKind::kSegment: {
+                const std::uint64_t link = is_null(target)
+                                               ? mapping.at<Chain>(chain)->root  // acquire: append_slowly
+                                               : mapping.at<Segment>(target)->next.load(std::memory_order_acquire);
+                if (link != first) discard_segment(mapping, blocks, dead, own, static_cast<ArenaOffset>(first));
+                break;
+            }
+            case MadeKind::kLeaves:
+                if (!index.is_replacement_linked(target, dead)) index.discard_replacement(dead, own);
+                break;
+            case MadeKind::kTree: {
+                // acquire: pairs with replace_tree
+                const std::uint64_t successor = mapping.at<Tree>(target)->successor.load(std::memory_order_acquire);
+                if (raw(successor_of(successor)) != first) index.discard_tree(dead, own);
+                break;
+            }
+        }
+        for (std::size_t part = 0; part < kMade; ++part) forget_made(dead, part);
+    }
+    if (is_null(chain)) return;
+    const auto tree = static_cast<ArenaOffset>(dead.made_in.load(std::memory_order_relaxed));  // as made_for
+    // In this order: what was linked, and then unlinked by others, is marked.
+    const bool linked =
+        index.names(tree, chain) || (mapping.at<Chain>(chain)->tail.load(std::memory_order_relaxed) != 0 &&
+                                     is_marked_erased(mapping, *mapping.at<Chain>(chain)));
+    if (!linked) discard_chain(mapping, blocks, dead, own);
+    forget_made_chain(dead);
+}
 
 void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Slots& slots, Slot& dead, Slot& own) {
     const auto offset =

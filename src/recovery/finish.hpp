@@ -8,6 +8,14 @@
 
 namespace shoal {
 
+// Claims: frames that the dead thread claimed and did not commit become padding, and so do the holes of their
+// segment once nobody else writes to it. The segment's counters are no longer trusted.
+void finish_claims(const Mapping& mapping, const Slots& slots, Slot& dead);
+
+// Blocks that the dead thread had made and not linked (arena/made.hpp) are given back; its epoch has kept what they
+// were made for. Broken off by a crash and begun anew it leaks one block.
+void undo_making(const Mapping& mapping, Blocks& blocks, Index& index, Slot& dead, Slot& own);
+
 // An erase: the chain is marked by the dead slot, and is unlinked and retired if it is not yet. `own` is the slot
 // to allocate with.
 void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Slots& slots, Slot& dead, Slot& own);

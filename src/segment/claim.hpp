@@ -114,8 +114,9 @@ enum class ClaimOutcome { kWritten, kClosed };
     // next segment comes after every claim in this one (closed cut)
     const std::uint64_t seen = segment.reserve.load(std::memory_order_acquire);
     if (reserved_units(seen) > segment.claimable_units) return ClaimOutcome::kClosed;
-    // relaxed, and before the fetch_add, which orders it: from here on this slot may own a hole in the segment.
-    slot.segment.store(raw(segment_offset), std::memory_order_relaxed);
+    // From here on this slot may own a hole in the segment; the fetch_add comes after it for everyone. release: who
+    // sees us here, and no longer in another segment, sees what we committed there (Slots::anyone_writes_to)
+    slot.segment.store(raw(segment_offset), std::memory_order_release);
     // release: everything acknowledged before this claim is seen by a reader whose cut holds it (closed cut);
     // acquire: pairs with the same; seq_cst: orders slot.segment before the claim for whoever judges a hole.
     const std::uint64_t before = segment.reserve.fetch_add(pack(payload.claim), std::memory_order_seq_cst);

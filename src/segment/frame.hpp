@@ -31,6 +31,11 @@ enum class FrameState : std::uint64_t { kHole = 0, kClaimed = 1, kCommitted = 2,
     return static_cast<std::uint64_t>(FrameState::kClaimed) | units << 2 |
            static_cast<std::uint64_t>(slot_number & 0xfff) << 32 | static_cast<std::uint64_t>(generation) << 44;
 }
+[[nodiscard]] constexpr bool is_claimed_by(std::uint64_t header, std::uint32_t slot_number,
+                                           std::uint32_t generation) noexcept {
+    constexpr std::uint64_t kUnitsMask = 0x3fff'ffffULL << 2;
+    return (header & ~kUnitsMask) == claimed_header(0, slot_number, generation);
+}
 [[nodiscard]] constexpr std::uint64_t committed_header(std::uint64_t payload_bytes) noexcept {
     return static_cast<std::uint64_t>(FrameState::kCommitted) | payload_bytes << 2;
 }

@@ -1,9 +1,10 @@
 // The reserve word: how much of a segment is claimed, and by it how many records and bytes, in one fetch_add.
 //
-//   bits  0..25  units claimed (8 bytes each)
-//   bits 26..43  records
-//   bits 44..62  pad bytes: what rounding up to units added; payload = (units - records) * 8 - pad
-//   bit  63      in Segment::sealed only: the word is set
+//   bits  0..24  units claimed (8 bytes each)
+//   bits 25..42  records
+//   bits 43..62  pad bytes: what rounding up to units added; payload = (units - records) * 8 - pad
+//   bit  63      in Segment::sealed: the word is set; in Segment::reserve: some claim was never committed, as its
+//                owner died, so that records and pad bytes count too many (segment/unblock.hpp)
 //
 // A claim that does not fit is counted too and closes the segment; what comes after is not counted, since who finds
 // the segment closed does not claim. So at most one claim a slot goes over the end, and no field overflows.
@@ -17,13 +18,16 @@
 namespace shoal {
 
 inline constexpr std::uint64_t kMaxSegmentUnits = (1ULL << 20) / kUnitBytes;  // 1 MiB
-inline constexpr std::uint64_t kMaxClaimUnits = kMaxSegmentUnits / 4;  // larger records get their own segment
+// A quarter of that, and a little less, so that every field below holds what 1024 slots can add behind the end.
+inline constexpr std::uint64_t kMaxClaimUnits =
+    (248ULL << 10) / kUnitBytes;  // larger records get their own segment
 inline constexpr std::uint64_t kMaxClaimRecords = 64;
 
-inline constexpr unsigned kUnitsBits = 26;
+inline constexpr unsigned kUnitsBits = 25;
 inline constexpr unsigned kRecordsBits = 18;
-inline constexpr unsigned kPadBits = 19;
+inline constexpr unsigned kPadBits = 20;
 inline constexpr std::uint64_t kSealedBit = 1ULL << 63;
+inline constexpr std::uint64_t kAbandonedBit = 1ULL << 63;
 
 struct Reserve {
     std::uint64_t units = 0;
@@ -49,8 +53,7 @@ struct Reserve {
 static_assert(kMaxSegmentUnits + kSlots * kMaxClaimUnits < 1ULL << kUnitsBits,
               "a full segment and one claim a slot");
 static_assert(kMaxSegmentUnits + kSlots * kMaxClaimRecords < 1ULL << kRecordsBits, "a record is a unit at least");
-static_assert(kMaxSegmentUnits / 2 * 7 < 1ULL << kPadBits,
-              "up to the end the pad is exact: it may only wrap beyond");
-static_assert(kUnitsBits + kRecordsBits + kPadBits == 63, "bit 63 is kSealedBit");
+static_assert((kMaxSegmentUnits / 2 + kSlots * kMaxClaimRecords) * 7 < 1ULL << kPadBits, "two units: 7 at most");
+static_assert(kUnitsBits + kRecordsBits + kPadBits == 63, "bit 63 is kSealedBit and kAbandonedBit");
 
 }  // namespace shoal

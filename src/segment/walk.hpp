@@ -15,7 +15,7 @@ namespace shoal {
 // How far a segment reaches, taken at one moment.
 struct SegmentExtent {
     std::uint64_t units = 0;  // frames lie before this
-    bool exact = false;       // reserve is exact (else a closing writer has not said yet)
+    bool exact = false;       // reserve is exact (else a closing writer has not said yet, or a writer died)
     Reserve reserve;
 };
 
@@ -27,10 +27,11 @@ struct SegmentExtent {
     }
     // acquire: pairs with claim_and_write: whatever was acknowledged before the last claim is visible to the walk
     const std::uint64_t word = segment.reserve.load(std::memory_order_acquire);
-    if (reserved_units(word) <= segment.claimable_units) return {reserved_units(word), true, unpack(word)};
+    const bool exact = (word & kAbandonedBit) == 0;
+    if (reserved_units(word) <= segment.claimable_units) return {reserved_units(word), exact, unpack(word)};
     const std::uint64_t sealed = segment.sealed.load(std::memory_order_acquire);  // pairs with seal()
     if ((sealed & kSealedBit) == 0) return {segment.claimable_units, false, {}};
-    return {reserved_units(sealed), true, unpack(sealed)};
+    return {reserved_units(sealed), exact, unpack(sealed)};
 }
 
 // The first header at or after `unit`, where a hole begins, or `end`. A writer stands between its fetch_add and its

@@ -42,12 +42,14 @@ AppendOutcome StoreImpl::append_anew(const ChainContext& context, const KeyRef& 
         const ArenaOffset tree = index_.tree();
         ArenaOffset chain = find_chain(key, tree, Index::Which::kLive);
         if (is_null(chain)) {
-            const NewChain fresh = make_chain(context, key.bytes, key.hash, payload);
+            const NewChain fresh = make_chain(context, tree, key.bytes, key.hash, payload);
             if (is_null(fresh.offset)) return fresh.failure;
             const Index::Inserted inserted = index_.insert(tree, fresh.offset, context.slot);
-            if (inserted.outcome == Index::InsertOutcome::kInserted) return AppendOutcome::kAppended;
-            empty_chain(mapping_, blocks_, context.slot, fresh.offset);
-            free_chain(mapping_, blocks_, context.slot, fresh.offset);
+            if (inserted.outcome == Index::InsertOutcome::kInserted) {
+                forget_made_chain(context.slot);
+                return AppendOutcome::kAppended;
+            }
+            discard_chain(mapping_, blocks_, context.slot, context.slot);
             if (inserted.outcome == Index::InsertOutcome::kLimit) return AppendOutcome::kLimit;
             if (inserted.outcome == Index::InsertOutcome::kNoSpace) return AppendOutcome::kNoSpace;
             chain = inserted.chain;
@@ -125,15 +127,15 @@ Result<bool> StoreImpl::replace_index() {
     if (!inside) return tl::unexpected(std::move(inside.error()));
     Slot& slot = inside->slot();
     const ArenaOffset old = index_.tree();
-    const Allocation fresh = index_.make_tree(slot);
+    const Allocation fresh = index_.make_tree(old, slot);
     if (is_null(fresh.offset)) return false;
     slot.dropping_tree.store(raw(old), std::memory_order_release);  // pairs with finish_drop
     if (index_.replace_tree(old, fresh.offset, slots_.number(slot))) {
+        forget_made(slot, 0);
         mapping_.header().retirements.fetch_add(1, std::memory_order_release);  // pairs with find_chain
         epochs_.retire(RetiredKind::kTree, old);
     } else {  // another drop came between: it emptied the store while we were at it
-        index_.empty_tree(fresh.offset, slot);
-        index_.free_tree(fresh.offset, slot);
+        index_.discard_tree(slot, slot);
     }
     slot.dropping_tree.store(0, std::memory_order_release);  // as above
     return true;

@@ -62,10 +62,13 @@ StoreImpl::StoreImpl(OpenedArena&& opened)
       index_(mapping_, blocks_, epochs_),
       pins_(slots_, epochs_) {
     slots_.on_death([this](Slot& dead, Slot& own) {
+        finish_claims(mapping_, slots_, dead);
+        undo_making(mapping_, blocks_, index_, dead, own);
         finish_erase(mapping_, index_, epochs_, slots_, dead, own);
         finish_drop(mapping_, index_, epochs_, slots_, dead);
         epochs_.forget_reclaimer(dead);
     });
+    slots_.recover_all_dead();
 }
 
 Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options) {
@@ -77,7 +80,7 @@ Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options) {
     int failure = 0;
     Slot* slot = slots.current(&failure);
     if (slot == nullptr) return tl::unexpected(no_slot(failure));
-    const Allocation tree = index.make_tree(*slot);
+    const Allocation tree = index.make_tree(ArenaOffset::kNull, *slot);
     const bool full = is_null(tree.offset);
     const int cause = full ? ENOSPC : blocks.reserve(options.reserve_bytes);
     if (cause != 0) {
@@ -87,6 +90,7 @@ Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options) {
                                     cause});
     }
     index.publish_first_tree(tree.offset);
+    forget_made(*slot, 0);
     return {};
 }
 
