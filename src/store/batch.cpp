@@ -15,9 +15,8 @@
 namespace shoal {
 namespace {
 
-constexpr std::size_t kGroup = 32;  // pairs in flight: more than a core has outstanding misses
-constexpr std::size_t kGroupBytes =
-    8 * 1024;  // of records in flight: what is asked for must still be there when used
+constexpr std::size_t kGroup = 32;              // pairs in flight: more than a core has outstanding misses
+constexpr std::uint64_t kAheadBytes = 3072;     // of destinations asked for ahead of the copy
 constexpr std::size_t kGroupsAnEpoch = 256;     // then the thread leaves and enters, so as not to hold back reuse
 constexpr std::uint64_t kPrefetchBytes = 2048;  // of a destination; beyond, the hardware sees the stream
 
@@ -63,27 +62,16 @@ private:
 
     AppendOutcome append_groups(const ChainContext& context) noexcept {
         for (std::size_t turn = 0; turn < kGroupsAnEpoch && done_ < batch_.size() && !too_long_; ++turn) {
-            size_ = group_size();
+            size_ = std::min(kGroup, batch_.size() - done_);
             const ArenaOffset tree = store_.index_.tree();
             look_up_buckets(tree);
             if (too_long_ && size_ == 0) break;
             look_up_chains(tree);
             look_up_segments();
-            look_up_ends();
             const AppendOutcome outcome = claim_and_write(context);
             if (outcome != AppendOutcome::kAppended) return outcome;
         }
         return AppendOutcome::kAppended;
-    }
-
-    [[nodiscard]] std::size_t group_size() const noexcept {
-        const std::size_t most = std::min(kGroup, batch_.size() - done_);
-        std::size_t size = 1;
-        for (std::size_t bytes = batch_[done_].value.size(); size < most; ++size) {
-            bytes += batch_[done_ + size].value.size();
-            if (bytes > kGroupBytes) break;
-        }
-        return size;
     }
 
     void look_up_buckets(ArenaOffset tree) noexcept {
@@ -134,23 +122,29 @@ private:
         }
     }
 
-    void look_up_ends() noexcept {
-        for (std::size_t at = 0; at < size_; ++at) {
-            if (is_null(chains_[at])) continue;
-            const Segment& segment = *store_.mapping_.at<Segment>(tails_[at]);
-            // relaxed, both: only a guess at where the frame will go
-            const std::uint64_t end = reserved_units(segment.reserve.load(std::memory_order_relaxed));
-            if (end >= segment.claimable_units) continue;
-            prefetch_to_write(frame_at(store_.mapping_, segment.block.load(std::memory_order_relaxed), end),
-                              std::min<std::uint64_t>(values_[at].size() + kUnitBytes, kPrefetchBytes));
-        }
+    // Asks for the lines in which record `at` of the group will stand.
+    void ask_for_end(std::size_t at) const noexcept {
+        if (is_null(chains_[at])) return;
+        const Segment& segment = *store_.mapping_.at<Segment>(tails_[at]);
+        // relaxed, both: only a guess at where the frame will go
+        const std::uint64_t end = reserved_units(segment.reserve.load(std::memory_order_relaxed));
+        if (end >= segment.claimable_units) return;
+        prefetch_to_write(frame_at(store_.mapping_, segment.block.load(std::memory_order_relaxed), end),
+                          std::min<std::uint64_t>(values_[at].size() + kUnitBytes, kPrefetchBytes));
     }
 
     AppendOutcome claim_and_write(const ChainContext& context) noexcept {
         const std::size_t count = size_;
         const std::uint64_t most_units =
             std::min<std::uint64_t>(kMaxClaimUnits, store_.mapping_.header().max_segment_bytes / 4 / kUnitBytes);
+        std::size_t asked = 0;          // records whose lines have been asked for
+        std::uint64_t asked_bytes = 0;  // of those
+        std::uint64_t written_bytes = 0;
         for (std::size_t at = 0; at < count;) {
+            for (; asked < count && asked_bytes <= written_bytes + kAheadBytes; ++asked) {
+                ask_for_end(asked);
+                asked_bytes += values_[asked].size() + kUnitBytes;
+            }
             std::size_t together = 1;
             std::uint64_t units = frame_units(values_[at].size());
             if (!is_null(chains_[at])) {
@@ -174,6 +168,7 @@ private:
             if (outcome != AppendOutcome::kAppended) return outcome;
             at += together;
             done_ += together;
+            written_bytes += payload.bytes + together * kUnitBytes;
         }
         return AppendOutcome::kAppended;
     }
