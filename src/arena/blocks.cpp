@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "arena/bytes.hpp"
+#include "arena/crash_point.hpp"
 
 namespace shoal {
 namespace {
@@ -49,6 +50,7 @@ Allocation Blocks::allocate(Slot& slot, std::uint64_t bytes) noexcept {
 
 void Blocks::release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::uint64_t written) noexcept {
     zero_bytes(mapping_->at<std::byte>(offset), written);
+    crash_point(CrashPoint::kBlockZeroed);
     const std::uint32_t page = page_of(offset);
     if (bytes > kLargestBlockBytes) {
         free_run(page, round_up(bytes, kPageBytes) / kPageBytes);
@@ -61,11 +63,13 @@ void Blocks::release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::u
     // clearing of the partial bit and take_block's load of block bits: one of the two sees the other (I4). It also
     // releases our last reads of the block to the next owner's acquire in take_block.
     const std::uint64_t now = word.fetch_or(1ULL << (block % 64), std::memory_order_seq_cst) | 1ULL << (block % 64);
+    crash_point(CrashPoint::kBlockFree);
     AtomicWord& partial = partial_bits(size_class)[page / 64];
     const std::uint64_t page_bit = 1ULL << (page % 64);
     if ((partial.load(std::memory_order_seq_cst) & page_bit) == 0) {
         partial.fetch_or(page_bit, std::memory_order_seq_cst);
     }
+    crash_point(CrashPoint::kBlockFindable);
     // relaxed: our own slot's word
     if (now == full_word(size_class) && slot.sources[size_class].page.load(std::memory_order_relaxed) != page + 1) {
         static_cast<void>(release_page_if_empty(page, size_class));
@@ -102,11 +106,14 @@ AllocationStatus Blocks::carve_page(Slot::Source& source, std::uint32_t size_cla
     const std::uint32_t page = page_of(fresh.offset);
     // release: pairs with release_empty_pages
     classes_[page].store(static_cast<std::uint8_t>(size_class + 1), std::memory_order_release);
+    crash_point(CrashPoint::kPageHasClass);
     AtomicWord* bits = block_bits(page);
     for (std::uint32_t word = kWordsAPage; word-- > 0;) {  // downwards: whole only after the last store
         // release: pairs with the acquire in take_block: who sees a free block sees the page's class
         bits[word].store(word < words_of(size_class) ? full_word(size_class) : 0, std::memory_order_release);
+        crash_point(CrashPoint::kPageCarving);
     }
+    crash_point(CrashPoint::kPageCarved);
     source.page.store(page + 1, std::memory_order_relaxed);  // relaxed: as above
     source.word = 0;
     return AllocationStatus::kDone;
@@ -133,6 +140,7 @@ ArenaOffset Blocks::take_block(Slot::Source& source, std::uint32_t page, std::ui
                     put_back(page, index, bit);  // the page changed hands: not ours to use
                     return ArenaOffset::kNull;
                 }
+                crash_point(CrashPoint::kBlockTaken);
                 source.word = index;
                 const std::uint64_t block = index * 64 + static_cast<std::uint64_t>(std::countr_zero(bit));
                 return page_offset(page) + (block << (6 + size_class));
@@ -147,6 +155,7 @@ ArenaOffset Blocks::take_block(Slot::Source& source, std::uint32_t page, std::ui
 void Blocks::put_back(std::uint32_t page, std::uint32_t index, std::uint64_t bits) noexcept {
     const std::uint32_t class_byte = classes_[page].load(std::memory_order_relaxed);  // relaxed: ours pin it (I3)
     block_bits(page)[index].fetch_or(bits, std::memory_order_seq_cst);
+    crash_point(CrashPoint::kBlocksPutBack);
     if (class_byte == 0 || class_byte > kSizeClasses) return;
     partial_bits(class_byte - 1)[page / 64].fetch_or(1ULL << (page % 64),
                                                      std::memory_order_seq_cst);  // as in release
@@ -162,9 +171,13 @@ std::uint32_t Blocks::adopt_partial_page(Slot::Source& source, std::uint32_t siz
                 static_cast<std::uint32_t>(index * 64 + static_cast<std::uint64_t>(std::countr_zero(bit)));
             // First, so that recovery gives the page back; relaxed: it holds our lock then. Two may share a source.
             source.page.store(page + 1, std::memory_order_relaxed);
+            crash_point(CrashPoint::kSourceNamed);
             const std::uint64_t before =
                 bits[index].fetch_and(~bit, std::memory_order_seq_cst);  // pairs: release()
-            if ((before & bit) != 0) return page;
+            if ((before & bit) != 0) {
+                crash_point(CrashPoint::kPageAdopted);
+                return page;
+            }
             word = before & ~bit;
         }
     }
@@ -187,14 +200,17 @@ bool Blocks::release_page_if_empty(std::uint32_t page, std::uint32_t size_class)
                                                  std::memory_order_relaxed)) {
             break;
         }
+        crash_point(CrashPoint::kPageEmptying);
     }
     if (taken < words || classes_[page].load(std::memory_order_relaxed) != size_class + 1) {
         for (std::uint32_t index = 0; index < taken; ++index) put_back(page, index, full);
         return false;
     }
     // Every block is ours, hence the page (I3).
+    crash_point(CrashPoint::kPageEmptied);
     partial_bits(size_class)[page / 64].fetch_and(~(1ULL << (page % 64)), std::memory_order_relaxed);
     classes_[page].store(0, std::memory_order_relaxed);  // relaxed: published by free_run's release
+    crash_point(CrashPoint::kPageWithoutClass);
     free_run(page, 1);
     return true;
 }
@@ -220,17 +236,21 @@ void Blocks::give_back_sources(Slot& slot) noexcept {
             partial_bits(size_class)[(page - 1) / 64].fetch_or(1ULL << ((page - 1) % 64),
                                                                std::memory_order_seq_cst);
         }
+        crash_point(CrashPoint::kSourceFindable);
         source.store(0, std::memory_order_relaxed);  // relaxed: as above
+        crash_point(CrashPoint::kSourceForgotten);
         static_cast<void>(release_page_if_empty(page - 1, size_class));
     }
 }
 
 Allocation Blocks::allocate_pages(std::uint32_t first, std::uint64_t pages) noexcept {
     if (first == kNoPage) return {ArenaOffset::kNull, AllocationStatus::kLimit};
+    crash_point(CrashPoint::kPagesTaken);
     if (make_pages_real(first, pages) != 0) {
         free_run(first, pages);
         return {ArenaOffset::kNull, AllocationStatus::kNoSpace};
     }
+    crash_point(CrashPoint::kPagesReal);
     map_ahead(first, pages);
     return {page_offset(first)};
 }
@@ -332,6 +352,7 @@ bool Blocks::take_pages(std::uint64_t first, std::uint64_t pages) noexcept {
             return false;
         }
         page += count;
+        crash_point(CrashPoint::kRunPartlyTaken);
     }
     return true;
 }
@@ -343,6 +364,7 @@ void Blocks::free_run(std::uint32_t first, std::uint64_t pages) noexcept {
         const std::uint64_t bits = bit_mask(count) << (page % 64);
         used_[index].fetch_and(~bits, std::memory_order_release);  // pairs with the acquire in take_run
         page += count;
+        crash_point(CrashPoint::kRunPartlyFreed);
     }
     std::uint64_t hint = header_->page_hint.load(std::memory_order_relaxed);  // relaxed: a hint
     while (hint > first / 64 && !header_->page_hint.compare_exchange_weak(
@@ -363,6 +385,7 @@ int Blocks::make_pages_real(std::uint32_t first, std::uint64_t pages) noexcept {
         if ((tables_[piece / 64].load(std::memory_order_acquire) & bit) != 0) continue;
         const std::uint64_t at = header_->block_bits_at + piece * kBlockBitsBytes;
         if (const int cause = mapping_->allocate(at, kBlockBitsBytes)) return cause;
+        crash_point(CrashPoint::kBlockBitsReal);
         tables_[piece / 64].fetch_or(bit, std::memory_order_release);
     }
     const auto is_real = [&](std::uint64_t page) {  // relaxed: ours, as the page
@@ -375,6 +398,7 @@ int Blocks::make_pages_real(std::uint32_t first, std::uint64_t pages) noexcept {
             const std::uint64_t offset = raw(page_offset(static_cast<std::uint32_t>(page)));
             if (const int cause = mapping_->write_zeroes(offset, (end - page) * kPageBytes)) return cause;
         }
+        crash_point(CrashPoint::kPagesZeroed);
         for (; page < end; ++page)
             real_[page / 64].fetch_or(1ULL << (page % 64), std::memory_order_relaxed);  // as above
         while (page < first + pages && is_real(page)) ++page;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "arena/crash_point.hpp"
+
 namespace shoal {
 namespace {
 
@@ -31,7 +33,9 @@ void Epochs::retire(RetiredKind kind, ArenaOffset object) noexcept {
     std::uint64_t first = head.load(std::memory_order_relaxed);  // relaxed: the exchange decides
     do {                                                         // a failed turn: another retired something
         link.store(first, std::memory_order_relaxed);            // relaxed: published by the exchange
+        crash_point(CrashPoint::kRetiredLinked);
     } while (!head.compare_exchange_weak(first, word, std::memory_order_release, std::memory_order_relaxed));
+    crash_point(CrashPoint::kRetiredPushed);
     header_->retired_objects.fetch_add(1, std::memory_order_relaxed);  // relaxed: a count to show
 }
 
@@ -57,6 +61,7 @@ bool Epochs::reclaim(Slot& slot, bool thorough) noexcept {
                                                     std::memory_order_relaxed)) {
         return thorough && slots_->recover_if_dead(static_cast<std::uint32_t>(nobody - 1) % kSlots, slot);
     }
+    crash_point(CrashPoint::kReclaimerTaken);
     const std::uint64_t epoch =
         header_->epoch.load(std::memory_order_acquire);  // ours alone to move, but for the bit
     bool progress = false;
@@ -66,14 +71,18 @@ bool Epochs::reclaim(Slot& slot, bool thorough) noexcept {
         const auto object = static_cast<ArenaOffset>(word & ~kKindBits);
         const auto kind = static_cast<RetiredKind>(word & kKindBits);
         empty_(kind, object, slot);
+        crash_point(CrashPoint::kObjectEmptied);
         // relaxed: written before the object was published here. The head moves on before the object is freed, so a
         // crash can leak it but never free it twice.
         head.store(link_(*mapping_, kind, object).load(std::memory_order_relaxed), std::memory_order_relaxed);
+        crash_point(CrashPoint::kHeadMoved);
         header_->retired_objects.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a count to show
         free_(kind, object, slot);
         progress = true;
     }
+    crash_point(CrashPoint::kListDrained);
     progress |= advance(epoch, slot, thorough);
+    crash_point(CrashPoint::kEpochMoved);
     header_->reclaimer.store(0, std::memory_order_release);  // pairs with the acquire above
     return progress;
 }

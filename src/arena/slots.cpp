@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "arena/byte_lock.hpp"
+#include "arena/crash_point.hpp"
 
 namespace shoal {
 
@@ -105,6 +106,7 @@ Slot* Slots::take_locked(int* failure) noexcept {
             if (failure != nullptr) *failure = error;
             return nullptr;
         }
+        crash_point(CrashPoint::kSlotLocked);
         // acquire: pairs with the release in release_locked; its last owner's words are final
         if (slot.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(SlotState::kFree)) {
             recover(slot, nullptr);
@@ -115,6 +117,7 @@ Slot* Slots::take_locked(int* failure) noexcept {
         slot.process_id = ::getpid();
         slot.thread_id = ::syscall(SYS_gettid);
         slot.state.store(static_cast<std::uint32_t>(SlotState::kTaken), std::memory_order_release);
+        crash_point(CrashPoint::kSlotTaken);
         Atomic<std::uint32_t>& mark = mapping_->header().slots_high_water;
         std::uint32_t high = mark.load(std::memory_order_relaxed);
         // seq_cst: stands before our first epoch in the one order that an advancing epoch reads it in; a failed
@@ -130,16 +133,22 @@ Slot* Slots::take_locked(int* failure) noexcept {
 
 void Slots::release_locked(Slot* slot) noexcept {
     blocks_->give_back_sources(*slot);
+    crash_point(CrashPoint::kSlotSourcesBack);
     slot->epoch.store(0, std::memory_order_release);  // pairs with the acquire of an advancing epoch
     slot->state.store(static_cast<std::uint32_t>(SlotState::kFree), std::memory_order_release);
+    crash_point(CrashPoint::kSlotFree);
     unlock_byte(mapping_->descriptor(), byte_of(number(*slot)));
 }
 
 void Slots::recover(Slot& dead, Slot* own) noexcept {
     // Idempotent, as this process may die here too. The epoch goes last: until then it protects what the dead held.
+    crash_point(CrashPoint::kRecoveryBegun);
     if (finish_work_) finish_work_(dead, own != nullptr ? *own : dead);
+    crash_point(CrashPoint::kDeadWorkFinished);
     blocks_->give_back_sources(dead);
+    crash_point(CrashPoint::kDeadSourcesBack);
     dead.epoch.store(0, std::memory_order_release);  // pairs with the acquire of an advancing epoch
+    crash_point(CrashPoint::kDeadEpochLeft);
     dead.state.store(static_cast<std::uint32_t>(SlotState::kFree), std::memory_order_release);
 }
 
@@ -165,6 +174,7 @@ bool Slots::recover_if_dead_locked(std::uint32_t slot_number, Slot* own) noexcep
     if (try_lock_byte(mapping_->descriptor(), byte_of(slot_number)) != 0) return false;
     const bool dead = slot.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(SlotState::kFree);
     if (dead) recover(slot, own);
+    crash_point(CrashPoint::kDeadSlotFree);
     unlock_byte(mapping_->descriptor(), byte_of(slot_number));
     return dead;
 }

@@ -4,6 +4,8 @@
 #include <bit>
 #include <new>
 
+#include "arena/crash_point.hpp"
+
 namespace shoal {
 namespace {
 
@@ -23,6 +25,7 @@ void release_block(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffs
     const std::uint64_t written = written_units(segment);
     // relaxed: nobody else can reach the segment
     const std::uint64_t block = segment.block.exchange(0, std::memory_order_relaxed);
+    crash_point(CrashPoint::kSegmentBlockForgotten);
     if (block != 0) {
         const std::uint64_t bytes = segment.data_units * kUnitBytes;
         blocks.release(slot, static_cast<ArenaOffset>(block), bytes, written * kUnitBytes);
@@ -41,13 +44,17 @@ NewSegment make_segment(const ChainContext& context, ArenaOffset after, std::uin
     segment->claimable_units = single ? 0 : static_cast<std::uint32_t>(block_bytes / kUnitBytes);
     segment->growth_bytes = growth_bytes;
     segment->data_units = block_bytes / kUnitBytes;
+    crash_point(CrashPoint::kSegmentTaken);
     remember_made(context.slot, MadeKind::kSegment, after, 0, descriptor.offset);
+    crash_point(CrashPoint::kSegmentRemembered);
     const Allocation block = context.blocks.allocate(context.slot, block_bytes);
     if (is_null(block.offset)) {
         discard_segment(context.mapping, context.blocks, context.slot, context.slot, descriptor.offset);
         return {ArenaOffset::kNull, outcome_of(block.status)};
     }
+    crash_point(CrashPoint::kSegmentBlockTaken);
     segment->block.store(raw(block.offset), std::memory_order_relaxed);
+    crash_point(CrashPoint::kSegmentMade);
     return {descriptor.offset};
 }
 
@@ -55,7 +62,9 @@ NewSegment make_segment(const ChainContext& context, ArenaOffset after, std::uin
 
 void discard_segment(const Mapping& mapping, Blocks& blocks, Slot& maker, Slot& slot, ArenaOffset offset) noexcept {
     release_block(mapping, blocks, slot, offset);
+    crash_point(CrashPoint::kSegmentEmptied);
     forget_made(maker, 0);  // before the block is another's: a crash here can leak it, but not free it twice
+    crash_point(CrashPoint::kSegmentForgotten);
     blocks.release(slot, offset, sizeof(Segment), sizeof(Segment));
 }
 
@@ -63,7 +72,9 @@ void discard_chain(const Mapping& mapping, Blocks& blocks, Slot& maker, Slot& sl
     // relaxed: our own slot's word, or that of a dead one whose byte we have locked
     const auto chain = static_cast<ArenaOffset>(maker.made_chain.load(std::memory_order_relaxed));
     empty_chain(mapping, blocks, slot, chain);
+    crash_point(CrashPoint::kChainEmptied);
     forget_made_chain(maker);  // as in discard_segment
+    crash_point(CrashPoint::kChainForgotten);
     free_chain(mapping, blocks, slot, chain);
 }
 
@@ -127,8 +138,10 @@ NewChain make_chain(const ChainContext& context, ArenaOffset tree, ByteView key,
     chain->key_bytes = static_cast<std::uint32_t>(key.size());
     chain->hash = hash;
     if (!key.empty()) std::memcpy(chain->key_data(), key.data(), key.size());
+    crash_point(CrashPoint::kChainTaken);
     context.slot.made_in.store(raw(tree), std::memory_order_relaxed);             // relaxed: published by the next
     context.slot.made_chain.store(raw(place.offset), std::memory_order_release);  // pairs with undo_making
+    crash_point(CrashPoint::kChainRemembered);
     const NewSegment root = make_next(context, ArenaOffset::kNull, payload, true);
     if (is_null(root.offset)) {
         discard_chain(context.mapping, context.blocks, context.slot, context.slot);
@@ -137,6 +150,7 @@ NewChain make_chain(const ChainContext& context, ArenaOffset tree, ByteView key,
     // relaxed: published by the index's insert
     chain->tail.store(raw(root.offset), std::memory_order_relaxed);
     chain->root = raw(root.offset);
+    crash_point(CrashPoint::kChainRooted);
     forget_made(context.slot, 0);
     return {place.offset};
 }
@@ -161,15 +175,19 @@ AppendOutcome append_slowly(const ChainContext& context, Chain& chain, const Pay
                                                         std::memory_order_acquire);
             if (ours) {
                 next = raw(made.offset);
+                crash_point(CrashPoint::kSegmentLinked);
                 forget_made(context.slot, 0);
             } else {
+                crash_point(CrashPoint::kSegmentNotNeeded);
                 discard_segment(context.mapping, context.blocks, context.slot, context.slot, made.offset);
             }
         }
         if (is_erased(next)) return AppendOutcome::kErased;
+        crash_point(CrashPoint::kTailLags);
         // release: pairs with the acquire of whoever loads the tail; a failed try: somebody moved it on already
         std::uint64_t expected = raw(tail);
         chain.tail.compare_exchange_strong(expected, next, std::memory_order_acq_rel, std::memory_order_relaxed);
+        crash_point(CrashPoint::kTailMoved);
         if (ours && own) return AppendOutcome::kAppended;
     }
 }
@@ -226,6 +244,7 @@ bool mark_erased(const ChainContext& context, Chain& chain) noexcept {
         const auto tail = static_cast<ArenaOffset>(chain.tail.load(std::memory_order_acquire));  // as in append_to
         Segment& segment = *context.mapping.at<Segment>(tail);
         close(context.mapping, segment);
+        crash_point(CrashPoint::kEraseClosed);
         std::uint64_t next = 0;
         // release: what we did before the erase is seen by who sees it; a failed try: another linked, or erased
         if (segment.next.compare_exchange_strong(next, mark, std::memory_order_acq_rel,
@@ -249,9 +268,11 @@ void empty_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset
     // relaxed throughout: nobody else can reach the chain, and the epoch has ordered us after all who could
     for (std::uint64_t at = chain.root; at != 0 && !is_erased(at);) {
         const std::uint64_t next = mapping.at<Segment>(at)->next.load(std::memory_order_relaxed);
-        chain.root = is_erased(next) ? 0 : next;  // first, so that a crash here cannot free it twice
         const auto segment = static_cast<ArenaOffset>(at);
+        // Each is forgotten before it is free: a crash can leak the one, but not free it twice.
         release_block(mapping, blocks, slot, segment);
+        chain.root = is_erased(next) ? 0 : next;
+        crash_point(CrashPoint::kChainRootMoved);
         blocks.release(slot, segment, sizeof(Segment), sizeof(Segment));
         at = next;
     }

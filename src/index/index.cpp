@@ -5,6 +5,7 @@
 #include <bit>
 #include <new>
 
+#include "arena/crash_point.hpp"
 #include "arena/prefetch.hpp"
 
 namespace shoal {
@@ -33,9 +34,12 @@ Allocation Index::make_tree(ArenaOffset old, Slot& slot) noexcept {
     const Allocation made = blocks_->allocate(slot, sizeof(Tree));
     if (is_null(made.offset)) return made;
     auto* tree = new (mapping_->at<Tree>(made.offset)) Tree{};
+    crash_point(CrashPoint::kTreeTaken);
     remember_made(slot, MadeKind::kTree, old, 0, made.offset);
+    crash_point(CrashPoint::kTreeRemembered);
     const Allocation root = blocks_->allocate(slot, kRootBytes);
     tree->root = raw(root.offset);
+    crash_point(CrashPoint::kTreePartlyMade);
     const Allocation leaf = is_null(root.offset) ? root : blocks_->allocate(slot, sizeof(Leaf));
     if (is_null(leaf.offset)) {
         discard_tree(slot, slot);
@@ -54,6 +58,7 @@ void Index::discard_tree(Slot& maker, Slot& slot) noexcept {
     const auto tree = static_cast<ArenaOffset>(maker.made[0].load(std::memory_order_relaxed));
     empty_tree(tree, slot);
     forget_made(maker, 0);  // before the block is another's: a crash here can leak it, but not free it twice
+    crash_point(CrashPoint::kTreeForgotten);
     free_tree(tree, slot);
 }
 
@@ -66,6 +71,7 @@ bool Index::replace_tree(ArenaOffset old, ArenaOffset fresh, std::uint32_t slot_
     // release: the fresh tree is whole when it can be reached; a failed try: another drop was quicker
     const bool won = mapping_->at<Tree>(old)->successor.compare_exchange_strong(
         expected, dropped_by(slot_number, fresh), std::memory_order_acq_rel, std::memory_order_acquire);
+    crash_point(CrashPoint::kDropSucceeded);
     static_cast<void>(finish_replacing(old, slot_number));
     return won;
 }
@@ -162,7 +168,9 @@ AllocationStatus Index::make_replacement(const Leaf& leaf, std::uint64_t consume
             discard_replacement(slot, slot);
             return block.status;
         }
+        crash_point(CrashPoint::kLeafPartTaken);
         remember_made(slot, MadeKind::kLeaves, static_cast<ArenaOffset>(offset_of(leaf)), part, block.offset);
+        crash_point(CrashPoint::kLeafPartRemembered);
     }
     return AllocationStatus::kDone;
 }
@@ -177,6 +185,7 @@ void Index::discard_part(Slot& maker, std::size_t part, Slot& slot) noexcept {
     if (is_null(block)) return;
     const std::uint64_t bytes = part == kNodePart ? kNodeBytes : sizeof(Leaf);
     forget_made(maker, part);  // as in discard_tree
+    crash_point(CrashPoint::kLeafPartForgotten);
     blocks_->release(slot, block, bytes, bytes);
 }
 
@@ -216,18 +225,27 @@ AllocationStatus Index::replace_leaf(ArenaOffset tree, Leaf& leaf, std::uint64_t
         if (mapping_->at<Leaf>(entry->load(std::memory_order_acquire)) != &leaf) return AllocationStatus::kDone;
         const AllocationStatus status = make_replacement(leaf, consumed, slot);
         if (status != AllocationStatus::kDone) return status;
-        // acq_rel: what was inserted before is seen by the copy below
-        for (auto& leaf_slot : leaf.slots) leaf_slot.fetch_or(kFrozen, std::memory_order_acq_rel);
+        crash_point(CrashPoint::kLeafAllocated);
+        for (auto& leaf_slot : leaf.slots) {
+            // acq_rel: what was inserted before is seen by the copy below
+            leaf_slot.fetch_or(kFrozen, std::memory_order_acq_rel);
+            crash_point(CrashPoint::kLeafFreezing);
+        }
+        crash_point(CrashPoint::kLeafFrozen);
         const std::uint64_t successor = fill_replacement(leaf, slot);
+        crash_point(CrashPoint::kLeafCopied);
         std::uint64_t expected = 0;
         // release: the new leaves are whole when they can be reached; a failed try: another was first
         if (leaf.successor.compare_exchange_strong(expected, successor, std::memory_order_acq_rel,
                                                    std::memory_order_acquire)) {
+            crash_point(CrashPoint::kLeafSucceeded);
             for (std::size_t part = 0; part < kMade; ++part) forget_made(slot, part);
         } else {
+            crash_point(CrashPoint::kLeafNotNeeded);
             discard_replacement(slot, slot);
         }
     }
+    crash_point(CrashPoint::kLeafReplaced);
     install(tree, leaf, hash);
     return AllocationStatus::kDone;
 }
@@ -321,12 +339,17 @@ void Index::install(ArenaOffset tree, Leaf& leaf, std::uint64_t hash) noexcept {
         // release: pairs with find_entry's acquire
         entry[index].compare_exchange_strong(expected, index < (count + 1) / 2 ? lower : upper,
                                              std::memory_order_acq_rel, std::memory_order_relaxed);
+        crash_point(CrashPoint::kLeafInstalling);
     }
+    crash_point(CrashPoint::kLeafInstalled);
     // No entry names the leaf any more: the new ones may change from here on (I5). release: pairs with settle
     if (kind != SuccessorKind::kNode) mapping_->at<Leaf>(lower)->parent.store(0, std::memory_order_release);
+    crash_point(CrashPoint::kLeafHalfSettled);
     if (kind == SuccessorKind::kSplit) mapping_->at<Leaf>(upper)->parent.store(0, std::memory_order_release);
+    crash_point(CrashPoint::kLeafSettled);
     // relaxed: decides who, nothing else
     if (leaf.retired.exchange(1, std::memory_order_relaxed) == 0) {
+        crash_point(CrashPoint::kLeafRetiring);
         epochs_->retire(RetiredKind::kLeaf, static_cast<ArenaOffset>(old));
     }
 }
@@ -361,8 +384,10 @@ void Index::empty_tree(ArenaOffset offset, Slot& slot) noexcept {
     Tree& tree = *mapping_->at<Tree>(offset);
     if (tree.root == 0) return;
     empty_node(offset, tree.root, kRootBits, kRootBits, 0, slot);
+    crash_point(CrashPoint::kTreeRootEmptied);
     const auto root = static_cast<ArenaOffset>(tree.root);
     tree.root = 0;  // first, here and below: a crash can leak what follows, and not free it twice
+    crash_point(CrashPoint::kTreeRootForgotten);
     blocks_->release(slot, root, kRootBytes, kRootBytes);
 }
 
@@ -377,7 +402,9 @@ void Index::empty_node(ArenaOffset tree, std::uint64_t node, unsigned bits, unsi
             ++index;
         } else if ((word & kNodeTag) != 0) {
             empty_node(tree, word & ~kNodeTag, kNodeBits, consumed + kNodeBits, here, slot);
+            crash_point(CrashPoint::kTreeNodeEmptied);
             entries[index++].store(0, std::memory_order_relaxed);
+            crash_point(CrashPoint::kTreeNodeForgotten);
             blocks_->release(slot, static_cast<ArenaOffset>(word & ~kNodeTag), kNodeBytes, kNodeBytes);
         } else {
             Leaf& leaf = *mapping_->at<Leaf>(word);
@@ -387,9 +414,11 @@ void Index::empty_node(ArenaOffset tree, std::uint64_t node, unsigned bits, unsi
                 continue;
             }
             empty_leaf(leaf, slot);
+            crash_point(CrashPoint::kTreeLeafEmptied);
             while (index < 1ULL << bits && entries[index].load(std::memory_order_relaxed) == word) {
                 entries[index++].store(0, std::memory_order_relaxed);  // entries of one leaf lie side by side
             }
+            crash_point(CrashPoint::kTreeLeafForgotten);
             free_leaf(static_cast<ArenaOffset>(word), slot);
         }
     }
@@ -400,7 +429,9 @@ void Index::empty_leaf(Leaf& leaf, Slot& slot) noexcept {
         const std::uint64_t word = leaf_slot.load(std::memory_order_relaxed);  // relaxed: as in empty_node
         if (!is_chain(word)) continue;
         empty_chain(*mapping_, *blocks_, slot, slot_chain(word));
+        crash_point(CrashPoint::kTreeChainEmptied);
         leaf_slot.store(kTombstone, std::memory_order_relaxed);  // relaxed: as above
+        crash_point(CrashPoint::kTreeChainForgotten);
         free_chain(*mapping_, *blocks_, slot, slot_chain(word));
     }
 }

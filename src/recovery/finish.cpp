@@ -1,5 +1,6 @@
 #include "recovery/finish.hpp"
 
+#include "arena/crash_point.hpp"
 #include "segment/unblock.hpp"
 
 namespace shoal {
@@ -10,10 +11,12 @@ void finish_claims(const Mapping& mapping, const Slots& slots, Slot& dead) {
     Segment& segment = *mapping.at<Segment>(offset);
     // relaxed: the slot is ours while its byte is locked
     pad_claims(mapping, segment, slots.number(dead), dead.generation.load(std::memory_order_relaxed));
+    crash_point(CrashPoint::kClaimsPadded);
     // The end first, then who is there: whoever claimed before that end is seen, or is done. seq_cst: of two who
     // recover two dead slots of one segment, the later sees that the other's is out of it.
     const std::uint64_t end = extent_of(segment).units;
     dead.segment.store(0, std::memory_order_seq_cst);
+    crash_point(CrashPoint::kDeadSegmentForgotten);
     if (!slots.anyone_writes_to(offset)) pad_holes(mapping, segment, end);
 }
 
@@ -46,6 +49,7 @@ void undo_making(const Mapping& mapping, Blocks& blocks, Index& index, Slot& dea
                 break;
             }
         }
+        crash_point(CrashPoint::kMadeUndone);
         for (std::size_t part = 0; part < kMade; ++part) forget_made(dead, part);
     }
     if (is_null(chain)) return;
@@ -55,6 +59,7 @@ void undo_making(const Mapping& mapping, Blocks& blocks, Index& index, Slot& dea
         index.names(tree, chain) || (mapping.at<Chain>(chain)->tail.load(std::memory_order_relaxed) != 0 &&
                                      is_marked_erased(mapping, *mapping.at<Chain>(chain)));
     if (!linked) discard_chain(mapping, blocks, dead, own);
+    crash_point(CrashPoint::kChainUndone);
     forget_made_chain(dead);
 }
 
@@ -70,9 +75,12 @@ void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Sl
         const auto tree = static_cast<ArenaOffset>(dead.erasing_tree.load(std::memory_order_relaxed));  // as above
         if (index.unlink(tree, offset, own) == AllocationStatus::kDone &&
             !epochs.is_retired(RetiredKind::kChain, offset)) {
+            crash_point(CrashPoint::kDeadEraseUnlinked);
             mapping.header().retirements.fetch_add(1,
                                                    std::memory_order_release);  // pairs with StoreImpl::find_chain
+            crash_point(CrashPoint::kDeadEraseCounted);
             epochs.retire(RetiredKind::kChain, offset);
+            crash_point(CrashPoint::kDeadEraseRetired);
         }
     }
     dead.erasing_chain.store(0, std::memory_order_relaxed);  // relaxed: published by the slot's release
@@ -82,8 +90,11 @@ void finish_drop(const Mapping& mapping, Index& index, Epochs& epochs, const Slo
     const auto tree = static_cast<ArenaOffset>(dead.dropping_tree.load(std::memory_order_acquire));  // pairs: drop
     if (is_null(tree)) return;
     if (index.finish_replacing(tree, slots.number(dead)) && !epochs.is_retired(RetiredKind::kTree, tree)) {
+        crash_point(CrashPoint::kDeadDropInstalled);
         mapping.header().retirements.fetch_add(1, std::memory_order_release);  // pairs with StoreImpl::find_chain
+        crash_point(CrashPoint::kDeadDropCounted);
         epochs.retire(RetiredKind::kTree, tree);
+        crash_point(CrashPoint::kDeadDropRetired);
     }
     dead.dropping_tree.store(0, std::memory_order_relaxed);  // relaxed: published by the slot's release
 }

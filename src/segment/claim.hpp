@@ -21,6 +21,7 @@
 #include <shoal/bytes.hpp>
 
 #include "arena/bytes.hpp"
+#include "arena/crash_point.hpp"
 #include "arena/mapping.hpp"
 #include "segment/layout.hpp"
 #include "segment/reserve.hpp"
@@ -60,6 +61,7 @@ inline void copy_pieces(std::byte* to, std::span<const ByteView> pieces) noexcep
     for (const ByteView piece : pieces) {
         copy_bytes(to, piece.data(), piece.size());
         to += piece.size();
+        crash_point(CrashPoint::kClaimCopying);
     }
 }
 
@@ -75,9 +77,11 @@ inline void write_claim(AtomicWord* first, const Payload& payload, std::uint64_t
         // On x86 that is no instruction, and a long memcpy may use non-temporal stores, which need one.
         thread_fence(std::memory_order_release);
         if (payload.bytes >= kNonTemporalBytes) thread_fence(std::memory_order_seq_cst);
+        crash_point(CrashPoint::kClaimSaid);
     }
     if (payload.one_record) {
         copy_pieces(reinterpret_cast<std::byte*>(first + 1), payload.pieces);
+        crash_point(CrashPoint::kClaimCopied);
         // release: pairs with the acquire in walk(): who sees it committed sees the payload (I3)
         first->store(committed_header(payload.bytes), std::memory_order_release);
         return;
@@ -88,7 +92,9 @@ inline void write_claim(AtomicWord* first, const Payload& payload, std::uint64_t
         // relaxed: reached only by way of the first header, whose release comes after
         if (frame != first) frame->store(committed_header(record.size()), std::memory_order_relaxed);
         frame += frame_units(record.size());
+        crash_point(CrashPoint::kClaimCopying);
     }
+    crash_point(CrashPoint::kClaimCopied);
     // release: as above, for every frame of the claim at once
     first->store(committed_header(payload.pieces.front().size()), std::memory_order_release);
 }
@@ -96,11 +102,13 @@ inline void write_claim(AtomicWord* first, const Payload& payload, std::uint64_t
 // What the one that crossed the end does, given the reserve word before its claim.
 inline void seal(const Mapping& mapping, Segment& segment, std::uint64_t before) noexcept {
     const std::uint64_t end = reserved_units(before);
+    crash_point(CrashPoint::kSealBegun);
     if (end < segment.claimable_units) {
         // relaxed: the block of a segment that is not spilled never changes
         AtomicWord* rest = frame_at(mapping, segment.block.load(std::memory_order_relaxed), end);
         rest->store(padding_header(segment.claimable_units - end), std::memory_order_release);  // pairs with walk()
     }
+    crash_point(CrashPoint::kSealPadded);
     segment.sealed.store(before | kSealedBit, std::memory_order_release);  // pairs with extent_of()
 }
 
@@ -117,21 +125,25 @@ enum class ClaimOutcome { kWritten, kClosed };
     // From here on this slot may own a hole in the segment; the fetch_add comes after it for everyone. release: who
     // sees us here, and no longer in another segment, sees what we committed there (Slots::anyone_writes_to)
     slot.segment.store(raw(segment_offset), std::memory_order_release);
+    crash_point(CrashPoint::kClaimNamed);
     // release: everything acknowledged before this claim is seen by a reader whose cut holds it (closed cut);
     // acquire: pairs with the same; seq_cst: orders slot.segment before the claim for whoever judges a hole.
     const std::uint64_t before = segment.reserve.fetch_add(pack(payload.claim), std::memory_order_seq_cst);
     const std::uint64_t at = reserved_units(before);
     if (at + payload.claim.units <= segment.claimable_units) [[likely]] {
+        crash_point(CrashPoint::kClaimAdded);
         AtomicWord* first =
             frame_at(mapping, segment.block.load(std::memory_order_relaxed), at);  // relaxed: see seal
         // relaxed: our own slot's word
         write_claim(
             first, payload,
             claimed_header(payload.claim.units, slot_number, slot.generation.load(std::memory_order_relaxed)));
+        crash_point(CrashPoint::kClaimCommitted);
         slot.segment.store(0, std::memory_order_release);  // pairs with the acquire of whoever judges a hole
         return ClaimOutcome::kWritten;
     }
     if (at <= segment.claimable_units) seal(mapping, segment, before);
+    crash_point(CrashPoint::kSealWritten);
     slot.segment.store(0, std::memory_order_release);  // as above
     return ClaimOutcome::kClosed;
 }

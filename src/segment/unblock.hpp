@@ -38,6 +38,7 @@ inline void pad_claims(const Mapping& mapping, Segment& segment, std::uint32_t s
                        std::uint32_t generation) noexcept {
     // First (I1). acq_rel: part of the release sequence of the claims before it
     segment.reserve.fetch_or(kAbandonedBit, std::memory_order_acq_rel);
+    crash_point(CrashPoint::kClaimsAbandoned);
     AtomicWord* frames = frame_at(mapping, segment.block.load(std::memory_order_relaxed), 0);  // relaxed: see seal
     static_cast<void>(walk_headers(frames, extent_of(segment).units,
                                    [&](AtomicWord& frame, std::uint64_t header, std::uint64_t units) {

@@ -1,4 +1,5 @@
 // One record at a time: append, iset; and what removes: erase, drop.
+#include "arena/crash_point.hpp"
 #include "store/impl.hpp"
 
 namespace shoal {
@@ -44,11 +45,14 @@ AppendOutcome StoreImpl::append_anew(const ChainContext& context, const KeyRef& 
         if (is_null(chain)) {
             const NewChain fresh = make_chain(context, tree, key.bytes, key.hash, payload);
             if (is_null(fresh.offset)) return fresh.failure;
+            crash_point(CrashPoint::kChainMade);
             const Index::Inserted inserted = index_.insert(tree, fresh.offset, context.slot);
             if (inserted.outcome == Index::InsertOutcome::kInserted) {
+                crash_point(CrashPoint::kChainInserted);
                 forget_made_chain(context.slot);
                 return AppendOutcome::kAppended;
             }
+            crash_point(CrashPoint::kChainNotNeeded);
             discard_chain(mapping_, blocks_, context.slot, context.slot);
             if (inserted.outcome == Index::InsertOutcome::kLimit) return AppendOutcome::kLimit;
             if (inserted.outcome == Index::InsertOutcome::kNoSpace) return AppendOutcome::kNoSpace;
@@ -90,12 +94,17 @@ Result<bool> StoreImpl::erase(const KeyRef& key) {
         // So that whoever recovers our slot can finish. release: the tree is stored when the chain is
         slot.erasing_tree.store(raw(tree), std::memory_order_relaxed);
         slot.erasing_chain.store(raw(chain), std::memory_order_release);  // pairs with finish_erase
+        crash_point(CrashPoint::kEraseNamed);
         erased = mark_erased(context(slot), *mapping_.at<Chain>(chain));
+        crash_point(CrashPoint::kEraseMarked);
         // Without memory for a split that a dead process left half-done the chain stays linked, and is passed over.
         if (erased && index_.unlink(tree, chain, slot) == AllocationStatus::kDone) {
+            crash_point(CrashPoint::kEraseUnlinked);
             mapping_.header().retirements.fetch_add(1, std::memory_order_release);  // pairs with find_chain
+            crash_point(CrashPoint::kEraseCounted);
             epochs_.retire(RetiredKind::kChain, chain);
         }
+        crash_point(CrashPoint::kEraseRetired);
         slot.erasing_chain.store(0, std::memory_order_release);  // pairs with finish_erase
     }
     if (erased) tidy(slot);
@@ -129,12 +138,18 @@ Result<bool> StoreImpl::replace_index() {
     const ArenaOffset old = index_.tree();
     const Allocation fresh = index_.make_tree(old, slot);
     if (is_null(fresh.offset)) return false;
+    crash_point(CrashPoint::kTreeMade);
     slot.dropping_tree.store(raw(old), std::memory_order_release);  // pairs with finish_drop
+    crash_point(CrashPoint::kDropNamed);
     if (index_.replace_tree(old, fresh.offset, slots_.number(slot))) {
+        crash_point(CrashPoint::kDropInstalled);
         forget_made(slot, 0);
         mapping_.header().retirements.fetch_add(1, std::memory_order_release);  // pairs with find_chain
+        crash_point(CrashPoint::kDropCounted);
         epochs_.retire(RetiredKind::kTree, old);
+        crash_point(CrashPoint::kDropRetired);
     } else {  // another drop came between: it emptied the store while we were at it
+        crash_point(CrashPoint::kDropNotNeeded);
         index_.discard_tree(slot, slot);
     }
     slot.dropping_tree.store(0, std::memory_order_release);  // as above

@@ -67,6 +67,7 @@ StoreImpl::StoreImpl(OpenedArena&& opened)
         finish_erase(mapping_, index_, epochs_, slots_, dead, own);
         finish_drop(mapping_, index_, epochs_, slots_, dead);
         epochs_.forget_reclaimer(dead);
+        crash_point(CrashPoint::kDeadReclaimerForgotten);
     });
     slots_.recover_all_dead();
 }
@@ -144,6 +145,7 @@ Result<std::shared_ptr<detail::Pin>> StoreImpl::pin() {
     const Pins::Ticket ticket = pins_.add(&failure);
     if (ticket.destroyed) return tl::unexpected(destroyed());
     if (ticket.attachment == 0) return tl::unexpected(no_slot(failure));
+    crash_point(CrashPoint::kViewPinned);
     return std::make_shared<detail::Pin>(shared_from_this(), ticket);
 }
 

@@ -9,6 +9,7 @@
 
 #include <shoal/store.hpp>
 
+#include "arena/crash_point.hpp"
 #include "arena/pins.hpp"
 #include "index/index.hpp"
 #include "store/directory.hpp"
@@ -21,8 +22,6 @@ struct KeyRef {
     std::uint64_t hash;
     Key* handle;
 };
-
-class GroupLookUp;
 
 class StoreImpl : public std::enable_shared_from_this<StoreImpl> {
 public:
@@ -56,7 +55,6 @@ public:
 private:
     friend class detail::Pin;
     friend class BatchAppender;
-    friend class GroupLookUp;
 
     // The calling thread inside an epoch, from construction to destruction.
     class Inside {
@@ -80,6 +78,7 @@ private:
             return tl::unexpected(no_slot(failure));
         if (!epochs_.enter(*slot)) [[unlikely]]
             return tl::unexpected(destroyed());
+        crash_point(CrashPoint::kEpochEntered);
         return Inside(epochs_, *slot);
     }
     [[nodiscard]] ChainContext context(Slot& slot) noexcept {
@@ -88,8 +87,6 @@ private:
 
     // The key's chain in `tree`: from the handle when it still holds, else looked up and remembered there.
     [[nodiscard]] ArenaOffset find_chain(const KeyRef& key, ArenaOffset tree, Index::Which which) noexcept;
-    [[nodiscard]] Result<Bytes> get_inside(const KeyRef& key);
-    void look_ahead(const GroupLookUp& look_up, std::size_t count) const noexcept;
     [[nodiscard]] std::optional<Cut> cut_of(const KeyRef& key) noexcept;
     [[nodiscard]] AppendOutcome append_inside(const ChainContext& context, const KeyRef& key,
                                               const Payload& payload, bool* anew) noexcept;

@@ -1,0 +1,331 @@
+// Every crash point: a process stops there, and others go on; it dies there, and nothing is lost; many die there,
+// and no memory is.
+#include <signal.h>
+
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <string>
+
+#include "../store/scale.hpp"
+#include "catch.hpp"
+#include "deeds.hpp"
+
+using namespace shoal_test;
+using namespace shoal_test::deeds;
+using shoal::Store;
+
+namespace {
+
+struct Window {
+    CrashPoint point;
+    const Deed& deed;
+    std::uint32_t passing = 1;       // of the point, at which the child stops or dies
+    std::uint64_t leaked_bytes = 0;  // that one death may leave: a block that was taken and is nobody's yet
+    std::size_t deaths = 20;
+};
+
+constexpr std::uint64_t kPage = 64 << 10;
+constexpr std::uint64_t kLargestSegment = 256 << 10;  // of a store as small as these
+
+const std::vector<Window>& windows() {
+    static const std::vector<Window> all{
+        // claims
+        {CrashPoint::kClaimNamed, kAppend},
+        {CrashPoint::kClaimAdded, kAppend},
+        {CrashPoint::kClaimSaid, kAppend},
+        {CrashPoint::kClaimAdded, kAppendGroup},
+        {CrashPoint::kClaimSaid, kAppendGroup},
+        {CrashPoint::kClaimCopying, kAppend, 2},
+        {CrashPoint::kClaimCopying, kAppendGroup, 3},
+        {CrashPoint::kClaimCopied, kAppend},
+        {CrashPoint::kClaimCopied, kAppendGroup},
+        {CrashPoint::kClaimCommitted, kAppend},
+        {CrashPoint::kClaimCommitted, kAppendGroup},
+        {CrashPoint::kSealBegun, kAppend},
+        {CrashPoint::kSealPadded, kAppend},
+        {CrashPoint::kSealBegun, kAppendGroup},
+        {CrashPoint::kSealPadded, kAppendGroup},
+        {CrashPoint::kSealBegun, kAppendLarge},
+        {CrashPoint::kSealPadded, kAppendLarge},
+        {CrashPoint::kSealBegun, kErase},
+        {CrashPoint::kSealPadded, kErase},
+        {CrashPoint::kSealWritten, kAppend},
+        // segments
+        {CrashPoint::kSegmentTaken, kAppend, 1, 64},
+        {CrashPoint::kSegmentTaken, kAppendLarge, 1, 64},
+        {CrashPoint::kSegmentRemembered, kAppend},
+        {CrashPoint::kSegmentBlockTaken, kAppend, 1, kLargestSegment},
+        {CrashPoint::kSegmentBlockTaken, kAppendLarge, 1, 2 * kPage},
+        {CrashPoint::kSegmentMade, kAppend},
+        {CrashPoint::kSegmentMade, kAppendLarge},
+        {CrashPoint::kClaimCopied, kAppendLarge},
+        {CrashPoint::kSegmentLinked, kAppend},
+        {CrashPoint::kSegmentLinked, kAppendLarge},
+        {CrashPoint::kSegmentNotNeeded, kLinkTogether},
+        {CrashPoint::kTailLags, kAppend},
+        {CrashPoint::kTailLags, kAppendLarge},
+        {CrashPoint::kTailMoved, kAppend},
+        {CrashPoint::kTailMoved, kAppendLarge},
+        {CrashPoint::kSegmentBlockForgotten, kLinkTogether, 1, kLargestSegment},
+        {CrashPoint::kSegmentBlockForgotten, kErase, 1, 4096},
+        {CrashPoint::kSegmentEmptied, kLinkTogether},
+        {CrashPoint::kSegmentForgotten, kLinkTogether, 1, 64},
+        // chains
+        {CrashPoint::kChainTaken, kNewKeys, 1, 64},
+        {CrashPoint::kChainRemembered, kNewKeys},
+        {CrashPoint::kChainRooted, kNewKeys},
+        {CrashPoint::kChainMade, kNewKeys},
+        {CrashPoint::kChainMade, kIset},
+        {CrashPoint::kChainInserted, kNewKeys},
+        {CrashPoint::kChainInserted, kIset},
+        {CrashPoint::kChainNotNeeded, kSetTogether},
+        {CrashPoint::kChainRootMoved, kSetTogether, 1, 64},
+        {CrashPoint::kChainRootMoved, kErase, 1, 64},
+        {CrashPoint::kChainEmptied, kSetTogether},
+        {CrashPoint::kChainForgotten, kSetTogether, 1, 64},
+        // pages
+        {CrashPoint::kRunPartlyTaken, kHugeComeAndGo, 1, 80 * kPage, 4},
+        {CrashPoint::kPagesTaken, kHugeComeAndGo, 1, 80 * kPage, 4},
+        {CrashPoint::kPagesTaken, kLargeKeys, 1, 2 * kPage},
+        {CrashPoint::kPagesTaken, kWideKeys, 1, kPage},
+        {CrashPoint::kBlockBitsReal, kLargeKeys, 1, 2 * kPage, 5},
+        {CrashPoint::kPagesZeroed, kLargeKeys, 1, 2 * kPage},
+        {CrashPoint::kPagesReal, kLargeKeys, 1, 2 * kPage},
+        {CrashPoint::kRunPartlyFreed, kHugeComeAndGo, 1, 80 * kPage, 4},
+        {CrashPoint::kRunPartlyFreed, kLargeComeAndGo, 1},
+        // blocks
+        {CrashPoint::kPageHasClass, kMediumKeys, 1, kPage},
+        {CrashPoint::kPageCarving, kMediumKeys, 15, kPage},
+        {CrashPoint::kPageCarved, kMediumKeys, 1},
+        {CrashPoint::kSourceNamed, kNewKeys},
+        {CrashPoint::kPageAdopted, kNewKeys},
+        {CrashPoint::kBlockTaken, kNewKeys, 1, 64},
+        {CrashPoint::kBlockTaken, kNewKeys, 2, 64},
+        {CrashPoint::kBlockTaken, kNewKeys, 3, 64},
+        {CrashPoint::kBlockTaken, kWideKeys, 3, kPage},
+        {CrashPoint::kBlockZeroed, kErase, 1, 4096},
+        {CrashPoint::kBlockFree, kErase, 1, 4096},
+        {CrashPoint::kBlockFindable, kErase, 1, 4096},
+        {CrashPoint::kBlockZeroed, kLargeComeAndGo, 1, 2 * kPage},
+        {CrashPoint::kPageEmptying, kEmptyPage, 1, kPage, 1},
+        {CrashPoint::kBlocksPutBack, kEmptyUsedPage, 1, 0, 1},
+        {CrashPoint::kPageEmptied, kEmptyPage, 1, kPage},
+        {CrashPoint::kPageWithoutClass, kEmptyPage, 1, kPage},
+        {CrashPoint::kSourceFindable, kComeAndGo},
+        {CrashPoint::kSourceForgotten, kComeAndGo},
+        // epochs
+        {CrashPoint::kEpochEntered, kAppend},
+        {CrashPoint::kEpochEntered, kAppendGroup},
+        {CrashPoint::kEpochEntered, kIset},
+        {CrashPoint::kViewPinned, kView},
+        {CrashPoint::kRetiredLinked, kErase},
+        {CrashPoint::kRetiredPushed, kErase},
+        {CrashPoint::kReclaimerTaken, kErase},
+        {CrashPoint::kObjectEmptied, kErase},
+        {CrashPoint::kHeadMoved, kErase, 1, 64},
+        {CrashPoint::kListDrained, kErase},
+        {CrashPoint::kEpochMoved, kErase},
+        // slots
+        {CrashPoint::kSlotLocked, kComeAndGo},
+        {CrashPoint::kSlotTaken, kComeAndGo},
+        {CrashPoint::kSlotSourcesBack, kComeAndGo},
+        {CrashPoint::kSlotFree, kComeAndGo},
+        // growth
+        {CrashPoint::kLeafPartTaken, kNewKeys, 1, 4096},
+        {CrashPoint::kLeafPartTaken, kNewKeys, 2, 4096},
+        {CrashPoint::kLeafPartRemembered, kNewKeys},
+        {CrashPoint::kLeafAllocated, kNewKeys},
+        {CrashPoint::kLeafFreezing, kNewKeys, 250},
+        {CrashPoint::kLeafFrozen, kNewKeys},
+        {CrashPoint::kLeafFrozen, kRebuild},
+        {CrashPoint::kLeafFrozen, kGrowDeep, 13, 0, 1},
+        {CrashPoint::kLeafCopied, kNewKeys},
+        {CrashPoint::kLeafCopied, kRebuild},
+        {CrashPoint::kLeafCopied, kGrowDeep, 13, 0, 1},
+        {CrashPoint::kLeafNotNeeded, kGrowTogether},
+        {CrashPoint::kLeafPartForgotten, kGrowTogether, 1, 4096},
+        {CrashPoint::kLeafPartForgotten, kRebuild, 1, 4096},
+        {CrashPoint::kLeafSucceeded, kNewKeys},
+        {CrashPoint::kLeafSucceeded, kRebuild},
+        {CrashPoint::kLeafSucceeded, kGrowDeep, 13, 0, 1},
+        {CrashPoint::kLeafReplaced, kNewKeys},
+        {CrashPoint::kLeafInstalling, kNewKeys, 100},
+        {CrashPoint::kLeafInstalling, kRebuild, 100},
+        {CrashPoint::kLeafInstalled, kNewKeys},
+        {CrashPoint::kLeafInstalled, kRebuild},
+        {CrashPoint::kLeafInstalled, kGrowDeep, 13, 4096, 1},
+        {CrashPoint::kLeafHalfSettled, kNewKeys},
+        {CrashPoint::kLeafSettled, kNewKeys, 1, 4096},
+        {CrashPoint::kLeafRetiring, kNewKeys, 1, 4096},
+        // erase
+        {CrashPoint::kEraseNamed, kErase},
+        {CrashPoint::kEraseClosed, kErase},
+        {CrashPoint::kEraseMarked, kErase},
+        {CrashPoint::kEraseUnlinked, kErase},
+        {CrashPoint::kEraseCounted, kErase},
+        {CrashPoint::kEraseRetired, kErase},
+        // drop
+        {CrashPoint::kTreeTaken, kDrop, 1, 64},
+        {CrashPoint::kTreeRemembered, kDrop},
+        {CrashPoint::kTreePartlyMade, kDrop},
+        {CrashPoint::kTreeMade, kDrop},
+        {CrashPoint::kDropNamed, kDrop},
+        {CrashPoint::kDropSucceeded, kDrop},
+        {CrashPoint::kDropInstalled, kDrop},
+        {CrashPoint::kDropCounted, kDrop},
+        {CrashPoint::kDropRetired, kDrop},
+        {CrashPoint::kDropNotNeeded, kDropTogether},
+        {CrashPoint::kTreeForgotten, kDropTogether, 1, 64},
+        {CrashPoint::kTreeChainEmptied, kDrop, 3},
+        {CrashPoint::kTreeChainForgotten, kDrop, 3, 64},
+        {CrashPoint::kTreeLeafEmptied, kDrop},
+        {CrashPoint::kTreeLeafForgotten, kDrop, 1, 4096},
+        {CrashPoint::kTreeNodeEmptied, kDropDeep, 1, 0, 5},
+        {CrashPoint::kTreeNodeForgotten, kDropDeep, 1, 512, 5},
+        {CrashPoint::kTreeRootEmptied, kDrop},
+        {CrashPoint::kTreeRootForgotten, kDrop, 1, 32768},
+        // recovery, which dies too
+        {CrashPoint::kRecoveryBegun, kRecoverErase},
+        {CrashPoint::kClaimsAbandoned, kRecoverClaim},
+        {CrashPoint::kClaimsPadded, kRecoverClaim},
+        {CrashPoint::kClaimsPadded, kRecoverHole},
+        {CrashPoint::kDeadSegmentForgotten, kRecoverClaim},
+        {CrashPoint::kDeadSegmentForgotten, kRecoverHole},
+        {CrashPoint::kSegmentBlockForgotten, kRecoverSegment, 1, kLargestSegment},
+        {CrashPoint::kSegmentEmptied, kRecoverSegment},
+        {CrashPoint::kSegmentForgotten, kRecoverSegment, 1, 64},
+        {CrashPoint::kMadeUndone, kRecoverSegment},
+        {CrashPoint::kChainEmptied, kRecoverChain},
+        {CrashPoint::kChainForgotten, kRecoverChain, 1, 64},
+        {CrashPoint::kChainUndone, kRecoverChain},
+        {CrashPoint::kLeafPartForgotten, kRecoverLeaves, 1, 4096},
+        {CrashPoint::kLeafPartForgotten, kRecoverLeaves, 2, 4096},
+        {CrashPoint::kMadeUndone, kRecoverLeaves},
+        {CrashPoint::kTreeRootForgotten, kRecoverTree, 1, 32768},
+        {CrashPoint::kTreeForgotten, kRecoverTree, 1, 64},
+        {CrashPoint::kMadeUndone, kRecoverTree},
+        {CrashPoint::kDeadEraseUnlinked, kRecoverErase},
+        {CrashPoint::kDeadEraseCounted, kRecoverErase},
+        {CrashPoint::kDeadEraseRetired, kRecoverErase},
+        {CrashPoint::kDeadWorkFinished, kRecoverErased},
+        {CrashPoint::kDeadDropInstalled, kRecoverDrop},
+        {CrashPoint::kDeadDropCounted, kRecoverDrop},
+        {CrashPoint::kDeadDropRetired, kRecoverDrop},
+        {CrashPoint::kDeadWorkFinished, kRecoverDropped},
+        {CrashPoint::kDeadReclaimerForgotten, kRecoverReclaimer},
+        {CrashPoint::kDeadWorkFinished, kRecoverErase},
+        {CrashPoint::kDeadSourcesBack, kRecoverErase},
+        {CrashPoint::kDeadEpochLeft, kRecoverErase},
+        {CrashPoint::kDeadSlotFree, kRecoverErase},
+    };
+    return all;
+}
+
+std::size_t deaths_of(const Window& window) { return std::min(window.deaths, scaled(window.deaths, 2)); }
+
+// Stopped there, it delays nobody; killed there, it takes nothing back.
+std::string stop_and_kill(Scene& scene, const Window& window) {
+    Records& records = scene.records;
+    Child child = start_deed(scene, window.deed, window.point, window.passing, shoal::crash::stop_here);
+    if (!has_stopped(child)) return "the child did not stop there: " + child.wait();
+    const auto ours = records.add_writer(Scene::to_target(40));
+    const auto ours_new = records.add_writer(scene.to_new_keys("ours", 30));
+    const auto theirs = records.add_writer(Scene::to_target(200));
+    const auto theirs_new = records.add_writer(scene.to_new_keys("theirs", 300));
+    Child other = Child::start([&]() -> std::string {
+        auto store = Store::attach(scene.path());
+        EXPECT_OK(store);
+        return go_on(records, *store, theirs, theirs_new, 400);
+    });
+    std::string wrong = go_on(records, scene.store(), ours, ours_new, 400) + other.wait();
+    if (wrong.empty()) wrong = scene.check(scene.store());
+    if (!wrong.empty()) return "while it is stopped: " + wrong;
+    child.kill();
+    (void)child.wait();
+    wrong = scene.check(scene.store());
+    if (!wrong.empty()) return "after its death: " + wrong;
+    return {};
+}
+
+std::string kill_many(Scene& scene, const Window& window) {
+    for (std::size_t death = 0; death < deaths_of(window); ++death) {
+        Child child = start_deed(scene, window.deed, window.point, window.passing, shoal::crash::kill_here);
+        const std::string ended = child.wait();
+        if (child.killed_by() != SIGKILL) return "the child did not die there: " + ended;
+        const std::string wrong = scene.check_victims(scene.store());
+        if (!wrong.empty() && !scene.drops) return wrong;
+        if (scene.drops) scene.records.may_all_be_gone();
+        const auto more = scene.records.add_writer(Scene::to_target(40));
+        for (int number = 0; number < 3; ++number) EXPECT_OK(scene.records.append(scene.store(), more));
+    }
+    return {};
+}
+
+// All that works, and what was written, once the dead are recovered.
+std::string after_recovery(Scene& scene) {
+    Records& records = scene.records;
+    auto late = Store::attach(scene.path());
+    EXPECT_OK(late);
+    std::string wrong = scene.check(*late);
+    if (!wrong.empty()) return wrong;
+    const auto writer = records.add_writer(Scene::to_target(70));
+    const auto new_keys = records.add_writer(scene.to_new_keys("late", 30));
+    wrong = go_on(records, *late, writer, new_keys, 100);
+    if (!wrong.empty()) return wrong;
+    const auto keys = late->keys();
+    EXPECT_OK(keys);
+    for (const auto& key : *keys) {
+        const auto size = late->size(key);
+        EXPECT_OK(size);
+        EXPECT(size->records == late->records(key)->size());
+        EXPECT(size->bytes == late->get(key)->size());
+    }
+    records.may_be_gone(kTarget);
+    const auto erased = late->erase(kTarget);
+    EXPECT_OK(erased);
+    EXPECT(*erased);
+    EXPECT(!*late->contains(kTarget));
+    EXPECT_OK(records.append(*late, records.add_writer(Scene::to_target(70))));
+    return records.check(*late);
+}
+
+}  // namespace
+
+TEST_CASE("A process that is stopped at any crash point delays nobody, and one killed there takes nothing back",
+          "[process]") {
+    for (const Window& window : windows()) {
+        DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing << ", " << window.deed.name) {
+            Scene scene;
+            CHECK(stop_and_kill(scene, window) == "");
+            CHECK(after_recovery(scene) == "");
+        }
+    }
+}
+
+TEST_CASE("Processes killed at one crash point again and again leak what a death may, and no more", "[process]") {
+    for (const Window& window : windows()) {
+        DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing << ", " << window.deed.name) {
+            Scene scene;
+            CHECK(kill_many(scene, window) == "");
+            CHECK(after_recovery(scene) == "");
+            REQUIRE_OK(scene.store().drop());
+            CHECK(scene.store().keys()->empty());
+            INFO("a death leaked " << scene.leaked_bytes() / deaths_of(window));
+            CHECK(scene.leaked_bytes() <= deaths_of(window) * window.leaked_bytes);
+        }
+    }
+}
+
+TEST_CASE("Every crash point has a window in these tests, and its place in src/ORDERING.md") {
+    std::set<CrashPoint> tested;
+    for (const Window& window : windows()) tested.insert(window.point);
+    std::ifstream file(SHOAL_ORDERING_PAGE);
+    const std::string page((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    for (std::size_t at = 0; at < shoal::kCrashPoints; ++at) {
+        const auto point = static_cast<CrashPoint>(at);
+        INFO(shoal::crash::name(point));
+        CHECK(tested.count(point) == 1);
+        CHECK(page.find("`" + std::string(shoal::crash::name(point)) + "`") != std::string::npos);
+    }
+}

@@ -1,0 +1,206 @@
+// The deeds that lead through the crash points, by the operation that each is about.
+#pragma once
+
+#include "scene.hpp"
+#include "store/directory.hpp"
+#include "store/hash.hpp"
+
+namespace shoal_test::deeds {
+
+using shoal::CrashPoint;
+using shoal::Store;
+
+inline std::string append_next(Scene& scene, Store& own, std::uint64_t count = 1) {
+    EXPECT_OK(scene.records.append(own, scene.actor, count));
+    return {};
+}
+
+inline Deed appends(const std::string& name, std::function<Plan(Scene&)> plan, std::uint64_t group = 1) {
+    return {name, [plan](Scene& scene) { scene.actor = scene.records.add_writer(plan(scene)); },
+            [group](Scene& scene, Store& own, std::uint64_t) { return append_next(scene, own, group); }};
+}
+
+inline const Deed kAppend = appends("append", [](Scene&) { return Scene::to_target(100, 3); });
+inline const Deed kAppendGroup = appends(
+    "append of a group", [](Scene&) { return Scene::to_target(24); }, 6);
+inline const Deed kAppendLarge =
+    appends("append of a large record", [](Scene&) { return Scene::to_target(100'000); });
+inline const Deed kNewKeys = appends("new keys", [](Scene& scene) { return scene.to_new_keys("new", 30); });
+// Blocks of 512 B, 128 a page in two words of bits; and of 32 KiB, two a page.
+inline const Deed kMediumKeys =
+    appends("new keys of 300 B", [](Scene& scene) { return scene.to_new_keys("medium", 300); });
+inline const Deed kWideKeys =
+    appends("new keys of 20 kB", [](Scene& scene) { return scene.to_new_keys("wide", 20'000); });
+inline const Deed kLargeKeys =
+    appends("new keys of 100 kB", [](Scene& scene) { return scene.to_new_keys("large", 100'000); });
+
+inline const Deed kIset{"iset", kNewKeys.prepare, [](Scene& scene, Store& own, std::uint64_t) -> std::string {
+                            const auto set = scene.records.iset(own, scene.actor);
+                            EXPECT_OK(set);
+                            EXPECT(*set);
+                            return {};
+                        }};
+
+inline const Deed kErase{"erase", [](Scene& scene) { scene.add_victims(12); },
+                         [](Scene& scene, Store& own, std::uint64_t) { return scene.erase_next(own); }};
+
+inline const Deed kDrop{"drop",
+                        [](Scene& scene) {
+                            scene.drops = true;
+                            const auto writer = scene.records.add_writer(scene.to_new_keys("dropped", 300));
+                            for (int number = 0; number < 9; ++number)
+                                (void)scene.records.append(scene.store(), writer);
+                        },
+                        [](Scene&, Store& own, std::uint64_t) -> std::string {
+                            EXPECT_OK(own.drop());
+                            return {};
+                        }};
+
+// Keys whose hashes begin with the same 12 bits: their leaf hangs from a node below the root.
+inline void fill_one_entry(Scene& scene) {
+    constexpr std::size_t kEnough = 500;
+    if (scene.deep_keys.empty()) {
+        const std::uint64_t seed = shoal::attach_existing(scene.path())->mapping.header().hash_seed;
+        for (std::uint64_t number = 0; scene.deep_keys.size() < kEnough; ++number) {
+            std::string key = "deep " + std::to_string(number);
+            if (shoal::hash_key(key, seed) >> 52 == 77) scene.deep_keys.push_back(std::move(key));
+        }
+    }
+}
+inline Plan to_one_entry(Scene& scene) {
+    fill_one_entry(scene);
+    return {[&scene](std::uint64_t number) { return scene.deep_keys[number % scene.deep_keys.size()]; },
+            [](std::uint64_t) { return 10; }};
+}
+inline const Deed kGrowDeep = appends("growth by a node", to_one_entry);
+inline const Deed kDropDeep{"drop of an index with nodes",
+                            [](Scene& scene) {
+                                scene.drops = true;
+                                const auto writer = scene.records.add_writer(to_one_entry(scene));
+                                for (std::size_t number = 0; number < scene.deep_keys.size(); ++number)
+                                    (void)scene.records.append(scene.store(), writer);
+                            },
+                            kDrop.turn};
+
+inline Plan to_fleeting_keys(Scene& scene, std::size_t bytes) {
+    Plan plan = scene.to_new_keys("fleeting", bytes);
+    plan.fleeting = true;
+    return plan;
+}
+
+// Keys that come and go: tombstones fill a leaf, which is then copied into one; memory is taken and given back.
+inline Deed comes_and_goes(const std::string& name, std::size_t bytes) {
+    return {
+        name, [bytes](Scene& scene) { scene.actor = scene.records.add_writer(to_fleeting_keys(scene, bytes)); },
+        [](Scene& scene, Store& own, std::uint64_t) { return scene.records.append_and_erase(own, scene.actor); }};
+}
+inline const Deed kRebuild = comes_and_goes("growth by tombstones", 10);
+inline const Deed kLargeComeAndGo = comes_and_goes("large records come and go", 100'000);
+inline const Deed kHugeComeAndGo = comes_and_goes("records of 5 MB come and go", 5'000'000);
+
+// A page that one slot carved, emptied by another. `meanwhile`, if any, happens at the given crash point, by the
+// first.
+inline std::string empty_page(Scene& scene, Store& own, bool taken_meanwhile) {
+    auto other = Store::attach(scene.path());
+    EXPECT_OK(other);
+    Records& records = scene.records;
+    const std::uint64_t first = records.acknowledged(scene.actor);
+    for (int number = 0; number < 3; ++number) EXPECT_OK(records.append(*other, scene.actor));
+    if (taken_meanwhile) {
+        shoal::crash::at(CrashPoint::kPageEmptying, 1, [&] { (void)records.append(*other, scene.actor); });
+    }
+    for (std::uint64_t number = first; number < first + 3; ++number)
+        EXPECT_OK(own.erase(records.plan(scene.actor).key(number)));
+    for (int number = 0; number < 6; ++number) {  // moves the epoch on
+        EXPECT_OK(own.append("aside empties", ""));
+        EXPECT_OK(own.erase("aside empties"));
+    }
+    return {};
+}
+inline const Deed kEmptyPage{
+    "a page is emptied", [](Scene& scene) { scene.actor = scene.records.add_writer(to_fleeting_keys(scene, 300)); },
+    [](Scene& scene, Store& own, std::uint64_t) { return empty_page(scene, own, false); }};
+inline const Deed kEmptyUsedPage{
+    "a page is emptied while another uses it", kEmptyPage.prepare,
+    [](Scene& scene, Store& own, std::uint64_t) { return empty_page(scene, own, true); }};
+
+inline const Deed kComeAndGo{"a thread comes and goes", kNewKeys.prepare,
+                             [](Scene& scene, Store&, std::uint64_t) -> std::string {
+                                 auto other = Store::attach(scene.path());
+                                 EXPECT_OK(other);
+                                 return append_next(scene, *other);
+                             }};
+inline const Deed kView{"view", [](Scene&) {},
+                        [](Scene&, Store& own, std::uint64_t) -> std::string {
+                            EXPECT_OK(own.view(kTarget));
+                            return {};
+                        }};
+
+// Two do the same at once, and the other comes first: `other` is done by the child's second Store at that point.
+inline Deed with_another(const std::string& name, const Deed& deed, CrashPoint point,
+                         std::function<std::string(Scene&, Store& other)> other) {
+    const auto prepare = [=](Scene& scene) {
+        deed.prepare(scene);
+        scene.helper = scene.records.add_writer(Scene::to_target(40));
+    };
+    return {name, prepare, [=](Scene& scene, Store& own, std::uint64_t turn) -> std::string {
+                static std::optional<Store> second;  // of the child: it dies with it
+                if (turn == 0) second.emplace(*Store::attach(scene.path()));
+                std::string wrong;
+                shoal::crash::at(point, 1, [&] { wrong = other(scene, *second); });
+                const std::string first_wrong = deed.turn(scene, own, turn);
+                return wrong + first_wrong;
+            }};
+}
+inline std::string new_aside(const std::string& what) {
+    static std::uint64_t number = 0;  // a child's own
+    return std::string(kAside) + what + " " + std::to_string(::getpid()) + " " + std::to_string(++number);
+}
+inline const Deed kDropTogether = with_another("drop, another is quicker", kDrop, CrashPoint::kDropNamed,
+                                               [](Scene&, Store& other) -> std::string {
+                                                   EXPECT_OK(other.drop());
+                                                   return {};
+                                               });
+inline const Deed kLinkTogether = with_another("append, another links first", kAppend, CrashPoint::kSegmentMade,
+                                               [](Scene& scene, Store& other) -> std::string {
+                                                   EXPECT_OK(scene.records.append(other, scene.helper));
+                                                   return {};
+                                               });
+// Two set one key; the other does when the first has come to that point.
+inline Deed sets_together(const std::string& name, CrashPoint point) {
+    return {name, [](Scene&) {},
+            [point](Scene& scene, Store& own, std::uint64_t) -> std::string {
+                static std::optional<Store> second;  // of the child: it dies with it
+                if (!second) second.emplace(*Store::attach(scene.path()));
+                const std::string key = new_aside("set");
+                shoal::crash::at(point, 1, [key] { (void)second->iset(key, "1"); });
+                EXPECT_OK(own.iset(key, "2"));
+                return {};
+            }};
+}
+inline const Deed kSetTogether = sets_together("new key, another is quicker", CrashPoint::kChainMade);
+inline const Deed kGrowTogether = sets_together("growth, another is quicker", CrashPoint::kLeafCopied);
+
+// The child attaches, and so recovers one that has died before at `first`.
+inline Deed recovers(const Deed& deed, CrashPoint first, std::uint32_t passing = 1) {
+    return {"recovery of one that died at " + std::string(shoal::crash::name(first)) + ", " + deed.name,
+            [=](Scene& scene) {
+                Child child = start_deed(scene, deed, first, passing, shoal::crash::kill_here);
+                const std::string ended = child.wait();
+                if (child.killed_by() != SIGKILL) std::fprintf(stderr, "%s\n", ended.c_str());
+            },
+            [](Scene&, Store&, std::uint64_t) -> std::string { return "it came through the recovery"; }};
+}
+inline const Deed kRecoverClaim = recovers(kAppend, CrashPoint::kClaimSaid);
+inline const Deed kRecoverHole = recovers(kAppend, CrashPoint::kClaimAdded);
+inline const Deed kRecoverSegment = recovers(kAppend, CrashPoint::kSegmentMade);
+inline const Deed kRecoverChain = recovers(kNewKeys, CrashPoint::kChainMade);
+inline const Deed kRecoverLeaves = recovers(kNewKeys, CrashPoint::kLeafCopied);
+inline const Deed kRecoverTree = recovers(kDrop, CrashPoint::kTreeMade);
+inline const Deed kRecoverErase = recovers(kErase, CrashPoint::kEraseMarked);
+inline const Deed kRecoverErased = recovers(kErase, CrashPoint::kEraseRetired);
+inline const Deed kRecoverDrop = recovers(kDrop, CrashPoint::kDropSucceeded);
+inline const Deed kRecoverDropped = recovers(kDrop, CrashPoint::kDropRetired);
+inline const Deed kRecoverReclaimer = recovers(kErase, CrashPoint::kObjectEmptied);
+
+}  // namespace shoal_test::deeds

@@ -1,0 +1,161 @@
+// A store in which a child does a deed until it comes to a crash point, what others do meanwhile, and what must
+// hold.
+#pragma once
+
+#include <sys/wait.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "../store/child.hpp"
+#include "../store/temporary_store.hpp"
+#include "arena/crash_point.hpp"
+#include "records.hpp"
+
+namespace shoal_test {
+
+inline const std::string kTarget = "target";  // the key that everybody appends to
+
+class Scene {
+public:
+    Scene() : store_(*shoal::Store::open(place_.path(), with_limit(64 * kMiB))), progress_(1) {
+        (void)store_->drop();
+        bytes_when_empty_ = store_->stats()->used_bytes;
+        bystander_ =
+            records.add_writer({[](std::uint64_t number) { return "bystander " + std::to_string(number % 60); },
+                                [](std::uint64_t number) { return 20 + number * 13 % 200; }});
+        const auto target = records.add_writer(to_target(40));
+        for (int number = 0; number < 180; ++number) (void)records.append(*store_, bystander_);
+        for (int number = 0; number < 20; ++number) (void)records.append(*store_, target);
+    }
+
+    [[nodiscard]] const std::string path() const { return place_.path(); }
+    [[nodiscard]] shoal::Store& store() { return *store_; }
+    [[nodiscard]] std::uint64_t leaked_bytes() {  // when the store is empty
+        return store_->stats()->used_bytes - std::min(bytes_when_empty_, store_->stats()->used_bytes);
+    }
+
+    static Plan to_target(std::size_t bytes, std::size_t pieces = 1) {
+        return {[](std::uint64_t) { return kTarget; }, [bytes](std::uint64_t) { return bytes; }, pieces};
+    }
+    Plan to_new_keys(const std::string& prefix, std::size_t bytes) {
+        return {[name = prefix + " " + std::to_string(++names_) + " "](std::uint64_t number) {
+                    return name + std::to_string(number);
+                },
+                [bytes](std::uint64_t) { return bytes; }};
+    }
+
+    // Keys for the child to erase, each in three segments; and what became of them.
+    void add_victims(std::size_t count) {
+        victims.clear();
+        progress_[0].store(0);
+        for (std::size_t at = 0; at < count; ++at) {
+            const std::string key = "victim " + std::to_string(++names_);
+            const auto writer =
+                records.add_writer({[key](std::uint64_t) { return key; },
+                                    [](std::uint64_t number) { return 30 + number * number * 900; }});
+            for (int number = 0; number < 3; ++number) (void)records.append(*store_, writer);
+            records.may_be_gone(key);
+            victims.push_back(key);
+        }
+    }
+    std::string erase_next(shoal::Store& own) {
+        const std::uint64_t at = progress_[0].load();
+        if (at == victims.size()) return "no victim is left";
+        const auto erased = own.erase(victims[at]);
+        EXPECT_OK(erased);
+        EXPECT(*erased);
+        progress_[0].store(at + 1);
+        return {};
+    }
+    std::string check_victims(const shoal::Store& store) const {
+        const std::uint64_t erased = progress_[0].load();
+        for (std::size_t at = 0; at < victims.size(); ++at) {
+            const auto there = store.contains(victims[at]);
+            EXPECT_OK(there);
+            if (at < erased && *there) return "erased, and there: " + victims[at];
+            if (at > erased && !*there) return "not erased, and gone: " + victims[at];
+        }
+        return {};
+    }
+
+    std::string check(const shoal::Store& store) {
+        if (drops) {
+            records.may_all_be_gone();
+        } else {
+            const std::string wrong = check_victims(store);
+            if (!wrong.empty()) return wrong;
+        }
+        return records.check(store);
+    }
+
+    Records records;
+    std::size_t actor = 0;   // the writer that the child is
+    std::size_t helper = 0;  // a writer that comes between, in the same child
+    std::vector<std::string> victims;
+    bool drops = false;                  // the child drops the store: what was written before may be gone
+    std::vector<std::string> deep_keys;  // whose hashes begin alike
+
+private:
+    TemporaryStore place_;
+    std::optional<shoal::Store> store_;
+    SharedCounters progress_;
+    std::size_t bystander_ = 0;
+    std::size_t names_ = 0;
+    std::uint64_t bytes_when_empty_ = 0;
+};
+
+// What the child does until it dies: a turn after another.
+struct Deed {
+    std::string name;
+    std::function<void(Scene&)> prepare;  // in the parent, before each fork
+    std::function<std::string(Scene&, shoal::Store& own, std::uint64_t turn)> turn;  // in the child: what failed
+};
+
+inline Child start_deed(Scene& scene, const Deed& deed, shoal::CrashPoint point, std::uint32_t passing,
+                        void (*action)()) {
+    deed.prepare(scene);
+    return Child::start([&]() -> std::string {
+        shoal::crash::at(point, passing, action);
+        auto own = shoal::Store::attach(scene.path());
+        EXPECT_OK(own);
+        for (std::uint64_t turn = 0; turn < 20'000; ++turn) {
+            const std::string wrong = deed.turn(scene, *own, turn);
+            if (!wrong.empty()) return wrong;
+        }
+        return "never came to the crash point";
+    });
+}
+
+// Waits until the child has stopped; false when it has ended instead.
+inline bool has_stopped(const Child& child) {
+    siginfo_t info{};
+    return ::waitid(P_PID, static_cast<id_t>(child.pid()), &info, WSTOPPED | WEXITED | WNOWAIT) == 0 &&
+           info.si_code == CLD_STOPPED;
+}
+
+// What another process does with a store in which somebody stands at a crash point, or died there: all of it works.
+inline std::string go_on(Records& records, shoal::Store& store, std::size_t to_target, std::size_t to_new_keys,
+                         std::size_t new_keys) {
+    for (int number = 0; number < 30; ++number) {
+        EXPECT_OK(records.append(store, to_target));
+        const auto value = store.get(kTarget);
+        EXPECT_OK(value);
+        const std::string last =
+            record_text(to_target, records.acknowledged(to_target) - 1, records.plan(to_target).bytes(0));
+        EXPECT(value->text().find(last) != std::string_view::npos);
+    }
+    for (std::size_t number = 0; number < new_keys; ++number) EXPECT_OK(records.append(store, to_new_keys));
+    const std::string mine = "mine " + std::to_string(to_target);
+    EXPECT_OK(store.append(mine, "x"));
+    const auto erased = store.erase(mine);
+    EXPECT_OK(erased);
+    EXPECT(*erased);
+    EXPECT(!*store.contains(mine));
+    EXPECT_OK(store.keys());
+    return {};
+}
+
+}  // namespace shoal_test
