@@ -114,7 +114,8 @@ inline constexpr std::uint64_t kMadeKindBits = 3;
 
 enum class SlotState : std::uint32_t { kFree = 0, kTaken = 1 };
 
-static_assert(sizeof(Slot) == 256 && alignof(Slot) == 64, "slots must not share lines");
+static_assert(sizeof(Slot) == 128 + (kSizeClasses * sizeof(Slot::Source) + 63) / 64 * 64 && alignof(Slot) == 64,
+              "slots must not share lines; 256 bytes with 10 classes");
 static_assert(offsetof(Slot, epoch) == 0 && offsetof(Slot, segment) == 8);
 static_assert(offsetof(Slot, state) == 64, "the hot line is the owner's alone");
 static_assert(offsetof(Slot, sources) == 128);

@@ -58,10 +58,7 @@ inline constexpr unsigned kMaxDepth =
 using Entry = Atomic<std::uint64_t>;
 inline constexpr std::uint64_t kNodeTag = 1;
 
-inline constexpr std::uint32_t kBucketSlots = 8;
-inline constexpr std::uint32_t kLeafBuckets = kLeafBytes / 64 - 1;
 inline constexpr std::uint32_t kLeafSlots = kLeafBuckets * kBucketSlots;
-inline constexpr std::uint32_t kProbeSlots = kProbeBuckets * kBucketSlots;
 
 struct Leaf {
     alignas(64) std::uint32_t depth;     // bits of hash that all of its keys share; immutable

@@ -1,0 +1,121 @@
+// The allocator: who gets a block has it alone, finds it zero, and no free block is lost (arena/blocks.cpp).
+//
+// Blocks are of 256 bytes, two a page, and all but two pages of the arena are taken.
+#include "arena.hpp"
+#include "check.hpp"
+
+using namespace shoal;
+using namespace shoal::model;
+
+namespace {
+
+constexpr std::uint64_t kBlockBytes = 256;
+constexpr std::uint64_t kFreePages = 2;
+constexpr std::uint64_t kBlocks = kFreePages * kPageBytes / kBlockBytes;
+
+class BlocksModel : public Model {
+protected:
+    BlocksModel() {
+        const std::uint64_t pages = arena_.header().page_count - kFreePages;
+        expect(!is_null(blocks_.allocate(slots_[3], pages * kPageBytes).offset), "there is room");
+    }
+
+    // A block that is this thread's alone, or null.
+    [[nodiscard]] ArenaOffset take(unsigned thread) {
+        const ArenaOffset block = blocks_.allocate(slots_[thread], kBlockBytes).offset;
+        if (is_null(block)) return block;
+        auto* words = arena_.at<AtomicWord>(block);
+        expect(words[0].exchange(thread + 1, std::memory_order_relaxed) == 0, "a block has one owner");
+        expect(words[1].load(std::memory_order_relaxed) == 0, "a block is zero when it is taken");
+        words[1].store(~0ULL, std::memory_order_relaxed);
+        return block;
+    }
+    void give_back(unsigned thread, ArenaOffset block) {
+        const std::uint64_t owner = arena_.at<AtomicWord>(block)->load(std::memory_order_relaxed);
+        expect(owner == thread + 1, "a block's owner is the one who took it");
+        blocks_.release(slots_[thread], block, kBlockBytes, 16);
+    }
+
+    void expect_free(std::uint64_t blocks) {
+        for (; blocks > 0; --blocks) expect(!is_null(take(3)), "every free block is found again");
+        expect(is_null(take(3)), "and no more than there are");
+    }
+    void expect_all_free() {
+        for (std::uint32_t slot = 0; slot < 3; ++slot) blocks_.give_back_sources(slots_[slot]);
+        expect_free(kBlocks);
+    }
+
+    Mapping& arena_ = fresh_arena();
+    Blocks blocks_{arena_};
+    Slot* slots_ = arena_.at<Slot>(arena_.header().slots_at);
+};
+
+class TwoOwners : public BlocksModel {
+public:
+    void thread(unsigned number) override {
+        for (int round = 0; round < 2; ++round) {
+            const ArenaOffset one = take(number);
+            const ArenaOffset two = take(number);
+            if (!is_null(one)) give_back(number, one);
+            if (!is_null(two)) give_back(number, two);
+        }
+        blocks_.give_back_sources(slots_[number]);
+    }
+    void after() override { expect_all_free(); }
+};
+
+// One takes from a page while another gives a block of it back: either the one finds it, or the other says that the
+// page has one.
+class GivenBackMeanwhile : public BlocksModel {
+public:
+    GivenBackMeanwhile() {
+        for (ArenaOffset& block : held_) {
+            block = take(0);
+            expect(!is_null(block), "there is room");
+        }
+        blocks_.give_back_sources(slots_[0]);  // its page says that it may have a free block, and has none
+    }
+    void thread(unsigned number) override {
+        if (number == 0) {
+            give_back(0, held_.back());
+        } else if (!is_null(take(number))) {
+            taken_.store(1, std::memory_order_relaxed);
+        }
+    }
+    void after() override {
+        for (std::uint32_t slot = 0; slot < 2; ++slot) blocks_.give_back_sources(slots_[slot]);
+        expect_free(1 - taken_.load(std::memory_order_relaxed));
+    }
+
+private:
+    std::array<ArenaOffset, kBlocks> held_{};
+    Atomic<std::uint64_t> taken_;
+};
+
+}  // namespace
+
+TEST_CASE("A block has one owner, who finds it zero") { check_holds(3, make<TwoOwners>(), 60'000); }
+
+TEST_CASE("It would not, if taking a block did not acquire what its last owner did") {
+    const Mutant mutant{"Blocks::take_block", Kind::kChange, std::memory_order_acq_rel};
+    check_breaks(3, make<TwoOwners>(), 50'000, mutant);
+}
+
+TEST_CASE("It would not, if a page's last owner did not release it") {
+    const Mutant mutant{"Blocks::free_run", Kind::kChange, std::memory_order_release};
+    check_breaks(3, make<TwoOwners>(), 50'000, mutant);
+}
+
+TEST_CASE("A block given back while another looks for one is not lost") {
+    check_holds(2, make<GivenBackMeanwhile>(), 100'000);
+}
+
+TEST_CASE("It could be, if who gives back did not look at the partial bit in the one order") {
+    const Mutant mutant{"Blocks::release", Kind::kLoad, std::memory_order_seq_cst, std::memory_order_acquire};
+    check_breaks(2, make<GivenBackMeanwhile>(), 50'000, mutant);
+}
+
+TEST_CASE("It could be, if who takes did not look at the block bits in the one order") {
+    const Mutant mutant{"Blocks::take_block", Kind::kLoad, std::memory_order_seq_cst, std::memory_order_acquire};
+    check_breaks(2, make<GivenBackMeanwhile>(), 50'000, mutant);
+}

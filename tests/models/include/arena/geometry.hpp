@@ -1,0 +1,13 @@
+// Stands in for src/arena/geometry.hpp in models: pages of 8, 4 or 2 blocks, two words of page map at most.
+#pragma once
+
+#include <cstdint>
+
+namespace shoal {
+
+inline constexpr std::uint64_t kPageBytes = 512;
+inline constexpr std::uint64_t kPiecePages = 32;
+inline constexpr std::uint32_t kSizeClasses = 3;  // 64, 128 and 256 bytes
+inline constexpr std::uint32_t kSlots = 4;
+
+}  // namespace shoal

@@ -1,0 +1,152 @@
+// The index: threads that insert one key meet, and a key stays to be found while its leaf is replaced
+// (index/index.cpp). Leaves have two buckets of two slots, nodes one bit.
+#include "arena.hpp"
+#include "check.hpp"
+
+using namespace shoal;
+using namespace shoal::model;
+
+namespace {
+
+// Its three bits say in which leaf a key is in the end, odd keys begin in the second bucket.
+constexpr std::uint64_t hash_of(std::uint64_t key) noexcept { return key << 61 | (key & 1) << 31 | key; }
+
+constexpr unsigned kReader = 2;
+
+class IndexModel : public Model {
+protected:
+    IndexModel() {
+        for (unsigned number = 0; number < 3; ++number) {
+            as_process(number, [&] { processes_[number].emplace(arena_); });
+        }
+        Process& first = *processes_[0];
+        first.index.publish_first_tree(first.index.make_tree(first.slot).offset);
+    }
+
+    // As StoreImpl::append_anew. True when the key is this thread's.
+    bool insert(unsigned number, std::uint64_t key) {
+        Process& process = *processes_[number];
+        expect(process.epochs.enter(process.slot), "the store is not destroyed");
+        const ByteView bytes(reinterpret_cast<const std::byte*>(&key), sizeof key);
+        const NewChain fresh = make_chain(process.context(), bytes, hash_of(key), Payload::record({&bytes, 1}));
+        expect(!is_null(fresh.offset), "there is room");
+        const Index::Inserted inserted = process.index.insert(process.index.tree(), fresh.offset, process.slot);
+        const bool ours = inserted.outcome == Index::InsertOutcome::kInserted;
+        expect(ours || inserted.outcome == Index::InsertOutcome::kFound, "there is room");
+        if (!ours) {
+            empty_chain(arena_, process.blocks, process.slot, fresh.offset);
+            free_chain(arena_, process.blocks, process.slot, fresh.offset);
+        }
+        idle(30);  // as in find
+        process.epochs.leave(process.slot);
+        return ours;
+    }
+
+    // Whether the key is there; if so, with its record.
+    bool find(unsigned number, std::uint64_t key) {
+        Process& process = *processes_[number];
+        expect(process.epochs.enter(process.slot), "the store is not destroyed");
+        if (number == kReader) idle(60);  // inside: entering is fenced, and would see what comes before
+        const ByteView bytes(reinterpret_cast<const std::byte*>(&key), sizeof key);
+        const ArenaOffset chain =
+            process.index.find(process.index.tree(), bytes, hash_of(key), Index::Which::kLive);
+        if (!is_null(chain)) expect_record(*arena_.at<Chain>(chain), key);
+        process.epochs.leave(process.slot);
+        return !is_null(chain);
+    }
+
+    void expect_record(const Chain& chain, std::uint64_t key) {
+        int records = 0;
+        const bool sound = walk_cut(arena_, take_cut(arena_, chain), [&](const std::byte* payload, std::uint64_t) {
+            const auto* word = reinterpret_cast<const AtomicWord*>(payload);
+            expect(word->load(std::memory_order_relaxed) == key, "a key's record is whole");
+            ++records;
+        });
+        expect(sound && records == 1, "a key that is there has its record");
+    }
+
+    void expect_keys(std::uint64_t wanted) {
+        std::uint64_t keys = 0;
+        Process& process = *processes_[2];
+        process.index.for_each(process.index.tree(), [&](ArenaOffset offset) {
+            const std::uint64_t key = arena_.at<Chain>(offset)->hash & 0xff;
+            expect((keys & 1ULL << key) == 0, "a key is there once");
+            keys |= 1ULL << key;
+        });
+        expect(keys == wanted, "every key is there");
+    }
+
+    Mapping& arena_ = fresh_arena();
+    std::array<std::optional<Process>, 3> processes_;
+};
+
+class InsertModel : public IndexModel {
+public:
+    void thread(unsigned number) override {
+        if (number == kReader) {
+            idle(60);
+            const bool was_there = inserted_.load(std::memory_order_acquire) != 0;
+            expect(find(number, 1) || !was_there, "an inserted key is found");
+            return;
+        }
+        if (insert(number, 1)) inserted_.fetch_add(1, std::memory_order_acq_rel);
+        expect(find(number, 1), "an inserted key is found");
+        insert(number, 2 + number);
+    }
+    void after() override {
+        expect(inserted_.load(std::memory_order_relaxed) == 1, "one of those who insert a key is told so");
+        expect_keys(0b1110);
+    }
+
+private:
+    Atomic<std::uint64_t> inserted_;
+};
+
+class GrowthModel : public IndexModel {
+public:
+    GrowthModel() { expect(insert(0, 1) && insert(1, 5), "they are new"); }
+    void thread(unsigned number) override {
+        if (number == kReader) {
+            for (int turn = 0; turn < 3; ++turn) {
+                const std::uint64_t key = std::array{1U, 5U, 2U, 3U, 6U, 7U}[random(6)];
+                expect(find(number, key) || (key != 1 && key != 5), "a key stays while its leaf is replaced");
+            }
+            return;
+        }
+        for (const std::uint64_t key : {2U, 3U}) {
+            const std::uint64_t mine = key + number * 4;
+            expect(insert(number, mine), "it is new");
+            expect(find(number, mine), "an inserted key is found");
+        }
+    }
+    void after() override {
+        expect_keys(0b1110'1110);
+        Process& process = *processes_[0];
+        for (int turn = 0; turn < 4; ++turn) static_cast<void>(process.epochs.reclaim(process.slot, false));
+        expect(!process.epochs.has_retired(), "leaves that were replaced are freed in the end");
+        expect_keys(0b1110'1110);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("Who insert one key meet, and who finds it finds its record") {
+    check_holds(3, make<InsertModel>(), 60'000);
+}
+
+TEST_CASE("They would not find it, if an insert did not release") {
+    const Mutant mutant{"Index::insert", Kind::kExchangeIf, std::memory_order_acq_rel};
+    check_breaks(3, make<InsertModel>(), 50'000, mutant);
+}
+
+TEST_CASE("Keys stay while two threads split their leaves") { check_holds(3, make<GrowthModel>(), 40'000); }
+
+TEST_CASE("They would not, if installing new leaves did not release") {
+    const Mutant mutant{"Index::install", Kind::kExchangeIf, std::memory_order_acq_rel};
+    check_breaks(3, make<GrowthModel>(), 50'000, mutant);
+}
+
+TEST_CASE("They would not, if freezing a slot did not acquire what was inserted there") {
+    const Mutant mutant{"Index::replace_leaf", Kind::kChange, std::memory_order_acq_rel};
+    check_breaks(3, make<GrowthModel>(), 50'000, mutant);
+}

@@ -1,0 +1,29 @@
+// Stands in for src/arena/mapping.cpp in models: memory of this process, which the model's threads share, and which
+// is always real.
+#include "arena/mapping.hpp"
+
+#include <utility>
+
+#include <boost/interprocess/anonymous_shared_memory.hpp>
+
+namespace shoal {
+
+Result<Mapping> Mapping::map(int descriptor, std::uint64_t bytes, const std::string&) {
+    return Mapping(descriptor, boost::interprocess::anonymous_shared_memory(bytes));
+}
+
+Mapping::Mapping(int descriptor, boost::interprocess::mapped_region&& region) noexcept
+    : descriptor_(descriptor), region_(std::move(region)), base_(static_cast<std::byte*>(region_.get_address())) {}
+
+Mapping::Mapping(Mapping&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)),
+      region_(std::move(other.region_)),
+      base_(std::exchange(other.base_, nullptr)) {}
+
+Mapping::~Mapping() = default;
+
+int Mapping::allocate(std::uint64_t, std::uint64_t) const noexcept { return 0; }
+int Mapping::write_zeroes(std::uint64_t, std::uint64_t) const noexcept { return 0; }
+void Mapping::reopen() noexcept {}
+
+}  // namespace shoal

@@ -1,0 +1,357 @@
+#include "world.hpp"
+
+#include <array>
+#include <csetjmp>
+#include <sstream>
+#include <unordered_map>
+#include <vector>
+
+#include <relacy/relacy.hpp>
+#undef new
+#undef delete
+#undef malloc
+#undef calloc
+#undef realloc
+#undef free
+#undef memory_order_relaxed
+#undef memory_order_consume
+#undef memory_order_acquire
+#undef memory_order_release
+#undef memory_order_acq_rel
+#undef memory_order_seq_cst
+
+namespace shoal::model {
+namespace {
+
+constexpr unsigned kMostThreads = 4;
+
+struct Cell {
+    rl::atomic_data* data = nullptr;
+    std::uint64_t value = 0;  // the last
+    std::array<std::uint64_t, rl::atomic_history_size> values{};
+    const char* name = "";
+};
+
+struct Mortal {
+    unsigned steps_left = 0;  // 0: it lives
+    std::jmp_buf end;
+};
+
+// What one interleaving has, and what a run has.
+struct World {
+    std::unordered_map<const void*, Cell> cells;
+    std::array<Mortal, kMostThreads> mortals;
+    std::array<unsigned, kMostThreads> process_of_thread{};
+    void (*forget_seen)(rl::atomic_data* data) = nullptr;
+
+    const Factory* make = nullptr;
+    const Mutant* mutant = nullptr;
+    std::unordered_map<const char*, bool> is_mutated;  // by function
+    std::uint64_t mutated = 0;
+    std::string failure;
+};
+World world;
+
+rl::context& context() { return rl::ctx(); }
+
+rl::debug_info info_of(const std::source_location& where) {
+    return {where.function_name(), where.file_name(), where.line()};
+}
+
+// Relacy's own counters leave these as they were; nobody has seen a fresh word yet.
+template <int threads>
+void forget_seen(rl::atomic_data* data) {
+    for (auto& record : static_cast<rl::atomic_data_impl<threads>*>(data)->history_) {
+        for (rl::timestamp_t& seen : record.first_seen_order_) seen = static_cast<rl::timestamp_t>(-1);
+    }
+}
+
+Cell& cell_of(Word word) {
+    const auto [place, fresh] = world.cells.try_emplace(word.address);
+    Cell& cell = place->second;
+    if (cell.data == nullptr) {
+        cell.data = context().atomic_ctor(&cell);
+        world.forget_seen(cell.data);
+        cell.value = word.first;
+        cell.values[context().threadx_->atomic_init(cell.data)] = word.first;
+    }
+    return cell;
+}
+
+struct Event {
+    const char* what;
+    const Cell* cell;
+    const void* address;
+    std::uint64_t before;
+    std::uint64_t after;
+    std::memory_order order;
+
+    void output(std::ostream& out) const {
+        constexpr std::array kOrders{"relaxed", "consume", "acquire", "release", "acq_rel", "seq_cst"};
+        out << what << ' ' << cell->name << " [" << address << "] " << std::hex << before << " -> " << after
+            << std::dec << ' ' << kOrders[static_cast<std::size_t>(order)];
+    }
+};
+
+void log(const Event& event, const std::source_location& where) {
+    if (context().collecting_history()) context().exec_log(info_of(where), event);
+}
+
+struct FenceEvent {
+    std::memory_order order;
+    void output(std::ostream& out) const { out << "fence " << static_cast<int>(order); }
+};
+
+std::memory_order mutated(std::memory_order order, Kind kind, const Cell* cell, const std::source_location& where) {
+    if (world.mutant == nullptr || world.mutant->kind != kind || world.mutant->from != order) return order;
+    if (!world.mutant->word.empty() && (cell == nullptr || world.mutant->word != cell->name)) return order;
+    const auto [place, fresh] = world.is_mutated.try_emplace(where.function_name());
+    if (fresh) {
+        const std::string wanted = std::string(world.mutant->function) + '(';
+        place->second = std::string_view(where.function_name()).find(wanted) != std::string_view::npos;
+    }
+    if (!place->second) return order;
+    ++world.mutated;
+    return world.mutant->to;
+}
+
+unsigned this_thread() { return static_cast<unsigned>(context().threadx_->index_); }
+
+void step() {
+    Mortal& mortal = world.mortals[this_thread()];
+    if (mortal.steps_left == 0 || --mortal.steps_left != 0) return;
+    std::longjmp(mortal.end, 1);
+}
+
+unsigned write(rl::atomic_data* data, std::memory_order order) {
+    rl::thread_info_base& thread = *context().threadx_;
+    switch (order) {
+        case std::memory_order_relaxed:
+            return thread.atomic_store_relaxed(data);
+        case std::memory_order_seq_cst:
+            return thread.atomic_store_seq_cst(data);
+        default:
+            return thread.atomic_store_release(data);
+    }
+}
+
+unsigned read(rl::atomic_data* data, std::memory_order order) {
+    rl::thread_info_base& thread = *context().threadx_;
+    switch (order) {
+        case std::memory_order_relaxed:
+            return thread.atomic_load_relaxed(data);
+        case std::memory_order_seq_cst:
+            return thread.atomic_load_seq_cst(data);
+        default:
+            return thread.atomic_load_acquire(data);
+    }
+}
+
+unsigned read_and_write(rl::atomic_data* data, std::memory_order order) {
+    rl::thread_info_base& thread = *context().threadx_;
+    bool seen_anew = false;
+    switch (order) {
+        case std::memory_order_relaxed:
+            return thread.atomic_rmw_relaxed(data, seen_anew);
+        case std::memory_order_consume:
+        case std::memory_order_acquire:
+            return thread.atomic_rmw_acquire(data, seen_anew);
+        case std::memory_order_release:
+            return thread.atomic_rmw_release(data, seen_anew);
+        case std::memory_order_acq_rel:
+            return thread.atomic_rmw_acq_rel(data, seen_anew);
+        case std::memory_order_seq_cst:
+            break;
+    }
+    return thread.atomic_rmw_seq_cst(data, seen_anew);
+}
+
+void read_last(rl::atomic_data* data, std::memory_order order) {
+    rl::thread_info_base& thread = *context().threadx_;
+    switch (order) {
+        case std::memory_order_relaxed:
+            thread.atomic_load_relaxed_rmw(data);
+            break;
+        case std::memory_order_seq_cst:
+            thread.atomic_load_seq_cst_rmw(data);
+            break;
+        default:
+            thread.atomic_load_acquire_rmw(data);
+    }
+}
+
+// Relacy counts what is allocated while it runs; what this process keeps for itself is not its affair.
+struct Counting : rl::context {
+    static void stop() { ::rl::ctx().*(&Counting::disable_alloc_) += 1; }
+    static void resume() { ::rl::ctx().*(&Counting::disable_alloc_) -= 1; }
+};
+
+template <int threads>
+struct Suite : rl::test_suite<Suite<threads>, threads> {
+    Suite() {
+        Counting::stop();
+        world.cells.clear();
+        world.forget_seen = forget_seen<threads>;
+        for (unsigned number = 0; number < kMostThreads; ++number) {
+            world.mortals[number].steps_left = 0;
+            world.process_of_thread[number] = number;
+        }
+        model = (*world.make)();
+    }
+    Suite(const Suite&) = delete;
+    Suite& operator=(const Suite&) = delete;
+    ~Suite() {
+        model.reset();
+        for (auto& [address, cell] : world.cells) {
+            if (cell.data != nullptr) context().atomic_dtor(cell.data);
+        }
+        Counting::resume();
+    }
+    void thread(unsigned number) { model->thread(number); }
+    void after() { model->after(); }
+
+    std::unique_ptr<Model> model;
+};
+
+}  // namespace
+
+std::uint64_t load(Word word, std::memory_order order, const std::source_location& where) noexcept {
+    step();
+    Cell& cell = cell_of(word);
+    order = mutated(order, Kind::kLoad, &cell, where);
+    context().sched();
+    const std::uint64_t value = cell.values[read(cell.data, order)];
+    log({value == cell.value ? "load" : "load of old", &cell, word.address, value, value, order}, where);
+    return value;
+}
+
+void store(Word word, std::uint64_t value, std::memory_order order, const std::source_location& where) noexcept {
+    step();
+    Cell& cell = cell_of(word);
+    order = mutated(order, Kind::kStore, &cell, where);
+    context().sched();
+    log({"store", &cell, word.address, cell.value, value, order}, where);
+    cell.values[write(cell.data, order)] = value;
+    cell.value = value;
+}
+
+std::uint64_t change(Word word, std::uint64_t (*of)(const void* change, std::uint64_t old) noexcept,
+                     const void* change, std::memory_order order, const std::source_location& where) noexcept {
+    step();
+    Cell& cell = cell_of(word);
+    order = mutated(order, Kind::kChange, &cell, where);
+    context().sched();
+    const std::uint64_t before = cell.value;
+    cell.value = of(change, before);
+    log({"change", &cell, word.address, before, cell.value, order}, where);
+    cell.values[read_and_write(cell.data, order)] = cell.value;
+    return before;
+}
+
+bool compare_exchange(Word word, std::uint64_t* expected, std::uint64_t value, bool weak, std::memory_order success,
+                      std::memory_order failure, const std::source_location& where) noexcept {
+    step();
+    Cell& cell = cell_of(word);
+    success = mutated(success, Kind::kExchangeIf, &cell, where);
+    context().sched();
+    const std::uint64_t before = cell.value;
+    if (before == *expected && !(weak && context().rand(4, rl::sched_type_cas_fail) == 0)) {
+        log({"exchange", &cell, word.address, before, value, success}, where);
+        cell.value = value;
+        cell.values[read_and_write(cell.data, success)] = value;
+        return true;
+    }
+    read_last(cell.data, failure);
+    *expected = before;
+    log({"exchange failed", &cell, word.address, before, value, failure}, where);
+    return false;
+}
+
+void fence(std::memory_order order, const std::source_location& where) noexcept {
+    step();
+    order = mutated(order, Kind::kFence, nullptr, where);
+    if (context().collecting_history()) context().exec_log(info_of(where), FenceEvent{order});
+    switch (order) {
+        case std::memory_order_relaxed:
+            break;
+        case std::memory_order_consume:
+        case std::memory_order_acquire:
+            context().atomic_thread_fence_acquire();
+            break;
+        case std::memory_order_release:
+            context().atomic_thread_fence_release();
+            break;
+        case std::memory_order_acq_rel:
+            context().atomic_thread_fence_acq_rel();
+            break;
+        case std::memory_order_seq_cst:
+            context().atomic_thread_fence_seq_cst();
+            break;
+    }
+}
+
+void zero_words(const void* begin, std::size_t bytes) noexcept {
+    for (std::size_t at = 0; at < bytes; at += sizeof(std::uint32_t)) {
+        const void* address = static_cast<const std::byte*>(begin) + at;
+        const auto place = world.cells.find(address);
+        if (place == world.cells.end() || place->second.data == nullptr || place->second.value == 0) continue;
+        store({address, 0}, 0, std::memory_order_relaxed, std::source_location::current());
+    }
+}
+
+void expect(bool holds, const char* what) noexcept {
+    if (holds) return;
+    world.failure = what;
+    context().fail_test(what, rl::test_result_user_assert_failed, {what, "", 0});
+}
+
+unsigned random(unsigned limit) noexcept { return context().rand(limit, rl::sched_type_user); }
+
+void idle(unsigned steps) noexcept {
+    for (unsigned left = random(steps + 1); left > 0; --left) context().sched();
+}
+
+bool run_mortal(unsigned steps, const std::function<void()>& body) {
+    Mortal& mortal = world.mortals[this_thread()];
+    if (setjmp(mortal.end) != 0) {
+        release_locks(current_process());
+        return false;
+    }
+    mortal.steps_left = 1 + random(steps);
+    body();
+    mortal.steps_left = 0;
+    return true;
+}
+
+unsigned current_process() noexcept { return world.process_of_thread[this_thread()]; }
+
+void as_process(unsigned process, const std::function<void()>& body) {
+    const unsigned before = std::exchange(world.process_of_thread[this_thread()], process);
+    body();
+    world.process_of_thread[this_thread()] = before;
+}
+
+void name(const void* address, const char* name) noexcept { world.cells[address].name = name; }
+
+Outcome run(unsigned threads, const Factory& make, std::uint64_t interleavings, const Mutant* mutant,
+            std::uint64_t first) {
+    world.make = &make;
+    world.mutant = mutant;
+    world.is_mutated.clear();
+    world.mutated = 0;
+    world.failure.clear();
+
+    std::ostringstream history;
+    rl::test_params params;
+    params.iteration_count = first + interleavings - 1;
+    params.initial_state = std::to_string(first).c_str();
+    params.output_stream = &history;
+    params.progress_stream = &history;
+    params.execution_depth_limit = 20'000;
+    const bool passed = threads == 2 ? rl::simulate<Suite<2>>(params) : rl::simulate<Suite<3>>(params);
+    const char* cause = rl::test_result_str(params.test_result);
+    return {passed, world.failure.empty() && !passed ? cause : world.failure, params.stop_iteration - first + 1,
+            world.mutated, history.str()};
+}
+
+}  // namespace shoal::model
