@@ -114,12 +114,13 @@ inline constexpr std::uint64_t kMadeKindBits = 3;
 
 enum class SlotState : std::uint32_t { kFree = 0, kTaken = 1 };
 
-static_assert(sizeof(Slot) == 128 + (kSizeClasses * sizeof(Slot::Source) + 63) / 64 * 64 && alignof(Slot) == 64,
-              "slots must not share lines; 256 bytes with 10 classes");
+static_assert(sizeof(Slot) % 64 == 0 && alignof(Slot) == 64, "slots must not share lines");
 static_assert(offsetof(Slot, epoch) == 0 && offsetof(Slot, segment) == 8);
 static_assert(offsetof(Slot, state) == 64, "the hot line is the owner's alone");
 static_assert(offsetof(Slot, sources) == 128);
-static_assert(offsetof(Slot, made_chain) == 208 && offsetof(Slot, made) == 224 && offsetof(Slot, made_for) == 248);
+static_assert(kSizeClasses != 10 || (offsetof(Slot, made_chain) == 208 && offsetof(Slot, made) == 224 &&
+                                     offsetof(Slot, made_for) == 248 && sizeof(Slot) == 256),
+              "part of the format; models have fewer classes");
 static_assert(std::is_standard_layout_v<Slot>, "offsets must mean the same in every build");
 
 }  // namespace shoal

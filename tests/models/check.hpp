@@ -24,11 +24,10 @@ inline void check_breaks(unsigned threads, const Factory& factory, std::uint64_t
                          const Mutant& mutant) {
     for (const std::uint64_t first : {1U, 1'000'000'001U, 2'000'000'001U}) {
         const Outcome outcome = run(threads, factory, interleavings, &mutant, first);
-        INFO("from " << first << ": weakened " << outcome.mutated << " times in " << outcome.interleavings
-                     << " interleavings");
+        INFO("from " << first << ": " << outcome.failure << "; weakened " << outcome.mutated << " times in "
+                     << outcome.interleavings << " interleavings");
         CHECK(outcome.mutated > 0);
         CHECK_FALSE(outcome.passed);
-        UNSCOPED_INFO(outcome.failure);
     }
 }
 

@@ -90,7 +90,7 @@ private:
 }  // namespace
 
 TEST_CASE("Readers beside two writers see whole records, every acknowledged one, in order") {
-    check_holds(3, make<ClaimModel>(), 200'000);
+    check_holds(3, make<ClaimModel>(), 100'000);
 }
 
 TEST_CASE("They would not, if a commit did not release") {

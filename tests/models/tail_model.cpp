@@ -16,7 +16,8 @@ public:
         as_process(0, [this] { processes_[0].emplace(arena_); });
         as_process(1, [this] { processes_[1].emplace(arena_); });
         with_record(1, [this](const Payload& payload) {
-            chain_ = arena_.at<Chain>(make_chain(processes_[0]->context(), {}, 0, payload).offset);
+            chain_ =
+                arena_.at<Chain>(make_chain(processes_[0]->context(), ArenaOffset::kNull, {}, 0, payload).offset);
         });
         name(&chain_->tail, "tail");
     }
