@@ -70,7 +70,7 @@ private:
             look_up_chains(tree);
             look_up_segments();
             look_up_ends();
-            const AppendOutcome outcome = claim_and_write(context);
+            const AppendOutcome outcome = claim_and_write(context, tree);
             if (outcome != AppendOutcome::kAppended) return outcome;
         }
         return AppendOutcome::kAppended;
@@ -146,7 +146,7 @@ private:
         }
     }
 
-    AppendOutcome claim_and_write(const ChainContext& context) noexcept {
+    AppendOutcome claim_and_write(const ChainContext& context, ArenaOffset tree) noexcept {
         const std::size_t count = size_;
         const std::uint64_t most_units =
             std::min<std::uint64_t>(kMaxClaimUnits, store_.mapping_.header().max_segment_bytes / 4 / kUnitBytes);
@@ -166,7 +166,8 @@ private:
             if (!is_null(chains_[at])) {
                 outcome = append_to(context, *store_.mapping_.at<Chain>(chains_[at]), payload);
             }
-            if (outcome == AppendOutcome::kErased) {
+            const bool made_anew = outcome == AppendOutcome::kErased;
+            if (made_anew) {
                 bool was_there = false;
                 anew_ = true;
                 outcome = store_.append_anew(context, refs_[at], payload, false, &was_there);
@@ -174,6 +175,12 @@ private:
             if (outcome != AppendOutcome::kAppended) return outcome;
             at += together;
             done_ += together;
+            // A record went into the index that a drop has put there: those after it must not go where the dropped
+            // ones are, so they are looked up again.
+            if (made_anew && store_.index_.tree() != tree) {
+                too_long_ = false;  // that pair is met again
+                return AppendOutcome::kAppended;
+            }
         }
         return AppendOutcome::kAppended;
     }
