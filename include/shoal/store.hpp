@@ -26,6 +26,7 @@
 #include <shoal/error.hpp>
 #include <shoal/key.hpp>
 #include <shoal/options.hpp>
+#include <shoal/verify.hpp>
 #include <shoal/view.hpp>
 
 namespace shoal {
@@ -53,6 +54,11 @@ public:
     // Processes that have it open get kDestroyed from then on; a later open starts clean. kNotFound when there
     // is none.
     [[nodiscard]] static Result<void> destroy(const std::string& path);
+
+    // Checks every invariant of the store at `path` and counts what is in it; any bytes whatever give a report or an
+    // error. Others may go on using the store. An arena that cannot even be attached to is reported as damaged.
+    // Errors: as attach, but for kDamaged of the arena. Cost: reads all that is allocated, at memory speed.
+    [[nodiscard]] static Result<VerifyReport> verify(const std::string& path, const VerifyOptions& options = {});
 
     Store(Store&&) noexcept;
     Store& operator=(Store&&) noexcept;

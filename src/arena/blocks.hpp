@@ -14,7 +14,9 @@
 //                owned: release_page takes all of them first;
 //             I4 a page with a free block is partial in its class, or some slot's source;
 //             I5 every page handed out is real, and so are its block bits: to write there cannot fault for lack of
-//             space; I6 every byte of a free block or page is zero: who gives it back has zeroed what was written.
+//             space; I6 every byte of a free block or page is zero: who gives it back has zeroed what was written;
+//             I7 whatever an object or a slot names lies in the data part, in a block of the class, or a run of the
+//                pages, that its size asks for.
 #pragma once
 
 #include <algorithm>

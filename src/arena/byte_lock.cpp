@@ -24,4 +24,13 @@ void unlock_byte(int descriptor, std::uint64_t offset) noexcept {
     static_cast<void>(set_lock(descriptor, offset, F_UNLCK));
 }
 
+bool is_locked(int descriptor, std::uint64_t offset, std::uint64_t bytes) noexcept {
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = static_cast<off_t>(offset);
+    lock.l_len = static_cast<off_t>(bytes);
+    return ::fcntl(descriptor, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 }  // namespace shoal

@@ -13,4 +13,7 @@ namespace shoal {
 [[nodiscard]] int try_lock_byte(int descriptor, std::uint64_t offset) noexcept;
 void unlock_byte(int descriptor, std::uint64_t offset) noexcept;
 
+// Whether another description has a lock on some byte of [offset, offset + bytes).
+[[nodiscard]] bool is_locked(int descriptor, std::uint64_t offset, std::uint64_t bytes) noexcept;
+
 }  // namespace shoal

@@ -3,7 +3,8 @@
 // Thread safety: the first group is immutable once the arena is published; the rest is atomic.
 // A crash of the creator leaves an arena without a name, which the kernel frees (store/directory.cpp).
 // Invariants: I1 magic is stored last: who reads it sees all of the immutable group.
-//             I2 every table lies inside the file and none overlaps another (check_header).
+//             I2 every table lies inside the file and none overlaps another, and sizes, tree and epoch are such as
+//                can be (check_header).
 #pragma once
 
 #include <array>

@@ -9,7 +9,8 @@
 // A crash leaves slots "taken" with free locks; whoever meets them recovers them (recover).
 // Invariants: I1 a slot's words are written by its owner, or by whoever holds its byte lock while the owner is
 // dead;
-//             I2 a slot of state kFree holds nothing: no epoch, no source pages, no erasure under way.
+//             I2 a slot of state kFree holds nothing: no epoch, no source pages, no work under way;
+//             I3 state, source pages and journal (arena/made.hpp) of a slot name what there is.
 #pragma once
 
 #include <array>

@@ -5,7 +5,8 @@
 // Invariants: I1 a chain in the index has at least one committed record (it is made with one);
 //             I2 tail only moves along `next`, and only from a closed segment;
 //             I3 claims are made only in the segment that the tail names, after it names it;
-//             I4 once the last segment's next is an erased mark, the chain takes no record, for ever.
+//             I4 once the last segment's next is an erased mark, the chain takes no record, for ever;
+//             I5 key_bytes is at most kMaxKeyBytes, and hash that of the key.
 #pragma once
 
 #include <cstddef>

@@ -55,6 +55,7 @@ public:
 private:
     friend class detail::Pin;
     friend class BatchAppender;
+    friend class LiveVerification;
 
     // The calling thread inside an epoch, from construction to destruction.
     class Inside {

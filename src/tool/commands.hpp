@@ -13,6 +13,7 @@ void add_stat_command(CLI::App& app, int& exit_code);
 void add_rm_command(CLI::App& app, int& exit_code);
 void add_drop_command(CLI::App& app, int& exit_code);
 void add_destroy_command(CLI::App& app, int& exit_code);
+void add_verify_command(CLI::App& app, int& exit_code);
 void add_shuffle_command(CLI::App& app, int& exit_code);
 
 }  // namespace shoal::tool

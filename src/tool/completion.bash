@@ -82,7 +82,7 @@ _shoal() {
     done
 
     if [[ -z $command ]]; then
-        _shoal_add_words "append get keys stat rm drop destroy shuffle --help --version"
+        _shoal_add_words "append get keys stat verify rm drop destroy shuffle --help --version"
         return
     fi
     if [[ -z $only_operands && $previous == -* ]] && _shoal_takes_value "$previous"; then
@@ -108,7 +108,7 @@ _shoal() {
             _shoal_add_keys "$store"
         fi
         ;;
-    keys | stat | drop | destroy) ((${#operands[@]} == 0)) && _shoal_add_paths -d ;;
+    keys | stat | verify | drop | destroy) ((${#operands[@]} == 0)) && _shoal_add_paths -d ;;
     esac
 }
 

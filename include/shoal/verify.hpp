@@ -1,0 +1,67 @@
+// What Store::verify looks at, counts and finds.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace shoal {
+
+struct VerifyOptions {
+    // Gives leaked memory back. Only where nobody is attached and nothing is damaged; whoever attaches meanwhile
+    // waits. Costs a second check.
+    bool repair = false;
+};
+
+// A broken invariant: its name is that of a header in src/, "segment I4" for instance, where it is written down.
+struct Damage {
+    std::string invariant;
+    std::uint64_t offset = 0;  // in the arena, of the word or object that cannot be right
+    std::string what;          // in words; one line
+};
+
+struct VerifyReport {
+    static constexpr std::size_t kMostDamage = 20;  // of one invariant told one by one; more are only counted
+
+    std::string path;
+    std::string arena_path;
+    // Nobody was attached from beginning to end, and every invariant was checked. Else what others may be changing
+    // was left out: not_checked says what.
+    bool at_rest = false;
+    std::vector<std::string> not_checked;
+
+    std::uint64_t damage_count = 0;
+    std::vector<Damage> damage;
+
+    std::uint64_t keys = 0;
+    std::uint64_t erased_keys = 0;  // erased, and still in the index
+    std::uint64_t records = 0;      // committed
+    std::uint64_t payload_bytes = 0;
+    std::uint64_t unfinished_frames = 0;  // in flight, or left so by a writer that died
+    std::uint64_t segments = 0;
+    std::uint64_t index_leaves = 0;
+    std::uint64_t index_nodes = 0;
+
+    std::uint32_t slots_attached = 0;
+    std::uint32_t slots_dead = 0;  // of owners that died, waiting for their recovery
+
+    // Blocks: each a piece of 64 B to 32 KiB or a run of pages. All but the first are counted only at rest.
+    std::uint64_t blocks_reachable = 0;        // from the index
+    std::uint64_t blocks_retired = 0;          // erased or replaced, waiting for the last reader
+    std::uint64_t blocks_of_dead = 0;          // in work that a dead process left half-done
+    std::uint64_t blocks_free = 0;             // in pages that are cut into blocks
+    std::uint64_t blocks_free_in_sources = 0;  // of those, in pages that a dead slot allocates from
+    std::uint64_t blocks_leaked = 0;           // taken, and in nobody's hands
+    std::uint64_t leaked_bytes = 0;
+    std::uint64_t pages = 0;  // of 64 KiB
+    std::uint64_t pages_free = 0;
+
+    // By repair, before the counts above.
+    std::uint64_t repaired_slots = 0;
+    std::uint64_t repaired_blocks = 0;
+    std::uint64_t repaired_bytes = 0;
+
+    [[nodiscard]] bool sound() const noexcept { return damage_count == 0; }
+};
+
+}  // namespace shoal

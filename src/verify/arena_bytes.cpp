@@ -1,0 +1,65 @@
+#include "verify/arena_bytes.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "arena/atomic.hpp"
+
+namespace shoal {
+
+bool ArenaBytes::has_data(std::uint64_t kernel_page) noexcept {
+    if (data_.test(kernel_page)) return true;
+    const auto offset = static_cast<off_t>(kernel_page * kKernelPage);
+    const off_t data = ::lseek(mapping_->descriptor(), offset, SEEK_DATA);
+    // Fails with ENXIO when there is no data behind; a file system that cannot tell calls everything data.
+    if (data < 0 || data > offset) return false;
+    const off_t hole = ::lseek(mapping_->descriptor(), offset, SEEK_HOLE);
+    const std::uint64_t end =
+        hole < 0 ? kernel_page + 1 : std::min(static_cast<std::uint64_t>(hole), mapping_->bytes()) / kKernelPage;
+    data_.set(kernel_page);
+    for (std::uint64_t page = kernel_page + 1; page < end && !data_.test(page); ++page) data_.set(page);
+    return true;
+}
+
+bool ArenaBytes::allocated(std::uint64_t offset, std::uint64_t bytes) noexcept {
+    if (!inside(offset, bytes)) return false;
+    for (std::uint64_t page = offset / kKernelPage; page * kKernelPage < offset + bytes; ++page) {
+        if (!has_data(page)) return false;
+    }
+    return true;
+}
+
+std::uint64_t ArenaBytes::word(std::uint64_t offset) noexcept {
+    if (!has_data(offset / kKernelPage)) return 0;
+    return mapping_->at<AtomicWord>(offset)->load(std::memory_order_acquire);  // pairs with whoever released it
+}
+
+std::uint8_t ArenaBytes::byte(std::uint64_t offset) noexcept {
+    if (!has_data(offset / kKernelPage)) return 0;
+    return mapping_->at<Atomic<std::uint8_t>>(offset)->load(std::memory_order_acquire);  // as word()
+}
+
+const std::byte* ArenaBytes::first_not_zero(std::uint64_t offset, std::uint64_t bytes) noexcept {
+    while (bytes > 0) {
+        const std::uint64_t count = std::min(bytes, kKernelPage - offset % kKernelPage);
+        if (has_data(offset / kKernelPage)) {
+            const auto* begin = mapping_->at<std::byte>(offset);
+            const auto* end = begin + count;
+            const auto* at = begin;
+            std::uint64_t any = 0;
+            for (; any == 0 && end - at >= 64; at += any == 0 ? 64 : 0) {
+                std::uint64_t words[8];
+                std::memcpy(words, at, sizeof words);
+                for (const std::uint64_t word : words) any |= word;
+            }
+            at = std::find_if(at, end, [](std::byte value) { return value != std::byte{0}; });
+            if (at != end) return at;
+        }
+        offset += count;
+        bytes -= count;
+    }
+    return nullptr;
+}
+
+}  // namespace shoal

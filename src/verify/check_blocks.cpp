@@ -1,0 +1,123 @@
+#include "verify/check_blocks.hpp"
+
+#include <bit>
+
+#include <fmt/format.h>
+
+namespace shoal {
+namespace {
+
+std::uint64_t blocks_in_word(std::uint32_t size_class) noexcept {  // of a page's words, those that are used
+    const std::uint64_t blocks = (kPageBytes / kSmallestBlockBytes) >> size_class;
+    return blocks >= 64 ? ~0ULL : (1ULL << blocks) - 1;
+}
+std::uint64_t words_in_page(std::uint32_t size_class) noexcept {
+    return std::max<std::uint64_t>(kWordsAPage >> size_class, 1);
+}
+
+void check_zero(Inspection& inspection, std::uint64_t begin, std::uint64_t bytes) {
+    if (const std::byte* at = inspection.bytes().first_not_zero(begin, bytes); at != nullptr) {
+        const auto offset = static_cast<std::uint64_t>(at - inspection.mapping().at<std::byte>(0UL));
+        inspection.damage("blocks I6", offset, "is free, and not zero");
+    }
+}
+
+void leak(Inspection& inspection, std::uint64_t offset, std::uint64_t bytes, bool unwritten) {
+    VerifyReport& report = inspection.report();
+    report.blocks_leaked += 1;
+    report.leaked_bytes += bytes;
+    inspection.leaks.push_back({offset, bytes, unwritten});
+}
+
+void check_no_bits(Inspection& inspection, std::uint64_t page, std::uint64_t from_word, std::uint64_t mask) {
+    for (std::uint64_t word = from_word; word < kWordsAPage; ++word, mask = ~0ULL) {
+        if ((inspection.block_word(page, word) & mask) == 0) continue;
+        inspection.damage("blocks I2", inspection.block_word_at(page, word),
+                          fmt::format("page {} has free blocks that cannot be there", page));
+        return;
+    }
+}
+
+void check_cut_page(Inspection& inspection, std::uint64_t page, std::uint32_t size_class) {
+    VerifyReport& report = inspection.report();
+    const std::uint64_t block_bytes = Inspection::block_bytes_of_class(size_class);
+    const std::uint64_t words = words_in_page(size_class);
+    const std::uint64_t full = blocks_in_word(size_class);
+    if (!inspection.page_real(page) || !inspection.page_has_tables(page)) {
+        inspection.damage("blocks I5", inspection.class_byte_at(page),
+                          fmt::format("page {} is cut into blocks, and was not made real", page));
+        return;
+    }
+    std::uint64_t free_blocks = 0;
+    for (std::uint64_t word = 0; word < words; ++word) {
+        const std::uint64_t free = inspection.block_word(page, word) & full;
+        free_blocks += static_cast<std::uint64_t>(std::popcount(free));
+        for (std::uint64_t bit = 0; bit < 64 && (full >> bit & 1) != 0; ++bit) {
+            const std::uint64_t at = inspection.page_at(page) + (word * 64 + bit) * block_bytes;
+            if ((free >> bit & 1) != 0) {
+                check_zero(inspection, at, block_bytes);
+            } else if (!inspection.was_reached(at)) {
+                leak(inspection, at, block_bytes, false);
+            }
+        }
+    }
+    check_no_bits(inspection, page, words - 1, ~full);
+    report.blocks_free += free_blocks;
+    const bool source = inspection.sources.contains(page);
+    if (source) report.blocks_free_in_sources += free_blocks;
+    if (free_blocks != 0 && !source && !inspection.page_partial(page, size_class)) {
+        inspection.lost_pages.push_back(page);
+        report.blocks_leaked += free_blocks;
+        report.leaked_bytes += free_blocks * block_bytes;
+    }
+}
+
+}  // namespace
+
+void check_blocks(Inspection& inspection) {
+    std::uint64_t leaked_run = 0;  // pages in a row that nobody reached, of which the last is before `page`
+    bool run_unwritten = true;
+    const auto end_run = [&](std::uint64_t page) {
+        if (leaked_run != 0) {
+            leak(inspection, inspection.page_at(page - leaked_run), leaked_run * kPageBytes, run_unwritten);
+        }
+        leaked_run = 0;
+        run_unwritten = true;
+    };
+    for (std::uint64_t page = 0; page < inspection.pages(); ++page) {
+        const std::uint32_t class_byte = inspection.page_class(page);
+        const bool used = inspection.page_used(page);
+        const bool in_run = used && class_byte == 0;
+        if (!in_run || inspection.was_reached(inspection.page_at(page))) end_run(page);
+        if (class_byte > kSizeClasses) {
+            inspection.damage("blocks I2", inspection.class_byte_at(page),
+                              fmt::format("page {} has class byte {}", page, class_byte));
+            continue;
+        }
+        if (!used && class_byte != 0) {
+            inspection.damage(
+                "blocks I2", inspection.class_byte_at(page),
+                fmt::format("page {} is free, and cut into blocks of class {}", page, class_byte - 1));
+            continue;
+        }
+        if (class_byte == 0) check_no_bits(inspection, page, 0, ~0ULL);
+        if (!used) {
+            inspection.report().pages_free += 1;
+            if (inspection.page_real(page)) check_zero(inspection, inspection.page_at(page), kPageBytes);
+        } else if (class_byte != 0) {
+            check_cut_page(inspection, page, class_byte - 1);
+        } else if (!inspection.was_reached(inspection.page_at(page))) {
+            ++leaked_run;
+            run_unwritten &= !inspection.page_real(page);
+        }
+    }
+    end_run(inspection.pages());
+    const std::uint64_t behind = inspection.page_map_words() * 64;
+    for (std::uint64_t page = inspection.pages(); page < behind; ++page) {
+        if (!inspection.page_used(page)) continue;
+        inspection.damage("blocks I1", inspection.used_at() + page / 64 * 8,
+                          fmt::format("page {} is taken, of {}", page, inspection.pages()));
+    }
+}
+
+}  // namespace shoal

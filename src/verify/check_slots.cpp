@@ -1,0 +1,168 @@
+#include "verify/check_slots.hpp"
+
+#include <fmt/format.h>
+
+#include "arena/epoch.hpp"
+#include "verify/check_index.hpp"
+
+namespace shoal {
+namespace {
+
+bool was_reached(Inspection& inspection, std::uint64_t offset) {
+    return inspection.bytes().inside(offset, 64) && inspection.was_reached(offset);
+}
+
+void follow_tree(Inspection& inspection, std::uint64_t tree, std::uint64_t from, Holder holder) {
+    IndexCheck(inspection, holder, State::kPartly, [] { return true; }).check_tree(tree, from);
+}
+
+// A dropped tree, and what is to take its place.
+void follow_dropped(Inspection& inspection, std::uint64_t tree, std::uint64_t from) {
+    if (!was_reached(inspection, tree)) follow_tree(inspection, tree, from, Holder::kDead);
+    if (!was_reached(inspection, tree)) return;  // it was no tree, and is reported
+    const Tree& dropped = *inspection.mapping().at<Tree>(tree);
+    const std::uint64_t next =
+        raw(successor_of(dropped.successor.load(std::memory_order_acquire)));  // replace_tree
+    if (next == 0 || was_reached(inspection, next)) return;
+    follow_tree(inspection, next, tree + offsetof(Tree, successor), Holder::kDead);
+}
+
+void follow_journal(Inspection& inspection, const Slot& slot, std::uint64_t at) {
+    // relaxed, all: at rest
+    const std::uint64_t target = slot.made_for.load(std::memory_order_relaxed);
+    for (std::size_t part = 0; part < kMade; ++part) {
+        const std::uint64_t made = slot.made[part].load(std::memory_order_relaxed);
+        if (made != 0 && (target & kMadeKindBits) > static_cast<std::uint64_t>(MadeKind::kTree)) {
+            inspection.damage("slots I3", at + offsetof(Slot, made_for), fmt::format("{:#x} is no target", target));
+            break;
+        }
+        if (made == 0 || was_reached(inspection, made)) continue;  // linked, before its owner said so
+        const std::uint64_t from = at + offsetof(Slot, made) + part * 8;
+        switch (static_cast<MadeKind>(target & kMadeKindBits)) {
+            case MadeKind::kSegment:
+                static_cast<void>(check_segment(inspection, made, from, Holder::kDead, State::kPartly));
+                break;
+            case MadeKind::kLeaves:
+                static_cast<void>(inspection.reach(made, part == 2 ? kNodeBytes : sizeof(Leaf), from,
+                                                   "what replaces a leaf", Holder::kDead));
+                break;
+            case MadeKind::kTree:
+                follow_tree(inspection, made, from, Holder::kDead);
+                break;
+        }
+    }
+    const std::uint64_t chain = slot.made_chain.load(std::memory_order_relaxed);
+    if (chain != 0 && !was_reached(inspection, chain)) {
+        static_cast<void>(
+            check_chain(inspection, chain, at + offsetof(Slot, made_chain), Holder::kDead, State::kPartly));
+    }
+}
+
+void check_dead(Inspection& inspection, const Slot& slot, std::uint64_t at) {
+    const std::uint64_t erasing = slot.erasing_chain.load(std::memory_order_relaxed);
+    if (erasing != 0 && !was_reached(inspection, erasing)) {
+        static_cast<void>(
+            check_chain(inspection, erasing, at + offsetof(Slot, erasing_chain), Holder::kDead, State::kPartly));
+    }
+    if (const std::uint64_t tree = slot.dropping_tree.load(std::memory_order_relaxed); tree != 0) {
+        follow_dropped(inspection, tree, at + offsetof(Slot, dropping_tree));
+    }
+    follow_journal(inspection, slot, at);
+}
+
+bool holds_nothing(const Slot& slot) {
+    std::uint64_t held = slot.epoch.load(std::memory_order_relaxed) | slot.segment.load(std::memory_order_relaxed) |
+                         slot.erasing_chain.load(std::memory_order_relaxed) |
+                         slot.dropping_tree.load(std::memory_order_relaxed) |
+                         slot.made_chain.load(std::memory_order_relaxed);
+    for (const auto& made : slot.made) held |= made.load(std::memory_order_relaxed);
+    for (const auto& source : slot.sources) held |= source.page.load(std::memory_order_relaxed);
+    return held == 0;
+}
+
+}  // namespace
+
+void check_slots(Inspection& inspection) {
+    const ArenaHeader& header = inspection.header();
+    const std::uint64_t epoch = header.epoch.load(std::memory_order_relaxed) & ~kDestroyedBit;
+    const std::uint64_t slots_at = snapshot(header.slots_at);
+    const Slot* slots = inspection.mapping().at<Slot>(slots_at);
+    for (std::uint32_t number = 0; number < kSlots; ++number) {
+        const std::uint64_t at = slots_at + number * sizeof(Slot);
+        if (!inspection.bytes().allocated(at, sizeof(Slot))) continue;  // all zero
+        const Slot& slot = slots[number];
+        const std::uint32_t state = slot.state.load(std::memory_order_relaxed);
+        if (state == static_cast<std::uint32_t>(SlotState::kFree)) {
+            if (!holds_nothing(slot)) {
+                inspection.damage("slots I2", at, fmt::format("slot {} is free, and holds something", number));
+            }
+            continue;
+        }
+        inspection.report().slots_dead += 1;
+        if (state != static_cast<std::uint32_t>(SlotState::kTaken)) {
+            inspection.damage("slots I3", at + offsetof(Slot, state),
+                              fmt::format("slot {} has state {}", number, state));
+        }
+        if (slot.epoch.load(std::memory_order_relaxed) > epoch) {
+            inspection.damage("epoch I2", at,
+                              fmt::format("slot {} is in epoch {}, and the arena in {}", number,
+                                          slot.epoch.load(std::memory_order_relaxed), epoch));
+        }
+        for (std::uint32_t size_class = 0; size_class < kSizeClasses; ++size_class) {
+            const std::uint32_t page = slot.sources[size_class].page.load(std::memory_order_relaxed);
+            if (page == 0) continue;
+            if (page > inspection.pages()) {
+                inspection.damage(
+                    "slots I3", at + offsetof(Slot, sources) + size_class * sizeof(Slot::Source),
+                    fmt::format("slot {} allocates from page {} of {}", number, page - 1, inspection.pages()));
+            } else if (inspection.page_class(page - 1) == size_class + 1) {
+                inspection.sources.insert(page - 1);
+            }
+        }
+        check_dead(inspection, slot, at);
+    }
+    const std::uint64_t reclaimer = header.reclaimer.load(std::memory_order_relaxed);
+    const auto is_free = [&](std::uint64_t number) {
+        return slots[number].state.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(SlotState::kFree);
+    };
+    if (reclaimer > kSlots || (reclaimer != 0 && is_free(reclaimer - 1))) {
+        inspection.damage(
+            "epoch I3", offsetof(ArenaHeader, reclaimer),
+            fmt::format("slot {} is to free what is retired, and nobody has that slot", reclaimer - 1));
+    }
+}
+
+void check_retired(Inspection& inspection) {
+    for (std::uint32_t list = 0; list < kEpochBuckets; ++list) {
+        std::uint64_t from = offsetof(ArenaHeader, retired) + list * 8;
+        std::uint64_t word = inspection.header().retired[list].load(std::memory_order_relaxed);
+        while (word != 0) {
+            const std::uint64_t object = word & ~63ULL;
+            const auto kind = static_cast<RetiredKind>(word & 63);
+            if (was_reached(inspection, object)) {
+                inspection.damage("epoch I1", from,
+                                  fmt::format("{:#x} is retired, and something else names it", object));
+                break;
+            }
+            std::uint64_t link = 0;
+            if (kind == RetiredKind::kChain) {
+                static_cast<void>(check_chain(inspection, object, from, Holder::kRetired, State::kPartly));
+                link = object + offsetof(Chain, next_retired);
+            } else if (kind == RetiredKind::kLeaf) {
+                IndexCheck::check_retired_leaf(inspection, object, from, Holder::kRetired);
+                link = object + offsetof(Leaf, next_retired);
+            } else if (kind == RetiredKind::kTree) {
+                follow_tree(inspection, object, from, Holder::kRetired);
+                link = object + offsetof(Tree, next_retired);
+            }
+            if (link == 0 || !was_reached(inspection, object)) {
+                inspection.damage("epoch I1", from, fmt::format("{:#x} names no retired object", word));
+                break;
+            }
+            from = link;
+            word = inspection.bytes().word(link);
+        }
+    }
+}
+
+}  // namespace shoal

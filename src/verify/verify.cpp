@@ -1,0 +1,153 @@
+#include "verify/verify.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+#include <xxhash.h>
+#include <shoal/store.hpp>
+
+#include "arena/byte_lock.hpp"
+#include "store/descriptor.hpp"
+#include "store/impl.hpp"
+#include "store/metadata.hpp"
+#include "verify/check_blocks.hpp"
+#include "verify/check_index.hpp"
+#include "verify/check_slots.hpp"
+
+namespace shoal {
+namespace {
+
+constexpr std::uint64_t kSlotsBytes = kSlots * sizeof(Slot);
+
+bool anyone_has_a_slot(const Mapping& mapping) noexcept {
+    return is_locked(mapping.descriptor(), mapping.header().slots_at, kSlotsBytes);
+}
+
+// Of the process table: the same before and after, when nobody came in between.
+std::uint64_t table_sum(const Mapping& mapping) noexcept {
+    return XXH3_64bits(mapping.at<std::byte>(mapping.header().slots_at), kSlotsBytes);
+}
+
+void check_all(Inspection& inspection) {
+    IndexCheck index(inspection, Holder::kIndex, State::kWhole, [] { return true; });
+    index.check_tree(inspection.header().tree.load(std::memory_order_acquire), offsetof(ArenaHeader, tree));
+    check_retired(inspection);
+    check_slots(inspection);
+    check_blocks(inspection);
+}
+
+// What of an arena that cannot be attached to is wrong: the invariants of arena/layout.hpp.
+Damage damage_of_header(const Metadata& metadata, const std::string& message) {
+    std::uint64_t magic = 0;
+    const Descriptor file(::open(metadata.arena_path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    const bool known = ::pread(file.get(), &magic, sizeof magic, 0) == sizeof magic && magic == kArenaMagic;
+    return {known ? "layout I2" : "layout I1", 0, message};
+}
+
+// A store that attach calls damaged.
+VerifyReport unattachable(const std::string& path, const std::string& message) {
+    VerifyReport report;
+    report.path = path;
+    report.damage_count = 1;
+    if (const auto metadata = read_metadata_file(path + "/" + std::string(kMetadataName)); metadata && *metadata) {
+        report.arena_path = (*metadata)->arena_path;
+        report.damage.push_back(damage_of_header(**metadata, message));
+    } else {
+        report.damage.push_back({"store.meta", 0, message});
+    }
+    report.not_checked.emplace_back("everything else: the arena cannot be attached to");
+    return report;
+}
+
+std::pair<std::uint32_t, std::uint32_t> living_and_dead(const Mapping& mapping) {
+    std::pair<std::uint32_t, std::uint32_t> count{0, 0};
+    for (std::uint32_t number = 0; number < kSlots; ++number) {
+        const std::uint64_t at = mapping.header().slots_at + number * sizeof(Slot);
+        const bool locked = is_locked(mapping.descriptor(), at, 1);
+        // relaxed: a count of one moment
+        const bool taken = mapping.at<Slot>(at)->state.load(std::memory_order_relaxed) !=
+                           static_cast<std::uint32_t>(SlotState::kFree);
+        count.first += locked ? 1 : 0;
+        count.second += taken && !locked ? 1 : 0;
+    }
+    return count;
+}
+
+}  // namespace
+
+// Beside others: what is reachable, inside an epoch that is left and entered again on the way.
+class LiveVerification {
+public:
+    explicit LiveVerification(OpenedArena&& opened) : store_(std::make_shared<StoreImpl>(std::move(opened))) {}
+
+    Result<void> run(VerifyReport* report) {
+        Inspection inspection(store_->mapping_, false, *report);
+        tree_ = raw(store_->index_.tree());
+        IndexCheck index(inspection, Holder::kIndex, State::kWhole, [this] { return pause(); });
+        if (pause()) index.check_tree(tree_, offsetof(ArenaHeader, tree));
+        inside_.reset();
+        if (failure_) return tl::unexpected(std::move(*failure_));
+        if (dropped_) inspection.not_checked("the rest of the index: the store was dropped meanwhile");
+        inspection.not_checked("what is free, retired or leaked, and the slots: others are using the store");
+        inspection.not_checked("what stands behind the claimed part of segments");
+        return {};
+    }
+
+private:
+    bool pause() {
+        inside_.reset();
+        auto inside = store_->enter();
+        if (!inside) {
+            failure_ = std::move(inside.error());
+            return false;
+        }
+        inside_.emplace(std::move(*inside));
+        dropped_ = raw(store_->index_.tree()) != tree_;
+        return !dropped_;
+    }
+
+    std::shared_ptr<StoreImpl> store_;
+    std::uint64_t tree_ = 0;
+    bool dropped_ = false;
+    std::optional<StoreImpl::Inside> inside_;
+    std::optional<Error> failure_;
+};
+
+std::optional<VerifyReport> verify_at_rest(const Mapping& mapping) {
+    if (anyone_has_a_slot(mapping)) return std::nullopt;
+    const std::uint64_t before = table_sum(mapping);
+    VerifyReport report;
+    Inspection inspection(mapping, true, report);
+    check_all(inspection);
+    if (anyone_has_a_slot(mapping) || table_sum(mapping) != before) return std::nullopt;
+    return report;
+}
+
+Result<VerifyReport> verify_store(const std::string& path, const VerifyOptions&) {
+    auto opened = attach_existing(path);
+    if (!opened && opened.error().code == Code::kDamaged) return unattachable(path, opened.error().message);
+    if (!opened) return tl::unexpected(std::move(opened.error()));
+    const auto named = [&](VerifyReport&& report) {
+        report.path = opened->path;
+        report.arena_path = opened->arena_path;
+        return std::move(report);
+    };
+    for (int turn = 0; turn < 2; ++turn) {  // one more, for who only came and went
+        if (auto report = verify_at_rest(opened->mapping)) return named(std::move(*report));
+    }
+    VerifyReport report;
+    std::tie(report.slots_attached, report.slots_dead) = living_and_dead(opened->mapping);
+    auto again = attach_existing(path);
+    if (!again) return tl::unexpected(std::move(again.error()));
+    if (auto done = LiveVerification(std::move(*again)).run(&report); !done) {
+        return tl::unexpected(std::move(done.error()));
+    }
+    return named(std::move(report));
+}
+
+Result<VerifyReport> Store::verify(const std::string& path, const VerifyOptions& options) {
+    return verify_store(path, options);
+}
+
+}  // namespace shoal
