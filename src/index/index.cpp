@@ -66,6 +66,15 @@ void Index::publish_first_tree(ArenaOffset tree) noexcept {
     mapping_->header().tree.store(raw(tree), std::memory_order_release);  // pairs with tree()
 }
 
+ArenaOffset Index::tree_behind(ArenaOffset tree) const noexcept {
+    for (;;) {  // a turn ends with a tree replaced by a drop
+        static_cast<void>(finish_replacing(tree, 0));
+        // acquire, both: as in tree()
+        tree = static_cast<ArenaOffset>(mapping_->header().tree.load(std::memory_order_acquire));
+        if (mapping_->at<Tree>(tree)->successor.load(std::memory_order_acquire) == 0) return tree;
+    }
+}
+
 bool Index::replace_tree(ArenaOffset old, ArenaOffset fresh, std::uint32_t slot_number) noexcept {
     std::uint64_t expected = 0;
     // release: the fresh tree is whole when it can be reached; a failed try: another drop was quicker
@@ -76,7 +85,7 @@ bool Index::replace_tree(ArenaOffset old, ArenaOffset fresh, std::uint32_t slot_
     return won;
 }
 
-bool Index::finish_replacing(ArenaOffset old, std::uint32_t slot_number) noexcept {
+bool Index::finish_replacing(ArenaOffset old, std::uint32_t slot_number) const noexcept {
     const std::uint64_t word = mapping_->at<Tree>(old)->successor.load(std::memory_order_acquire);  // as above
     if (word == 0) return false;
     std::uint64_t expected = raw(old);

@@ -19,10 +19,15 @@ public:
     Index(const Mapping& mapping, Blocks& blocks, Epochs& epochs) noexcept
         : mapping_(&mapping), blocks_(&blocks), epochs_(&epochs) {}
 
-    // The tree of this moment. An operation reads it once and stays with it.
+    // The tree of this moment. An operation reads it once and stays with it. A drop takes effect when its tree
+    // becomes the successor: so it does while its process lives, or never.
     [[nodiscard]] ArenaOffset tree() const noexcept {
         // acquire: pairs with the release that published it
-        return static_cast<ArenaOffset>(mapping_->header().tree.load(std::memory_order_acquire));
+        const auto tree = static_cast<ArenaOffset>(mapping_->header().tree.load(std::memory_order_acquire));
+        // acquire: pairs with replace_tree
+        if (mapping_->at<Tree>(tree)->successor.load(std::memory_order_acquire) == 0) [[likely]]
+            return tree;
+        return tree_behind(tree);
     }
 
     // Makes the next make_tree take pages at the top of the arena, where it breaks up no room.
@@ -35,7 +40,7 @@ public:
     // the winner, which retires the old.
     [[nodiscard]] bool replace_tree(ArenaOffset old, ArenaOffset fresh, std::uint32_t slot_number) noexcept;
     // Carries through what replace_tree began; true when it was begun by that slot.
-    bool finish_replacing(ArenaOffset old, std::uint32_t slot_number) noexcept;
+    bool finish_replacing(ArenaOffset old, std::uint32_t slot_number) const noexcept;
     void publish_first_tree(ArenaOffset tree) noexcept;
 
     [[nodiscard]] const Leaf& leaf_for(ArenaOffset tree, std::uint64_t hash) const noexcept {
@@ -125,6 +130,9 @@ private:
     static constexpr std::size_t kLowerPart = 0;
     static constexpr std::size_t kUpperPart = 1;
     static constexpr std::size_t kNodePart = 2;
+
+    // The same where a drop has put another in its place.
+    [[nodiscard]] ArenaOffset tree_behind(ArenaOffset tree) const noexcept;
 
     // The entry that names the hash's leaf; *consumed: bits of hash that lead to its node's entry.
     [[nodiscard]] Entry* find_entry(ArenaOffset tree, std::uint64_t hash, std::uint64_t* consumed) const noexcept {

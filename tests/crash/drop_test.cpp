@@ -1,4 +1,6 @@
 // A drop at one moment of another process's work, or broken off there: what was acknowledged after it stays.
+#include <signal.h>
+
 #include <string>
 
 #include "../store/child.hpp"
@@ -27,4 +29,39 @@ TEST_CASE("A batch that a drop comes into keeps all that follows the first recor
     REQUIRE_OK(store->get("old"));
     CHECK(store->get("old")->text() == "3,");
     CHECK(store->get("newer")->text() == "4,");
+}
+
+TEST_CASE("A drop takes effect while its process lives, or never", "[process]") {
+    const CrashPoint point = GENERATE(CrashPoint::kDropNamed, CrashPoint::kDropSucceeded,
+                                      CrashPoint::kDropInstalled, CrashPoint::kDropCounted);
+    INFO(shoal::crash::name(point));
+    TemporaryStore place;
+    auto store = Store::open(place.path(), with_limit(16 * kMiB));
+    REQUIRE_OK(store);
+    auto handle = store->key("by handle");
+    REQUIRE_OK(handle);
+    REQUIRE_OK(store->append("k", "before,"));
+    REQUIRE_OK(store->append(*handle, "before,"));
+    Child child = Child::start([&]() -> std::string {
+        auto own = Store::attach(place.path());
+        EXPECT_OK(own);
+        shoal::crash::at(point, 1, shoal::crash::kill_here);
+        EXPECT_OK(own->drop());
+        return {};
+    });
+    (void)child.wait();
+    REQUIRE(child.killed_by() == SIGKILL);
+    REQUIRE_OK(store->append("k", "after,"));
+    REQUIRE_OK(store->append(*handle, "after,"));
+    const std::string value = store->get("k")->str();
+    const std::string by_handle = store->get(*handle)->str();
+    auto late = Store::attach(place.path());  // who attaches recovers the dead
+    REQUIRE_OK(late);
+    REQUIRE_OK(late->get("k"));
+    CHECK(late->get("k")->text() == value);
+    CHECK(late->get("by handle")->text() == by_handle);
+    CHECK(store->get("k")->text() == value);
+    CHECK((value == "after,") == (by_handle == "after,"));
+    REQUIRE_OK(late->drop());
+    CHECK(store->keys()->empty());
 }
