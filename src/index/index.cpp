@@ -188,6 +188,15 @@ void Index::discard_replacement(Slot& maker, Slot& slot) noexcept {
     for (const std::size_t part : {kLowerPart, kUpperPart, kNodePart}) discard_part(maker, part, slot);
 }
 
+void Index::forget_replacement(Slot& maker) noexcept {
+    // The part that the leaf's successor names goes last, as recovery tells by it that all are linked. relaxed: as
+    // in discard_part
+    const bool by_node = maker.made[kNodePart].load(std::memory_order_relaxed) != 0;
+    forget_made(maker, kUpperPart);
+    forget_made(maker, by_node ? kLowerPart : kNodePart);
+    forget_made(maker, by_node ? kNodePart : kLowerPart);
+}
+
 void Index::discard_part(Slot& maker, std::size_t part, Slot& slot) noexcept {
     // relaxed: our own slot's word, or that of a dead one whose byte we have locked
     const auto block = static_cast<ArenaOffset>(maker.made[part].load(std::memory_order_relaxed));
@@ -248,7 +257,7 @@ AllocationStatus Index::replace_leaf(ArenaOffset tree, Leaf& leaf, std::uint64_t
         if (leaf.successor.compare_exchange_strong(expected, successor, std::memory_order_acq_rel,
                                                    std::memory_order_acquire)) {
             crash_point(CrashPoint::kLeafSucceeded);
-            for (std::size_t part = 0; part < kMade; ++part) forget_made(slot, part);
+            forget_replacement(slot);
         } else {
             crash_point(CrashPoint::kLeafNotNeeded);
             discard_replacement(slot, slot);

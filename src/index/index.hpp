@@ -101,6 +101,8 @@ public:
 
     // Gives back what `maker` has made to replace a leaf and nobody has linked. As discard_tree.
     void discard_replacement(Slot& maker, Slot& slot) noexcept;
+    // It is linked: out of the journal with it.
+    void forget_replacement(Slot& maker) noexcept;
     // Whether the leaf's successor is what `maker` has made.
     [[nodiscard]] bool is_replacement_linked(ArenaOffset leaf, const Slot& maker) const noexcept;
     // Whether that very chain is in the tree.

@@ -40,7 +40,11 @@ void undo_making(const Mapping& mapping, Blocks& blocks, Index& index, Slot& dea
                 break;
             }
             case MadeKind::kLeaves:
-                if (!index.is_replacement_linked(target, dead)) index.discard_replacement(dead, own);
+                if (index.is_replacement_linked(target, dead)) {
+                    index.forget_replacement(dead);
+                } else {
+                    index.discard_replacement(dead, own);
+                }
                 break;
             case MadeKind::kTree: {
                 // acquire: pairs with replace_tree
