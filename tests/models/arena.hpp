@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <string_view>
 
@@ -67,11 +68,105 @@ struct Process {
                   if (kind == RetiredKind::kTree) index.free_tree(object, own);
               }),
           index(arena, blocks, epochs),
-          slot(*slots.current(nullptr)) {}
+          slot(*slots.current(nullptr)) {
+        slots.on_death([this](Slot& dead, Slot& own) {
+            finish_claims(mapping, slots, dead);
+            undo_making(mapping, blocks, index, dead, own);
+            finish_erase(mapping, index, epochs, slots, dead, own);
+            finish_drop(mapping, index, epochs, slots, dead);
+            epochs.forget_reclaimer(dead);
+        });
+    }
     Process(const Process&) = delete;
     Process& operator=(const Process&) = delete;
 
     [[nodiscard]] ChainContext context() { return {mapping, blocks, slot, slots.number(slot)}; }
+    [[nodiscard]] std::uint32_t number() const { return slots.number(slot); }
+
+    void enter() { expect(epochs.enter(slot), "the store is not destroyed"); }
+    void leave() { epochs.leave(slot); }
+
+    [[nodiscard]] ArenaOffset find(std::uint64_t key) const {
+        return index.find(index.tree(), bytes_of(key), hash_of(key), Index::Which::kLive);
+    }
+
+    // As StoreImpl::append_anew, inside: one record, the key itself. True when the key was not there.
+    bool insert(std::uint64_t key) {
+        const ByteView bytes = bytes_of(key);
+        const ArenaOffset tree = index.tree();
+        const NewChain fresh = make_chain(context(), tree, bytes, hash_of(key), Payload::record({&bytes, 1}));
+        expect(!is_null(fresh.offset), "there is room for a chain");
+        const Index::Inserted inserted = index.insert(tree, fresh.offset, slot);
+        const bool ours = inserted.outcome == Index::InsertOutcome::kInserted;
+        expect(ours || inserted.outcome == Index::InsertOutcome::kFound, "there is room in the index");
+        if (ours) {
+            forget_made_chain(slot);
+        } else {
+            discard_chain(mapping, blocks, slot, slot);
+        }
+        return ours;
+    }
+
+    // As StoreImpl::append, inside.
+    void append(ArenaOffset chain, std::uint64_t key) {
+        const ByteView bytes = bytes_of(key);
+        const AppendOutcome outcome = append_to(context(), *mapping.at<Chain>(chain), Payload::record({&bytes, 1}));
+        expect(outcome == AppendOutcome::kAppended || outcome == AppendOutcome::kErased, "there is room");
+    }
+
+    // As StoreImpl::erase, inside.
+    void erase(std::uint64_t key) {
+        const ArenaOffset tree = index.tree();
+        const ArenaOffset chain = index.find(tree, bytes_of(key), hash_of(key), Index::Which::kLive);
+        if (is_null(chain)) return;
+        slot.erasing_tree.store(raw(tree), std::memory_order_relaxed);
+        slot.erasing_chain.store(raw(chain), std::memory_order_release);
+        if (mark_erased(context(), *mapping.at<Chain>(chain)) &&
+            index.unlink(tree, chain, slot) == AllocationStatus::kDone) {
+            epochs.retire(RetiredKind::kChain, chain);
+        }
+        slot.erasing_chain.store(0, std::memory_order_release);
+    }
+
+    // As StoreImpl::replace_index, inside.
+    void drop() {
+        const ArenaOffset old = index.tree();
+        const Allocation fresh = index.make_tree(old, slot);
+        expect(!is_null(fresh.offset), "there is room for a tree");
+        slot.dropping_tree.store(raw(old), std::memory_order_release);
+        if (index.replace_tree(old, fresh.offset, number())) {
+            forget_made(slot, 0);
+            epochs.retire(RetiredKind::kTree, old);
+        } else {
+            index.discard_tree(slot, slot);
+        }
+        slot.dropping_tree.store(0, std::memory_order_release);
+    }
+
+    void reclaim(int turns, bool thorough) {
+        for (; turns > 0; --turns) static_cast<void>(epochs.reclaim(slot, thorough));
+    }
+
+    // The records of a key's chain, inside; each is the key.
+    [[nodiscard]] std::uint64_t records_of(ArenaOffset chain, std::uint64_t key) const {
+        std::uint64_t records = 0;
+        const Cut cut = take_cut(mapping, *mapping.at<Chain>(chain));
+        const bool sound = walk_cut(mapping, cut, [&](const std::byte* payload, std::uint64_t bytes) {
+            const auto* word = reinterpret_cast<const AtomicWord*>(payload);
+            expect(bytes == sizeof key && word->load(std::memory_order_relaxed) == key, "a record is whole");
+            ++records;
+        });
+        expect(sound, "every word that is taken for a header is one");
+        return records;
+    }
+
+    // A key's three bits say in which leaf it is in the end; odd ones begin in the second bucket.
+    [[nodiscard]] static constexpr std::uint64_t hash_of(std::uint64_t key) noexcept {
+        return key << 61 | (key & 1) << 31 | key;
+    }
+    [[nodiscard]] static ByteView bytes_of(const std::uint64_t& key) noexcept {
+        return {reinterpret_cast<const std::byte*>(&key), sizeof key};
+    }
 
     Mapping& mapping;
     Blocks blocks;

@@ -30,19 +30,19 @@ public:
         } else if (number == 1) {
             idle(10);
             replace(1, second_);
-            reclaim(1, 3);
+            processes_[1]->reclaim(3, false);
             replace(1, ArenaOffset::kNull);
-            reclaim(1, 3);
+            processes_[1]->reclaim(3, false);
         } else {
             idle(20);
-            reclaim(2, 3);
+            processes_[2]->reclaim(3, false);
             read(2);
-            reclaim(2, 2);
+            processes_[2]->reclaim(2, false);
         }
     }
 
     void after() override {
-        reclaim(1, 4);
+        processes_[1]->reclaim(4, false);
         expect(!processes_[1]->epochs.has_retired(), "everything retired is freed in the end");
     }
 
@@ -57,27 +57,22 @@ private:
 
     void read(unsigned number) {
         Process& process = *processes_[number];
-        expect(process.epochs.enter(process.slot), "the store is not destroyed");
+        process.enter();
         const auto object = static_cast<ArenaOffset>(published_.load(std::memory_order_acquire));
         for (int turn = 0; turn < 2 && !is_null(object); ++turn) {
             idle(20);
             const std::uint64_t word = arena_.at<Chain>(object)->tail.load(std::memory_order_relaxed);
             expect(word == kAlive, "an object stays while somebody inside can see it");
         }
-        process.epochs.leave(process.slot);
+        process.leave();
     }
 
     void replace(unsigned number, ArenaOffset object) {
         Process& process = *processes_[number];
-        expect(process.epochs.enter(process.slot), "the store is not destroyed");
+        process.enter();
         const auto old = static_cast<ArenaOffset>(published_.exchange(raw(object), std::memory_order_acq_rel));
         process.epochs.retire(RetiredKind::kChain, old);
-        process.epochs.leave(process.slot);
-    }
-
-    void reclaim(unsigned number, int turns) {
-        Process& process = *processes_[number];
-        for (int turn = 0; turn < turns; ++turn) static_cast<void>(process.epochs.reclaim(process.slot, false));
+        process.leave();
     }
 
     Mapping& arena_ = fresh_arena();

@@ -8,9 +8,6 @@ using namespace shoal::model;
 
 namespace {
 
-// Its three bits say in which leaf a key is in the end, odd keys begin in the second bucket.
-constexpr std::uint64_t hash_of(std::uint64_t key) noexcept { return key << 61 | (key & 1) << 31 | key; }
-
 constexpr unsigned kReader = 2;
 
 class IndexModel : public Model {
@@ -23,49 +20,24 @@ protected:
         first.index.publish_first_tree(first.index.make_tree(ArenaOffset::kNull, first.slot).offset);
     }
 
-    // As StoreImpl::append_anew. True when the key is this thread's.
     bool insert(unsigned number, std::uint64_t key) {
         Process& process = *processes_[number];
-        expect(process.epochs.enter(process.slot), "the store is not destroyed");
-        const ByteView bytes(reinterpret_cast<const std::byte*>(&key), sizeof key);
-        const ArenaOffset tree = process.index.tree();
-        const NewChain fresh =
-            make_chain(process.context(), tree, bytes, hash_of(key), Payload::record({&bytes, 1}));
-        expect(!is_null(fresh.offset), "there is room");
-        const Index::Inserted inserted = process.index.insert(tree, fresh.offset, process.slot);
-        const bool ours = inserted.outcome == Index::InsertOutcome::kInserted;
-        expect(ours || inserted.outcome == Index::InsertOutcome::kFound, "there is room");
-        if (ours) {
-            forget_made_chain(process.slot);
-        } else {
-            discard_chain(arena_, process.blocks, process.slot, process.slot);
-        }
-        idle(60);  // as in find
-        process.epochs.leave(process.slot);
+        process.enter();
+        const bool ours = process.insert(key);
+        idle(60);  // inside: entering is fenced, and would let others see what was done before
+        process.leave();
         return ours;
     }
 
     // Whether the key is there; if so, with its record.
     bool find(unsigned number, std::uint64_t key) {
         Process& process = *processes_[number];
-        expect(process.epochs.enter(process.slot), "the store is not destroyed");
-        if (number == kReader) idle(120);  // inside: entering is fenced, and would see what comes before
-        const ByteView bytes(reinterpret_cast<const std::byte*>(&key), sizeof key);
-        const ArenaOffset chain =
-            process.index.find(process.index.tree(), bytes, hash_of(key), Index::Which::kLive);
-        if (!is_null(chain)) expect_record(*arena_.at<Chain>(chain), key);
-        process.epochs.leave(process.slot);
+        process.enter();
+        if (number == kReader) idle(120);  // as in insert
+        const ArenaOffset chain = process.find(key);
+        expect(is_null(chain) || process.records_of(chain, key) == 1, "a key that is there has its record");
+        process.leave();
         return !is_null(chain);
-    }
-
-    void expect_record(const Chain& chain, std::uint64_t key) {
-        int records = 0;
-        const bool sound = walk_cut(arena_, take_cut(arena_, chain), [&](const std::byte* payload, std::uint64_t) {
-            const auto* word = reinterpret_cast<const AtomicWord*>(payload);
-            expect(word->load(std::memory_order_relaxed) == key, "a key's record is whole");
-            ++records;
-        });
-        expect(sound && records == 1, "a key that is there has its record");
     }
 
     void expect_keys(std::uint64_t wanted) {
@@ -123,9 +95,8 @@ public:
     }
     void after() override {
         expect_keys(0b1110'1110);
-        Process& process = *processes_[0];
-        for (int turn = 0; turn < 4; ++turn) static_cast<void>(process.epochs.reclaim(process.slot, false));
-        expect(!process.epochs.has_retired(), "leaves that were replaced are freed in the end");
+        processes_[0]->reclaim(4, false);
+        expect(!processes_[0]->epochs.has_retired(), "leaves that were replaced are freed in the end");
         expect_keys(0b1110'1110);
     }
 };

@@ -44,6 +44,13 @@ struct World {
     std::array<unsigned, kMostThreads> process_of_thread{};
     void (*forget_seen)(rl::atomic_data* data) = nullptr;
 
+    struct {
+        const std::byte* begin = nullptr;
+        std::size_t bytes = 0;
+        const char* function = "";
+        const char* what = "";
+    } watched;
+
     const Factory* make = nullptr;
     const Mutant* mutant = nullptr;
     std::unordered_map<const char*, bool> is_mutated;  // by function
@@ -101,6 +108,12 @@ struct FenceEvent {
     std::memory_order order;
     void output(std::ostream& out) const { out << "fence " << static_cast<int>(order); }
 };
+
+bool is_watched(const void* address, const std::source_location& where) {
+    const auto* at = static_cast<const std::byte*>(address);
+    return at >= world.watched.begin && at < world.watched.begin + world.watched.bytes &&
+           std::string_view(where.function_name()).find(world.watched.function) != std::string_view::npos;
+}
 
 std::memory_order mutated(std::memory_order order, Kind kind, const Cell* cell, const std::source_location& where) {
     if (world.mutant == nullptr || world.mutant->kind != kind || world.mutant->from != order) return order;
@@ -191,6 +204,7 @@ struct Suite : rl::test_suite<Suite<threads>, threads> {
     Suite() {
         Counting::stop();
         world.cells.clear();
+        world.watched = {};
         world.forget_seen = forget_seen<threads>;
         for (unsigned number = 0; number < kMostThreads; ++number) {
             world.mortals[number].steps_left = 0;
@@ -245,6 +259,7 @@ std::uint64_t change(Word word, std::uint64_t (*of)(const void* change, std::uin
     cell.value = of(change, before);
     log({"change", &cell, word.address, before, cell.value, order}, where);
     cell.values[read_and_write(cell.data, order)] = cell.value;
+    if (cell.value == before && is_watched(word.address, where)) expect(false, world.watched.what);
     return before;
 }
 
@@ -331,6 +346,10 @@ void as_process(unsigned process, const std::function<void()>& body) {
     world.process_of_thread[this_thread()] = before;
 }
 
+void watch_bits(const void* begin, std::size_t bytes, const char* function, const char* what) noexcept {
+    world.watched = {static_cast<const std::byte*>(begin), bytes, function, what};
+}
+
 void name(const void* address, const char* name) noexcept { world.cells[address].name = name; }
 
 Outcome run(unsigned threads, const Factory& make, std::uint64_t interleavings, const Mutant* mutant,
@@ -348,7 +367,9 @@ Outcome run(unsigned threads, const Factory& make, std::uint64_t interleavings, 
     params.output_stream = &history;
     params.progress_stream = &history;
     params.execution_depth_limit = 20'000;
-    const bool passed = threads == 2 ? rl::simulate<Suite<2>>(params) : rl::simulate<Suite<3>>(params);
+    const bool passed = threads == 2   ? rl::simulate<Suite<2>>(params)
+                        : threads == 3 ? rl::simulate<Suite<3>>(params)
+                                       : rl::simulate<Suite<4>>(params);
     const char* cause = rl::test_result_str(params.test_result);
     return {passed, world.failure.empty() && !passed ? cause : world.failure, params.stop_iteration - first + 1,
             world.mutated, history.str()};

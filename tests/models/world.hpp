@@ -64,6 +64,9 @@ void release_locks(unsigned process) noexcept;
 // In the constructor and in after(), where no thread runs: does it as that process.
 void as_process(unsigned process, const std::function<void()>& body);
 
+// Each fetch_or of that function to words in there sets a bit that was not set, or the model has failed.
+void watch_bits(const void* begin, std::size_t bytes, const char* function, const char* what) noexcept;
+
 // A name for the word, to be seen in histories and to be told by mutants.
 void name(const void* address, const char* name) noexcept;
 
