@@ -121,17 +121,18 @@ void Crew::reap(pid_t pid, int status) {
             break;
         }
     }
-    bool in_call = false;
+    std::uint64_t in_call = 0;
     if (registered) {
         each_lane(member.process, [&](std::uint32_t, Lane& lane) {
             lane.dead.store(ledger_.ticket());
             const std::uint64_t doing = lane.doing.load();
             if (doing == 0 || !member.killed) return;
-            in_call = true;
+            ++in_call;
             ++counts_.killed_in[static_cast<Call>(doing >> 32)];
         });
     }
-    if (in_call) ++counts_.kills_in_calls;
+    if (in_call > 0) ++counts_.kills_in_calls;
+    if (member.killed) counts_.threads_killed += std::max<std::uint64_t>(in_call, 1);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         if (!member.forked) ++ended_[member.part];
         return;

@@ -23,6 +23,7 @@ struct CrewCounts {
     std::uint64_t started = 0;
     std::uint64_t kills = 0;
     std::uint64_t kills_in_calls = 0;  // a thread at least was inside a call of the store's
+    std::uint64_t threads_killed = 0;  // of those; one at least a kill, as not all say what they do
     std::uint64_t stops = 0;
     std::map<Call, std::uint64_t> killed_in;  // threads, by what they were doing
 };

@@ -114,6 +114,7 @@ struct Audit {
     std::uint64_t in_flight_out;  // not there
     std::uint64_t keys;
     std::uint64_t used_bytes;
+    std::uint64_t leaked_blocks;
 };
 
 struct Header {

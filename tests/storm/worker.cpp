@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <thread>
 
+#include <shoal/verify.hpp>
+
 #include "hand.hpp"
 
 namespace storm {
@@ -150,7 +152,20 @@ std::vector<bool> listed_keys(const Ledger& ledger, const shoal::Store& store) {
     return listed;
 }
 
+// Every invariant of an arena that nobody is attached to; the dead have left in it what they were at.
+shoal::VerifyReport verify(const Ledger& ledger) {
+    const auto report = shoal::Store::verify(store_path(ledger));
+    if (!report) fail(ledger, "verify gave " + describe(report.error()));
+    if (!report->at_rest) fail(ledger, "verify says that somebody is attached; nobody is");
+    if (report->sound()) return *report;
+    std::string text = "verify finds " + std::to_string(report->damage_count) + " invariants broken:";
+    for (const shoal::Damage& damage : report->damage)
+        text += "\n  " + damage.invariant + " at " + std::to_string(damage.offset) + ": " + damage.what;
+    fail(ledger, text);
+}
+
 int audit(const Ledger& ledger) {
+    const shoal::VerifyReport verified = verify(ledger);
     auto store = shoal::Store::attach(store_path(ledger));
     if (!store) fail(ledger, "the audit's attach gave " + describe(store.error()));
     const std::vector<bool> listed = listed_keys(ledger, *store);
@@ -182,6 +197,11 @@ int audit(const Ledger& ledger) {
         sum.in_flight_in += check.in_flight_in();
         sum.in_flight_out += check.in_flight_out();
     }
+    if (verified.keys != sum.keys || verified.records != sum.found + sum.in_flight_in)
+        fail(ledger, "verify counts " + std::to_string(verified.keys) + " keys and " +
+                         std::to_string(verified.records) + " records, the audit " + std::to_string(sum.keys) +
+                         " and " + std::to_string(sum.found + sum.in_flight_in));
+    sum.leaked_blocks = verified.blocks_leaked;
     ledger.header().audit = sum;
     return 0;
 }
@@ -206,6 +226,8 @@ int audit_empty(const Ledger& ledger) {
         if (!erased || !*erased) fail(ledger, "a key that keys() lists cannot be erased: " + key.str());
     }
     ledger.header().audit.used_bytes = used_when_empty(ledger, *store);
+    store = tl::unexpected(shoal::Error{});  // detached
+    ledger.header().audit.leaked_blocks = verify(ledger).blocks_leaked;
     return 0;
 }
 
