@@ -16,7 +16,7 @@ enum class Code {
     kNotFound,         // no such key, or no store at that path
     kBufferTooSmall,   // get_into: Error::count is the number of bytes that the value needs
     kMemoryLimit,      // the store's own limit is reached; what was acknowledged stays
-    kNoSpace,          // the file system that holds the arena is full; what was acknowledged stays
+    kNoSpace,          // the file system that holds the arena is full, or ulimit -f is too low; as above
     kPermission,       // the operating system refused, or the files belong to somebody else
     kIncompatible,     // the arena was made by another layout of shoal; the message names both
     kDamaged,          // bytes in the metadata or the arena cannot be right; the message names where

@@ -7,7 +7,8 @@
 
 namespace shoal {
 
-// Only the process that creates a store decides; one that attaches takes what it finds.
+// Only the process that creates a store decides; one that attaches takes what it finds, and looks at group and
+// any_owner alone.
 struct Options {
     // Bytes of memory that the arena may take, index and tables included; 8 MiB at least, rounded up to 2 MiB. 0,
     // the default: half of what is free where the arena lies, at most half of the machine's memory. The file is
@@ -18,8 +19,19 @@ struct Options {
     // else the store's own directory, which Stats::arena_note then says.
     std::string arena_dir;
 
-    // Permission bits of the arena and the metadata file; the directory gets the matching search bits.
-    unsigned mode = 0600;
+    // The name or number of a group, one of the caller's, whose members share the store. Empty, the default: nobody
+    // but the owner; the files are 0600 and the directory 0700. With a group they are 0660 and 2770, and on
+    // attaching files of other owners are taken if they are of this group and closed to everybody else.
+    // Whoever shares a store can damage it for the others: give errors, never make a process touch other memory.
+    std::string group;
+
+    // Takes the files of a store whoever owns them. Without it, root too refuses another user's store: its owner
+    // could cut off the arena's file under whoever has it mapped, which kills that process (SIGBUS).
+    bool any_owner = false;
+
+    // The store is there for as long as somebody has it open: whoever closes it last removes it. If that one is
+    // killed, or ends without closing (_exit), the next open of the path, or Store::collect, does.
+    bool temporary = false;
 
     // Bytes of a key's first segment, a power of two from 64 to max_segment_bytes. Raising it saves links
     // for keys that will grow, and costs that much memory for every key that does not.

@@ -25,6 +25,7 @@
 #include <shoal/bytes.hpp>
 #include <shoal/error.hpp>
 #include <shoal/key.hpp>
+#include <shoal/leftover.hpp>
 #include <shoal/options.hpp>
 #include <shoal/verify.hpp>
 #include <shoal/view.hpp>
@@ -44,16 +45,24 @@ public:
     [[nodiscard]] static Result<Store> open(const std::string& path, const Options& options = {});
 
     // Only attaches. kNotFound when there is no store; otherwise as open. Cost: some 0.1 ms, whatever the size.
-    [[nodiscard]] static Result<Store> attach(const std::string& path);
+    // Of `options` group and any_owner count.
+    [[nodiscard]] static Result<Store> attach(const std::string& path, const Options& options = {});
 
     // A store that no other program can reach and that leaves no file: this process has it, and the children
-    // that it forks share it. options.arena_dir and options.mode are not looked at.
+    // that it forks share it. Of `options` the sizes count.
     [[nodiscard]] static Result<Store> in_memory(const Options& options = {});
 
     // Removes every trace of the store at `path`: arena, metadata, and the directory when nothing else is in it.
-    // Processes that have it open get kDestroyed from then on; a later open starts clean. kNotFound when there
-    // is none.
-    [[nodiscard]] static Result<void> destroy(const std::string& path);
+    // Processes that have it open get kDestroyed from then on; a later open starts clean. Of `options` group and
+    // any_owner count. kNotFound when there is none; kPermission leaves it as it is.
+    [[nodiscard]] static Result<void> destroy(const std::string& path, const Options& options = {});
+
+    // Removes arenas that killed processes have left: those whose store's directory is gone, that no store.meta
+    // names, or whose store is temporary and has no owner; never one that somebody has open. Gives what it found,
+    // also what it left and why. A directory that was moved elsewhere counts as gone, but where it was only
+    // renamed. Cost: a look at each arena in those folders. kNotFound, kPermission, kSystem: a folder cannot be
+    // read.
+    [[nodiscard]] static Result<std::vector<Leftover>> collect(const CollectOptions& options = {});
 
     // Checks every invariant of the store at `path` and counts what is in it; any bytes whatever give a report or an
     // error. Others may go on using the store. An arena that cannot even be attached to is reported as damaged.

@@ -7,12 +7,17 @@
 namespace shoal {
 namespace {
 
-int set_lock(int descriptor, std::uint64_t offset, short type) noexcept {
+struct flock lock_of(std::uint64_t offset, std::uint64_t bytes, short type) noexcept {
     struct flock lock {};
     lock.l_type = type;
     lock.l_whence = SEEK_SET;
     lock.l_start = static_cast<off_t>(offset);
-    lock.l_len = 1;
+    lock.l_len = static_cast<off_t>(bytes);
+    return lock;
+}
+
+int set_lock(int descriptor, std::uint64_t offset, short type) noexcept {
+    struct flock lock = lock_of(offset, 1, type);
     return ::fcntl(descriptor, F_OFD_SETLK, &lock) == 0 ? 0 : errno;
 }
 
@@ -24,13 +29,11 @@ void unlock_byte(int descriptor, std::uint64_t offset) noexcept {
     static_cast<void>(set_lock(descriptor, offset, F_UNLCK));
 }
 
+int try_share_byte(int descriptor, std::uint64_t offset) noexcept { return set_lock(descriptor, offset, F_RDLCK); }
+
 bool is_locked(int descriptor, std::uint64_t offset, std::uint64_t bytes) noexcept {
-    struct flock lock {};
-    lock.l_type = F_WRLCK;
-    lock.l_whence = SEEK_SET;
-    lock.l_start = static_cast<off_t>(offset);
-    lock.l_len = static_cast<off_t>(bytes);
-    return ::fcntl(descriptor, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    struct flock lock = lock_of(offset, bytes, F_WRLCK);
+    return ::fcntl(descriptor, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
 }
 
 }  // namespace shoal

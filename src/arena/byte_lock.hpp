@@ -13,7 +13,10 @@ namespace shoal {
 [[nodiscard]] int try_lock_byte(int descriptor, std::uint64_t offset) noexcept;
 void unlock_byte(int descriptor, std::uint64_t offset) noexcept;
 
-// Whether another description has a lock on some byte of [offset, offset + bytes).
+// The same, but several may hold it together, and nobody alone.
+[[nodiscard]] int try_share_byte(int descriptor, std::uint64_t offset) noexcept;
+
+// Whether another description has a lock on some byte of [offset, offset + bytes); true also when that cannot be told.
 [[nodiscard]] bool is_locked(int descriptor, std::uint64_t offset, std::uint64_t bytes) noexcept;
 
 }  // namespace shoal

@@ -1,6 +1,7 @@
 #include "arena/epoch.hpp"
 
 #include <algorithm>
+#include <ctime>
 #include <utility>
 
 #include "arena/crash_point.hpp"
@@ -11,6 +12,12 @@ namespace {
 constexpr std::uint64_t kKindBits = 63;
 
 }  // namespace
+
+std::uint64_t boot_clock_ms() noexcept {
+    struct timespec now {};
+    ::clock_gettime(CLOCK_BOOTTIME, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
+}
 
 Epochs::Epochs(const Mapping& mapping, Slots& slots, Link link, Free empty, Free free)
     : mapping_(&mapping),
@@ -97,6 +104,8 @@ bool Epochs::advance(std::uint64_t epoch, Slot& slot, bool thorough) noexcept {
         if (inside == 0 || inside == epoch) continue;
         if (!thorough || !slots_->recover_if_dead(index, slot)) return false;
     }
+    // Before the epoch moves: who is seen to be behind is so for as long as this says, at least. relaxed: to show
+    header_->epoch_began_ms.store(boot_clock_ms(), std::memory_order_relaxed);
     // release: what is entered next comes after the drain; fails only when the store was destroyed meanwhile
     return header_->epoch.compare_exchange_strong(epoch, epoch + 1, std::memory_order_acq_rel,
                                                   std::memory_order_relaxed);

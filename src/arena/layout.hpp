@@ -18,7 +18,7 @@
 namespace shoal {
 
 inline constexpr std::uint64_t kArenaMagic = 0x4152'4c41'4f48'5301;  // bytes 01 "SHOALRA" in the file
-inline constexpr std::uint32_t kArenaVersion = 1;
+inline constexpr std::uint32_t kArenaVersion = 2;
 
 inline constexpr std::uint64_t kPieceBytes = kPiecePages * kPageBytes;
 inline constexpr std::uint32_t kEpochBuckets = 3;
@@ -26,6 +26,7 @@ inline constexpr std::uint32_t kMade = 3;  // blocks that one step of an operati
 inline constexpr std::uint64_t kMinimumArenaBytes = 4 * kPieceBytes;
 inline constexpr std::uint64_t kDestroyedBit = 1ULL << 63;  // in the epoch word
 inline constexpr std::size_t kStorePathBytes = 1024;
+inline constexpr std::uint64_t kTemporaryFlag = 1;  // the store goes when nobody has it open
 
 struct ArenaHeader {
     // --- immutable after creation (written by the creator) ---
@@ -48,6 +49,7 @@ struct ArenaHeader {
     std::uint32_t max_segment_bytes;
     std::uint64_t created_unix_s;
     std::array<char, kStorePathBytes> store_path;  // NUL-terminated; empty for an in-memory store
+    std::uint64_t flags;                           // kTemporaryFlag
 
     // --- read by every operation, written seldom ---
     alignas(64) Atomic<std::uint64_t> epoch;  // from 1; kDestroyedBit once the store is destroyed
@@ -62,7 +64,8 @@ struct ArenaHeader {
     // --- retired memory (arena/epoch.hpp) ---
     alignas(64) std::array<Atomic<std::uint64_t>, kEpochBuckets> retired;  // heads of lists, by epoch % 3
     Atomic<std::uint64_t> retired_objects;                                 // in those lists
-    Atomic<std::uint64_t> reclaimer;  // slot number + 1 of who drains them, 0 for nobody
+    Atomic<std::uint64_t> reclaimer;       // slot number + 1 of who drains them, 0 for nobody
+    Atomic<std::uint64_t> epoch_began_ms;  // of the boot clock, when the reclaimer last moved the epoch; to show
 };
 
 static_assert(sizeof(ArenaHeader) == 1472, "part of the format: src/FORMAT.md");
@@ -73,9 +76,11 @@ static_assert(offsetof(ArenaHeader, store_id) == 80);
 static_assert(offsetof(ArenaHeader, arena_bytes) == 96);
 static_assert(offsetof(ArenaHeader, pages_at) == 176);
 static_assert(offsetof(ArenaHeader, store_path) == 200);
+static_assert(offsetof(ArenaHeader, flags) == 1224);
 static_assert(offsetof(ArenaHeader, epoch) == 1280, "epoch, tree and retirements share one line");
 static_assert(offsetof(ArenaHeader, page_hint) == 1344, "allocation must not disturb the epoch's line");
 static_assert(offsetof(ArenaHeader, retired) == 1408);
+static_assert(offsetof(ArenaHeader, epoch_began_ms) == 1448);
 static_assert(std::is_standard_layout_v<ArenaHeader>, "offsets must mean the same in every build");
 
 // One attached thread's entry in the process table. Its owner alone writes it, but for recovery of the dead,
@@ -89,11 +94,12 @@ struct Slot {
     alignas(64) Atomic<std::uint32_t> state;  // SlotState
     Atomic<std::uint32_t> generation;         // owners so far; in each claimed frame, so that an heir is told apart
     std::uint64_t attachment;                 // random number of the Store object that the thread came by
-    std::int64_t process_id;                  // for people; liveness is the byte lock
-    std::int64_t thread_id;
-    Atomic<std::uint64_t> erasing_chain;  // chain that it set out to retire, 0 for none
-    Atomic<std::uint64_t> erasing_tree;   // tree in which that chain is
-    Atomic<std::uint64_t> dropping_tree;  // tree that it set out to replace and retire, 0 for none
+    Atomic<std::int64_t> process_id;          // for people, as the next; liveness is the byte lock
+    Atomic<std::int64_t> thread_id;           // 0: no thread's, but of the process's views
+    Atomic<std::uint64_t> erasing_chain;      // chain that it set out to retire, 0 for none
+    Atomic<std::uint64_t> erasing_tree;       // tree in which that chain is
+    Atomic<std::uint64_t> dropping_tree;      // tree that it set out to replace and retire, 0 for none
+    Atomic<std::uint64_t> pid_namespace;      // in which the two ids mean something: its inode, 0 where unknown
 
     // --- allocation: what recovery gives back ---
     struct Source {
@@ -118,6 +124,7 @@ enum class SlotState : std::uint32_t { kFree = 0, kTaken = 1 };
 static_assert(sizeof(Slot) % 64 == 0 && alignof(Slot) == 64, "slots must not share lines");
 static_assert(offsetof(Slot, epoch) == 0 && offsetof(Slot, segment) == 8);
 static_assert(offsetof(Slot, state) == 64, "the hot line is the owner's alone");
+static_assert(offsetof(Slot, pid_namespace) == 120);
 static_assert(offsetof(Slot, sources) == 128);
 static_assert(kSizeClasses != 10 || (offsetof(Slot, made_chain) == 208 && offsetof(Slot, made) == 224 &&
                                      offsetof(Slot, made_for) == 248 && sizeof(Slot) == 256),

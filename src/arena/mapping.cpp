@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,8 @@
 
 #include <fmt/format.h>
 #include <boost/interprocess/exceptions.hpp>
+
+#include "arena/presence.hpp"
 
 namespace shoal {
 namespace {
@@ -61,6 +64,12 @@ private:
 
 }  // namespace
 
+std::uint64_t file_size_limit() noexcept {
+    struct rlimit limit {};
+    if (::getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return ~0ULL;
+    return limit.rlim_cur;
+}
+
 Result<Mapping> Mapping::map(int descriptor, std::uint64_t bytes, const std::string& name) {
     try {
         Addresses addresses(bytes);
@@ -93,6 +102,7 @@ Mapping::~Mapping() {
 }
 
 int Mapping::allocate(std::uint64_t offset, std::uint64_t length) const noexcept {
+    if (offset + length > file_size_limit()) return EFBIG;
     for (;;) {
         if (::fallocate(descriptor_, 0, static_cast<off_t>(offset), static_cast<off_t>(length)) == 0) return 0;
         if (errno != EINTR) return errno;
@@ -101,6 +111,7 @@ int Mapping::allocate(std::uint64_t offset, std::uint64_t length) const noexcept
 
 int Mapping::write_zeroes(std::uint64_t offset, std::uint64_t length) const noexcept {
     static constexpr std::array<std::byte, kPageBytes> kZeroes{};
+    if (offset + length > file_size_limit()) return EFBIG;
     while (length > 0) {
         const std::size_t count = std::min<std::uint64_t>(length, kZeroes.size());
         const ssize_t written = ::pwrite(descriptor_, kZeroes.data(), count, static_cast<off_t>(offset));
@@ -122,7 +133,8 @@ void Mapping::reopen() noexcept {
     }
     for (std::size_t at = std::strlen(path); count > 0;) path[at++] = digits[--count];
     const int fresh = ::open(path, O_RDWR | O_CLOEXEC);
-    if (fresh < 0) return;  // no /proc: the description stays shared
+    if (fresh < 0) return;                        // no /proc: the description stays shared
+    static_cast<void>(announce_presence(fresh));  // beside the old one's, so that it cannot be refused
     ::close(descriptor_);
     descriptor_ = fresh;
 }

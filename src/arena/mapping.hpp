@@ -15,6 +15,10 @@
 
 namespace shoal {
 
+// How far this process may write into a file (ulimit -f). Beyond it the kernel would not only refuse but raise
+// SIGXFSZ, which ends the process.
+[[nodiscard]] std::uint64_t file_size_limit() noexcept;
+
 class Mapping {
 public:
     // Maps `bytes` of the file; takes the descriptor over, and closes it on failure too.
@@ -37,14 +41,16 @@ public:
     [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
 
     // Allocate the file's bytes [offset, offset + length), so that writing there cannot fault for lack of space. 0
-    // or an errno (ENOSPC). allocate() keeps what is there and may be repeated by anyone. write_zeroes() is for
-    // whoever owns the bytes alone: what fallocate gives is not yet zeroed inside the kernel, and then each kernel
-    // page faults at its first write; what was written once is mapped 16 kernel pages at a fault.
+    // or an errno (ENOSPC; EFBIG beyond file_size_limit). allocate() keeps what is there and may be repeated by
+    // anyone. write_zeroes() is for whoever owns the bytes alone: what fallocate gives is not yet zeroed inside the
+    // kernel, and then each kernel page faults at its first write; what was written once is mapped 16 kernel pages
+    // at a fault.
     [[nodiscard]] int allocate(std::uint64_t offset, std::uint64_t length) const noexcept;
     [[nodiscard]] int write_zeroes(std::uint64_t offset, std::uint64_t length) const noexcept;
 
     // Opens the file anew, so that its locks are this process's own, and closes the description before, which a
-    // parent or child may share and whose locks would outlive the one or the other. Async-signal-safe.
+    // parent or child may share and whose locks would outlive the one or the other. The process's presence
+    // (arena/presence.hpp) goes over without a gap. Async-signal-safe.
     void reopen() noexcept;
 
 private:

@@ -1,6 +1,7 @@
 #include "arena/slots.hpp"
 
 #include <pthread.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -24,8 +25,8 @@ public:
     void add(Slots* slots, Mapping& mapping) {
         const std::lock_guard lock(mutex);
         all.push_back(slots);
-        // A child forked before this line keeps the old description, which never holds a lock; one forked after it
-        // goes through after_fork_in_child.
+        // A child forked before this line keeps the old description, which holds no slot's lock, and the presence
+        // byte only together with ours; one forked after it goes through after_fork_in_child.
         mapping.reopen();
     }
     void call_at_thread_end() noexcept { ::pthread_setspecific(thread_end_, this); }
@@ -57,6 +58,11 @@ std::uint64_t this_thread() noexcept {
 }
 
 }  // namespace
+
+std::uint64_t this_pid_namespace() noexcept {
+    struct stat info {};
+    return ::stat("/proc/self/ns/pid", &info) == 0 ? info.st_ino : 0;
+}
 
 Slots::Slots(Mapping& mapping, Blocks& blocks)
     : mapping_(&mapping),
@@ -114,8 +120,9 @@ Slot* Slots::take_locked(int* failure) noexcept {
         // relaxed: we hold the byte lock, and others read these to show them
         slot.generation.store(slot.generation.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
         slot.attachment = attachment_;
-        slot.process_id = ::getpid();
-        slot.thread_id = ::syscall(SYS_gettid);
+        slot.process_id.store(::getpid(), std::memory_order_relaxed);
+        slot.thread_id.store(::syscall(SYS_gettid), std::memory_order_relaxed);
+        slot.pid_namespace.store(this_pid_namespace(), std::memory_order_relaxed);
         slot.state.store(static_cast<std::uint32_t>(SlotState::kTaken), std::memory_order_release);
         crash_point(CrashPoint::kSlotTaken);
         Atomic<std::uint32_t>& mark = mapping_->header().slots_high_water;

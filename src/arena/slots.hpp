@@ -26,6 +26,9 @@
 
 namespace shoal {
 
+// The inode of this process's pid namespace: ids of processes mean something within one. 0 where unknown.
+[[nodiscard]] std::uint64_t this_pid_namespace() noexcept;
+
 class Slots {
 public:
     // What the rooms above do for a dead slot before its memory is given back: called with the slot's byte locked.

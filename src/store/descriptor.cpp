@@ -15,6 +15,7 @@ Code code_of(int cause) noexcept {
             return Code::kPermission;
         case ENOSPC:
         case EDQUOT:
+        case EFBIG:  // the process's limit on file sizes (ulimit -f)
             return Code::kNoSpace;
         case ENOENT:
             return Code::kNotFound;

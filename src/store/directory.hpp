@@ -6,6 +6,9 @@
 // The arena is built without a name (O_TMPFILE), named when it is whole, and becomes the store's by a link of
 // store.meta, which fails for all creators but one. Destroying begins with store.meta too.
 //
+// A store's directory is opened once, without following a link in the last step, and names are looked up in what
+// was opened: whoever swaps a name meanwhile makes us fail, not write elsewhere.
+//
 // Thread safety: every function, against every other in any process.
 // A crash leaves, between the two links, an arena that no store.meta names; its header bears the store's path.
 #pragma once
@@ -15,7 +18,7 @@
 #include <shoal/error.hpp>
 #include <shoal/options.hpp>
 
-#include "arena/mapping.hpp"
+#include "store/arena_file.hpp"
 
 namespace shoal {
 
@@ -26,12 +29,10 @@ struct OpenedArena {
     std::string note;  // Stats::arena_note
 };
 
-// How a new arena's contents come to be: called with its tables real and zeroed, before it has a name.
-using FillArena = Result<void> (*)(Mapping& mapping, const Options& options);
-
+// Of `options` those that attach and destroy look at are group and any_owner (store/access.hpp).
 [[nodiscard]] Result<OpenedArena> open_or_create(const std::string& path, const Options& options, FillArena fill);
-[[nodiscard]] Result<OpenedArena> attach_existing(const std::string& path);
+[[nodiscard]] Result<OpenedArena> attach_existing(const std::string& path, const Options& options = {});
 [[nodiscard]] Result<OpenedArena> create_in_memory(const Options& options, FillArena fill);
-[[nodiscard]] Result<void> destroy_store(const std::string& path);
+[[nodiscard]] Result<void> destroy_store(const std::string& path, const Options& options = {});
 
 }  // namespace shoal

@@ -7,8 +7,10 @@
 
 #include <fmt/format.h>
 
+#include "arena/presence.hpp"
 #include "recovery/finish.hpp"
 #include "store/hash.hpp"
+#include "store/leftovers.hpp"
 #include "store/place.hpp"
 
 namespace shoal {
@@ -70,6 +72,14 @@ StoreImpl::StoreImpl(OpenedArena&& opened)
         crash_point(CrashPoint::kDeadReclaimerForgotten);
     });
     slots_.recover_all_dead();
+}
+
+StoreImpl::~StoreImpl() {
+    if ((mapping_.header().flags & kTemporaryFlag) == 0 || path_.empty()) return;
+    // Withdrawing first makes sure that of several who close at once one is left alone and removes the store.
+    withdraw_presence(mapping_.descriptor());
+    if (claim_removal(mapping_.descriptor()) != 0) return;
+    remove_ended_store(mapping_.descriptor(), path_, {mapping_.header().store_id, arena_path_});
 }
 
 Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options) {
@@ -175,6 +185,14 @@ void StoreImpl::tidy_growth(Slot& slot) noexcept {
 }
 
 Error StoreImpl::no_memory(AppendOutcome outcome, std::uint64_t bytes) const {
+    if (outcome == AppendOutcome::kNoSpace && file_size_limit() < mapping_.bytes()) {
+        return {
+            Code::kNoSpace,
+            fmt::format("no room for {} more bytes: this process may only make files of up to {} bytes: raise that "
+                        "limit (ulimit -f)",
+                        bytes, file_size_limit()),
+            EFBIG, 0};
+    }
     if (outcome == AppendOutcome::kNoSpace) {
         const std::string dir =
             arena_path_.empty() ? "the machine's memory" : arena_path_.substr(0, arena_path_.rfind('/'));

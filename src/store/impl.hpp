@@ -26,6 +26,7 @@ struct KeyRef {
 class StoreImpl : public std::enable_shared_from_this<StoreImpl> {
 public:
     explicit StoreImpl(OpenedArena&& opened);
+    ~StoreImpl();  // the last one of a temporary store removes it
     StoreImpl(const StoreImpl&) = delete;
     StoreImpl& operator=(const StoreImpl&) = delete;
 

@@ -1,58 +1,290 @@
 #include "store/leftovers.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
-#include <filesystem>
-#include <string_view>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
 
 #include "arena/byte_lock.hpp"
 #include "arena/plan.hpp"
+#include "arena/presence.hpp"
 #include "store/descriptor.hpp"
-#include "store/metadata.hpp"
 
 namespace shoal {
 namespace {
 
-constexpr std::string_view kArenaPrefix = "shoal-";
-constexpr std::uint64_t kCreationByte = 0;  // of the header: no slot's byte lies there
+constexpr std::size_t kIdDigits = 32;
 
-bool is_abandoned(int descriptor, const std::string& path) {
+// The entries of the directory open as `directory`; none where it cannot be read.
+std::vector<std::string> entries_of(int directory) {
+    std::vector<std::string> names;
+    const int readable = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (readable < 0) return names;
+    const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(readable), &::closedir);
+    if (stream == nullptr) {
+        ::close(readable);
+        return names;
+    }
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
+    while (const dirent* entry = ::readdir(stream.get())) names.emplace_back(entry->d_name);
+    return names;
+}
+
+bool is_arena_name(std::string_view name) {
+    return name.size() == kArenaPrefix.size() + kIdDigits && name.starts_with(kArenaPrefix) &&
+           name.substr(kArenaPrefix.size()).find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+// An arena file, found by its name in a folder.
+struct Candidate {
+    int folder;
+    std::string name;
+    std::string path;
+    Descriptor arena;
+    std::string store_path;
+    Metadata own;  // what store.meta would say of it
+    bool temporary;
+    std::uint64_t bytes;
+};
+
+std::optional<Candidate> look_at(int folder, const std::string& folder_path, const std::string& name) {
+    Descriptor arena(::openat(folder, name.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+    struct stat info {};
+    if (arena.get() < 0 || ::fstat(arena.get(), &info) != 0 || !S_ISREG(info.st_mode)) return std::nullopt;
     alignas(ArenaHeader) std::array<std::byte, sizeof(ArenaHeader)> head{};
-    if (::pread(descriptor, head.data(), head.size(), 0) != static_cast<ssize_t>(head.size())) return false;
+    if (::pread(arena.get(), head.data(), head.size(), 0) != static_cast<ssize_t>(head.size())) return std::nullopt;
     const auto& header = *reinterpret_cast<const ArenaHeader*>(head.data());
-    if (!check_layout(header).empty() || header.store_path.back() != 0) return false;
-    if (header.store_path.data() != path) return false;
-    if (begin_creation(descriptor) != 0) return false;  // its creator is at it
-    // Read under the lock: a creator that had it has published by now, or never will.
-    const auto metadata = read_metadata_file(path + "/" + std::string(kMetadataName));
-    return metadata && (!*metadata || (*metadata)->id != header.store_id);
+    // Another build's arena is another build's to judge.
+    if (!check_layout(header).empty() || header.store_path[0] != '/' || header.store_path.back() != 0 ||
+        name != std::string(kArenaPrefix) + id_text(header.store_id)) {
+        return std::nullopt;
+    }
+    const std::string path = folder_path + (folder_path.back() == '/' ? "" : "/") + name;
+    return Candidate{folder,
+                     name,
+                     path,
+                     std::move(arena),
+                     header.store_path.data(),
+                     {header.store_id, path},
+                     (header.flags & kTemporaryFlag) != 0,
+                     static_cast<std::uint64_t>(info.st_blocks) * 512};
+}
+
+enum class Verdict { kData, kGarbage, kUnclear };
+
+struct Judgement {
+    Verdict verdict;
+    std::string why;
+};
+
+// Reading tells what is there; whose it is plays no part, as nothing but the candidate is ever removed.
+Access any_owner() {
+    Options options;
+    options.any_owner = true;
+    return *Access::from(options);
+}
+
+std::optional<Result<std::optional<Metadata>>> metadata_in(int above, const std::string& directory_name,
+                                                           const std::string& path) {
+    const Descriptor directory(
+        ::openat(above, directory_name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (directory.get() < 0) return std::nullopt;
+    return read_metadata_file(directory.get(), std::string(kMetadataName), path + "/" + std::string(kMetadataName),
+                              any_owner());
+}
+
+// A directory that was renamed is looked for beside its old place.
+std::optional<std::string> find_renamed(const std::string& path, const StoreId& id) {
+    const std::string above_path = path.substr(0, path.rfind('/') + 1);
+    const Descriptor above(::open(above_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (above.get() < 0) return std::nullopt;
+    for (const std::string& name : entries_of(above.get())) {
+        const auto metadata = metadata_in(above.get(), name, above_path + name);
+        if (metadata && *metadata && **metadata && (**metadata)->id == id) return above_path + name;
+    }
+    return std::nullopt;
+}
+
+Judgement judge(const Candidate& candidate) {
+    const std::string& path = candidate.store_path;
+    const auto metadata = metadata_in(AT_FDCWD, path, path);
+    if (!metadata) {
+        const int cause = errno;
+        struct stat info {};
+        const bool is_something_else = cause == ENOTDIR && ::lstat(path.c_str(), &info) == 0;
+        if (is_something_else || (cause != ENOENT && cause != ENOTDIR)) {
+            return {Verdict::kUnclear, fmt::format("cannot look into {}: {}", path, std::strerror(cause))};
+        }
+        if (const auto renamed = find_renamed(path, candidate.own.id)) {
+            return {Verdict::kUnclear, fmt::format("its directory {} is {} now", path, *renamed)};
+        }
+        return {Verdict::kGarbage, fmt::format("its directory {} is gone", path)};
+    }
+    if (!*metadata) return {Verdict::kUnclear, metadata->error().message};
+    if (!**metadata) return {Verdict::kGarbage, fmt::format("no store is at {} any more", path)};
+    if ((**metadata)->id != candidate.own.id) {
+        return {Verdict::kGarbage, fmt::format("another store is at {} now", path)};
+    }
+    if ((**metadata)->arena_path != candidate.path) {
+        // The same file by another way (a bind mount), or a copy of it.
+        if (!candidate.temporary) return {Verdict::kData, ""};
+        return {Verdict::kUnclear, fmt::format("its store calls it {}", (**metadata)->arena_path)};
+    }
+    if (!candidate.temporary) return {Verdict::kData, ""};
+    return {Verdict::kGarbage, fmt::format("the temporary store {} has no owner left", path)};
+}
+
+// Whether a thread is attached: it would have its presence too, so this is to be safe twice.
+bool has_live_slot(int arena) {
+    return is_locked(arena, plan_arena(kMinimumArenaBytes).slots_at, kSlots * sizeof(Slot));
+}
+
+bool still_has_its_name(int folder, const std::string& name, int arena) {
+    struct stat named {};
+    struct stat ours {};
+    return ::fstatat(folder, name.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 && ::fstat(arena, &ours) == 0 &&
+           named.st_dev == ours.st_dev && named.st_ino == ours.st_ino;
+}
+
+bool is_aside_of(int directory, const std::string& name, const StoreId& id) {
+    if (!name.starts_with(kDestroyedPrefix)) return false;
+    const auto metadata = read_metadata_file(directory, name, name, any_owner());
+    return metadata && *metadata && (*metadata)->id == id;
+}
+
+// Takes away store.meta if it names that store, and then the directory if nothing else is in it.
+void remove_metadata(const std::string& path, const StoreId& id) {
+    const Descriptor directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (directory.get() < 0) return;
+    const std::string name(kMetadataName);
+    const auto metadata = read_metadata_file(directory.get(), name, name, any_owner());
+    bool ours = metadata && *metadata && (*metadata)->id == id;
+    if (ours) {
+        const auto aside = set_metadata_aside(directory.get());
+        // Another store's, made since we looked: back with it.
+        if (aside && !is_aside_of(directory.get(), *aside, id)) {
+            ::renameat2(directory.get(), aside->c_str(), directory.get(), name.c_str(), RENAME_NOREPLACE);
+            ours = false;
+        }
+    }
+    for (const std::string& entry : entries_of(directory.get())) {
+        if (!is_aside_of(directory.get(), entry, id)) continue;
+        ours = true;
+        ::unlinkat(directory.get(), entry.c_str(), 0);
+    }
+    if (ours) ::rmdir(path.c_str());
+}
+
+// Removes the candidate if it is garbage, or says why not. Nothing for what is somebody's data.
+std::optional<Leftover> collect_one(const Candidate& candidate, bool dry_run) {
+    Judgement judgement = judge(candidate);
+    if (judgement.verdict == Verdict::kData) return std::nullopt;
+    Leftover found{candidate.path, candidate.store_path, judgement.why, false, candidate.bytes, 0};
+    if (judgement.verdict == Verdict::kUnclear) return found;
+    const int arena = candidate.arena.get();
+    if (begin_creation(arena) != 0) return std::nullopt;  // its creator is at it
+    if (claim_removal(arena) != 0 || has_live_slot(arena)) {
+        found.why += ", but processes have it open";
+        return found;
+    }
+    judgement = judge(candidate);
+    if (judgement.verdict != Verdict::kGarbage) return std::nullopt;
+    if (!still_has_its_name(candidate.folder, candidate.name, arena)) return std::nullopt;
+    found.removed = true;
+    if (dry_run) return found;
+    if (::unlinkat(candidate.folder, candidate.name.c_str(), 0) != 0) {
+        found.removed = false;
+        found.system_errno = errno;
+        found.why += fmt::format(", but it cannot be removed: {}", std::strerror(errno));
+        return found;
+    }
+    remove_metadata(candidate.store_path, candidate.own.id);
+    return found;
+}
+
+std::vector<std::string> usual_dirs() {
+    std::vector<std::string> dirs;
+    struct stat info {};
+    if (::stat("/dev/shm", &info) == 0) dirs.emplace_back("/dev/shm");
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): read once
+    const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+    if (runtime != nullptr && *runtime == '/' && ::stat(runtime, &info) == 0) dirs.emplace_back(runtime);
+    return dirs;
 }
 
 }  // namespace
 
-int begin_creation(int descriptor) noexcept { return try_lock_byte(descriptor, kCreationByte); }
-void finish_creation(int descriptor) noexcept { unlock_byte(descriptor, kCreationByte); }
+Result<std::string> set_metadata_aside(int directory) {
+    StoreId unique{};
+    if (::getrandom(unique.data(), unique.size(), 0) != static_cast<ssize_t>(unique.size())) {
+        return failed("getrandom", errno);
+    }
+    std::string aside = std::string(kDestroyedPrefix) + id_text(unique);
+    if (::renameat(directory, std::string(kMetadataName).c_str(), directory, aside.c_str()) != 0) {
+        return failed("cannot remove " + std::string(kMetadataName), errno);
+    }
+    return aside;
+}
 
-void sweep_leftovers(const std::string& path, const std::string& arena_dir) {
-    namespace fs = std::filesystem;
-    std::error_code ignored;
-    for (const auto& entry : fs::directory_iterator(path, ignored)) {
-        if (entry.path().filename().string().starts_with(kDestroyedPrefix)) {
-            const auto metadata = read_metadata_file(entry.path().string());
-            if (metadata && *metadata) ::unlink((*metadata)->arena_path.c_str());
-            ::unlink(entry.path().c_str());
+void sweep_leftovers(int directory, const std::string& path, const std::string& arena_dir, const Access& access) {
+    for (const std::string& name : entries_of(directory)) {
+        if (!name.starts_with(kDestroyedPrefix)) continue;
+        const auto metadata = read_metadata_file(directory, name, path + "/" + name, access);
+        if (metadata && *metadata) ::unlink((*metadata)->arena_path.c_str());
+        ::unlinkat(directory, name.c_str(), 0);
+    }
+    const Descriptor folder(::open(arena_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (folder.get() < 0) return;
+    for (const std::string& name : entries_of(folder.get())) {
+        if (!is_arena_name(name)) continue;
+        const auto candidate = look_at(folder.get(), arena_dir, name);
+        if (candidate && candidate->store_path == path) static_cast<void>(collect_one(*candidate, false));
+    }
+}
+
+void remove_ended_store(int arena, const std::string& path, const Metadata& metadata) noexcept {
+    const std::size_t slash = metadata.arena_path.rfind('/');
+    const Descriptor folder(
+        ::open(metadata.arena_path.substr(0, slash + 1).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const std::string name = metadata.arena_path.substr(slash + 1);
+    if (folder.get() >= 0 && still_has_its_name(folder.get(), name, arena)) {
+        ::unlinkat(folder.get(), name.c_str(), 0);
+    }
+    remove_metadata(path, metadata.id);
+}
+
+Result<std::vector<Leftover>> collect_leftovers(const CollectOptions& options) {
+    std::vector<std::string> dirs = usual_dirs();
+    for (const std::string& dir : options.dirs) {
+        const std::unique_ptr<char, void (*)(void*)> real(::realpath(dir.c_str(), nullptr), &std::free);
+        if (real == nullptr) return failed(dir, errno);
+        const std::string whole = real.get();
+        if (std::find(dirs.begin(), dirs.end(), whole) == dirs.end()) dirs.push_back(whole);
+    }
+    std::vector<Leftover> all;
+    for (const std::string& dir : dirs) {
+        const Descriptor folder(::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (folder.get() < 0) return failed(dir, errno);
+        for (const std::string& name : entries_of(folder.get())) {
+            if (!is_arena_name(name)) continue;
+            const auto candidate = look_at(folder.get(), dir, name);
+            if (!candidate) continue;
+            if (auto found = collect_one(*candidate, options.dry_run)) all.push_back(std::move(*found));
         }
     }
-    for (const auto& entry : fs::directory_iterator(arena_dir, ignored)) {
-        if (!entry.path().filename().string().starts_with(kArenaPrefix)) continue;
-        const Descriptor arena(::open(entry.path().c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-        struct stat info {};
-        if (arena.get() < 0 || ::fstat(arena.get(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
-        if (is_abandoned(arena.get(), path)) ::unlink(entry.path().c_str());
-    }
+    return all;
 }
 
 }  // namespace shoal

@@ -1,9 +1,11 @@
 #include "store/metadata.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <charconv>
+#include <utility>
 
 #include <fmt/format.h>
 #include <xxhash.h>
@@ -79,30 +81,33 @@ std::optional<Metadata> parse_metadata(std::string_view text, std::string* what)
     return metadata;
 }
 
-Result<std::optional<Metadata>> read_metadata_file(const std::string& file) {
-    const Descriptor descriptor(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+Result<std::optional<Metadata>> read_metadata_file(int directory, const std::string& name, const std::string& path,
+                                                   const Access& access) {
+    const Descriptor descriptor(
+        ::openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
     if (descriptor.get() < 0) {
         if (errno == ENOENT) return std::optional<Metadata>{};
-        if (errno == ENOTDIR) {
-            return tl::unexpected(Error{Code::kInvalidArgument,
-                                        fmt::format("{} is no directory", file.substr(0, file.rfind('/'))),
-                                        ENOTDIR});
-        }
-        return failed(file, errno);
+        return failed(path, errno);
+    }
+    struct stat info {};
+    if (::fstat(descriptor.get(), &info) != 0) return failed(path, errno);
+    if (auto checked = access.check_file(info, path); !checked) return tl::unexpected(std::move(checked.error()));
+    if (!S_ISREG(info.st_mode)) {
+        return tl::unexpected(Error{Code::kDamaged, fmt::format("{} is no regular file", path)});
     }
     std::string text(kMetadataMaxBytes, 0);
     std::size_t filled = 0;
     while (filled < text.size()) {
         const ssize_t count = ::read(descriptor.get(), text.data() + filled, text.size() - filled);
         if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return failed(file, errno);
+        if (count < 0) return failed(path, errno);
         if (count == 0) break;
         filled += static_cast<std::size_t>(count);
     }
     text.resize(filled);
     std::string what;
     std::optional<Metadata> metadata = parse_metadata(text, &what);
-    if (!metadata) return tl::unexpected(Error{Code::kDamaged, fmt::format("{} is damaged: {}", file, what)});
+    if (!metadata) return tl::unexpected(Error{Code::kDamaged, fmt::format("{} is damaged: {}", path, what)});
     return metadata;
 }
 

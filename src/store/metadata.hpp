@@ -9,6 +9,8 @@
 
 #include <shoal/error.hpp>
 
+#include "store/access.hpp"
+
 namespace shoal {
 
 using StoreId = std::array<std::uint8_t, 16>;
@@ -27,7 +29,9 @@ inline constexpr std::size_t kMetadataMaxBytes = 8192;
 // Null: not a metadata file of ours, or damaged; `what` says how.
 [[nodiscard]] std::optional<Metadata> parse_metadata(std::string_view text, std::string* what);
 
-// The metadata in `file`; nothing where there is no such file. kDamaged, kPermission, kInvalidArgument, kSystem.
-[[nodiscard]] Result<std::optional<Metadata>> read_metadata_file(const std::string& file);
+// The metadata in the file `name` of the directory open as `directory`; nothing where there is no such file. `path`
+// names the file in messages. No symbolic link is followed, and no FIFO waited for. kDamaged, kPermission, kSystem.
+[[nodiscard]] Result<std::optional<Metadata>> read_metadata_file(int directory, const std::string& name,
+                                                                 const std::string& path, const Access& access);
 
 }  // namespace shoal

@@ -2,6 +2,7 @@
 #include <shoal/store.hpp>
 
 #include "store/impl.hpp"
+#include "store/leftovers.hpp"
 
 namespace shoal {
 namespace {
@@ -62,13 +63,16 @@ Result<Store> Store::open(const std::string& path, const Options& options) {
         return Store(impl);
     });
 }
-Result<Store> Store::attach(const std::string& path) {
-    return make_impl(attach_existing(path)).map([](auto&& impl) { return Store(impl); });
+Result<Store> Store::attach(const std::string& path, const Options& options) {
+    return make_impl(attach_existing(path, options)).map([](auto&& impl) { return Store(impl); });
 }
 Result<Store> Store::in_memory(const Options& options) {
     return make_impl(create_in_memory(options, StoreImpl::fill_arena)).map([](auto&& impl) { return Store(impl); });
 }
-Result<void> Store::destroy(const std::string& path) { return destroy_store(path); }
+Result<void> Store::destroy(const std::string& path, const Options& options) {
+    return destroy_store(path, options);
+}
+Result<std::vector<Leftover>> Store::collect(const CollectOptions& options) { return collect_leftovers(options); }
 
 Result<void> Store::append(ByteView key, ByteView record) {
     return append(key, std::span<const ByteView>(&record, 1));

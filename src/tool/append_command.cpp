@@ -24,7 +24,7 @@ namespace {
 
 constexpr char kExamples[] =
     R"(Without VALUE the whole of standard input is one record, also when it is empty. The store is made if there is
-none; --memory, --arena-dir and --mode count only then.
+none; --memory and --arena-dir count only then.
 
 Examples:
   shoal append /tmp/words apple red green       two records
@@ -183,9 +183,7 @@ void add_append_command(CLI::App& app, int& exit_code) {
         ->add_option("--arena-dir", arguments->options.arena_dir,
                      "Where a new store's memory lies; default: a tmpfs")
         ->type_name("DIR");
-    command->add_option("--mode", arguments->options.mode, "Permissions of a new store; default: 0600")
-        ->type_name("OCTAL")
-        ->transform(octal_mode());
+    add_sharing_options(*command, arguments->options);
     command->footer(kExamples);
     command->callback([arguments, &exit_code] { exit_code = run_append(*arguments); });
 }

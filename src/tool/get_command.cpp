@@ -28,6 +28,7 @@ Examples:
 
 struct GetArguments {
     std::string store;
+    Options options;
     CLI::Option* keys = nullptr;
     KeyOptions key_options;
     bool records = false;
@@ -59,7 +60,7 @@ int run_get(const GetArguments& arguments) {
         complain("which key? 'shoal keys STORE' lists them; see 'shoal get --help'");
         return kWrongUse;
     }
-    const auto store = Store::attach(arguments.store);
+    const auto store = Store::attach(arguments.store, arguments.options);
     if (!store) return fail(store.error());
 
     const ByteView separator = arguments.nul ? ByteView("\0", 1) : ByteView(arguments.separator);
@@ -90,6 +91,7 @@ void add_get_command(CLI::App& app, int& exit_code) {
             ->type_name("TEXT");
     CLI::Option* nul = command->add_flag("-0,--null", arguments->nul, "Write a NUL after each record");
     nul->excludes(separator);
+    add_sharing_options(*command, arguments->options);
     command->footer(kExamples);
     command->callback([arguments, separator, &exit_code] {
         arguments->records = arguments->records || arguments->nul || separator->count() > 0;

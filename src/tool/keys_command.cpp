@@ -28,6 +28,7 @@ Examples:
 
 struct KeysArguments {
     std::string store;
+    Options options;
     std::string prefix;
     bool nul = false;
     bool hex = false;
@@ -35,7 +36,7 @@ struct KeysArguments {
 };
 
 int run_keys(const KeysArguments& arguments) {
-    const auto store = Store::attach(arguments.store);
+    const auto store = Store::attach(arguments.store, arguments.options);
     if (!store) return fail(store.error());
     const auto keys = store->keys();
     if (!keys) return fail(keys.error());
@@ -68,6 +69,7 @@ void add_keys_command(CLI::App& app, int& exit_code) {
         command->add_flag("-0,--null", arguments->nul, "End each key with a NUL, and escape nothing");
     CLI::Option* hex = command->add_flag("-x,--hex", arguments->hex, "Write keys in hex")->excludes(nul);
     command->add_flag("-e,--escape", arguments->escape, "Escape as on a terminal")->excludes(nul)->excludes(hex);
+    add_sharing_options(*command, arguments->options);
     command->footer(kExamples);
     command->callback([arguments, &exit_code] { exit_code = run_keys(*arguments); });
 }

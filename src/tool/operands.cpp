@@ -85,6 +85,14 @@ void add_key_options(CLI::App& command, KeyOptions& options) {
         ->allow_extra_args(false);
 }
 
+void add_sharing_options(CLI::App& command, Options& options) {
+    command
+        .add_option("-g,--group", options.group,
+                    "Share the store within GROUP, a name or number: a new one is made so, another's is taken")
+        ->type_name("GROUP");
+    command.add_flag("--any-owner", options.any_owner, "Take the store whoever owns it, and can so disturb you");
+}
+
 std::optional<std::vector<std::string>> read_keys(const KeyOptions& options, const std::vector<std::string>& words,
                                                   int& exit_code) {
     std::vector<std::string> keys;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <CLI/CLI.hpp>
+#include <shoal/options.hpp>
 
 namespace shoal::tool {
 
@@ -32,6 +33,9 @@ struct KeyOptions {
 };
 
 void add_key_options(CLI::App& command, KeyOptions& options);
+
+// --group and --any-owner.
+void add_sharing_options(CLI::App& command, Options& options);
 
 // The keys of `words`, then those of options.files; nothing after an error that it has reported, with its exit
 // code in `exit_code`.

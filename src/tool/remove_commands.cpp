@@ -34,6 +34,7 @@ Examples:
 
 struct RemoveArguments {
     std::string store;
+    Options options;
     CLI::Option* keys = nullptr;
     KeyOptions key_options;
     bool force = false;
@@ -47,7 +48,7 @@ int run_rm(const RemoveArguments& arguments) {
         complain("which key? 'shoal keys STORE' lists them, 'shoal drop STORE' removes all; see 'shoal rm --help'");
         return kWrongUse;
     }
-    auto store = Store::attach(arguments.store);
+    auto store = Store::attach(arguments.store, arguments.options);
     if (!store) return fail(store.error());
     for (const std::string& key : *keys) {
         const auto had_one = store->erase(key);
@@ -60,14 +61,14 @@ int run_rm(const RemoveArguments& arguments) {
 }
 
 int run_drop(const RemoveArguments& arguments) {
-    auto store = Store::attach(arguments.store);
+    auto store = Store::attach(arguments.store, arguments.options);
     if (!store) return fail(store.error());
     const auto dropped = store->drop();
     return dropped ? kOk : fail(dropped.error());
 }
 
 int run_destroy(const RemoveArguments& arguments) {
-    const auto destroyed = Store::destroy(arguments.store);
+    const auto destroyed = Store::destroy(arguments.store, arguments.options);
     if (destroyed) return kOk;
     if (arguments.force && destroyed.error().code == Code::kNotFound) return kOk;
     return fail(destroyed.error());
@@ -87,6 +88,7 @@ void add_rm_command(CLI::App& app, int& exit_code) {
     arguments->keys = add_operands(*command, "KEY", "What to remove");
     add_key_options(*command, arguments->key_options);
     command->add_flag("-f,--force", arguments->force, "A key that is not there is no error");
+    add_sharing_options(*command, arguments->options);
     command->footer(kRmExamples);
     command->callback([arguments, &exit_code] { exit_code = run_rm(*arguments); });
 }
@@ -94,6 +96,7 @@ void add_rm_command(CLI::App& app, int& exit_code) {
 void add_drop_command(CLI::App& app, int& exit_code) {
     const auto arguments = std::make_shared<RemoveArguments>();
     CLI::App* command = add_command(app, "drop", "Remove every key of a store", *arguments);
+    add_sharing_options(*command, arguments->options);
     command->footer(kDropExamples);
     command->callback([arguments, &exit_code] { exit_code = run_drop(*arguments); });
 }
@@ -102,6 +105,7 @@ void add_destroy_command(CLI::App& app, int& exit_code) {
     const auto arguments = std::make_shared<RemoveArguments>();
     CLI::App* command = add_command(app, "destroy", "Remove a store, leaving no trace of it", *arguments);
     command->add_flag("-f,--force", arguments->force, "A store that is not there is no error");
+    add_sharing_options(*command, arguments->options);
     command->footer(kDestroyExamples);
     command->callback([arguments, &exit_code] { exit_code = run_destroy(*arguments); });
 }

@@ -10,6 +10,7 @@
 
 #include "tool/commands.hpp"
 #include "tool/failure.hpp"
+#include "tool/operands.hpp"
 #include "tool/printable.hpp"
 #include "tool/streams.hpp"
 
@@ -25,6 +26,7 @@ Examples:
 
 struct StatArguments {
     std::string store;
+    Options options;
     bool json = false;
 };
 
@@ -88,7 +90,7 @@ std::string as_json(const Stats& stats) {
 }
 
 int run_stat(const StatArguments& arguments) {
-    const auto store = Store::attach(arguments.store);
+    const auto store = Store::attach(arguments.store, arguments.options);
     if (!store) return fail(store.error());
     const auto stats = store->stats();
     if (!stats) return fail(stats.error());
@@ -104,6 +106,7 @@ void add_stat_command(CLI::App& app, int& exit_code) {
     CLI::App* command = app.add_subcommand("stat", "Show what a store holds and what it takes");
     command->add_option("STORE", arguments->store, "The store's directory")->required()->type_name("");
     command->add_flag("-j,--json", arguments->json, "Write JSON");
+    add_sharing_options(*command, arguments->options);
     command->footer(kExamples);
     command->callback([arguments, &exit_code] { exit_code = run_stat(*arguments); });
 }

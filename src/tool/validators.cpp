@@ -46,19 +46,4 @@ CLI::Validator byte_size() {
         "");
 }
 
-CLI::Validator octal_mode() {
-    return CLI::Validator(
-        [](std::string& word) {
-            unsigned mode = 0;
-            const char* const end = word.data() + word.size();
-            const auto [stop, error] = std::from_chars(word.data(), end, mode, 8);
-            if (error != std::errc{} || stop != end || mode > 0777) {
-                return fmt::format("'{}' is not an octal mode: give one as 0600 or 660", word);
-            }
-            word = fmt::to_string(mode);
-            return std::string();
-        },
-        "");
-}
-
 }  // namespace shoal::tool

@@ -9,7 +9,4 @@ namespace shoal::tool {
 // Bytes: a whole number, alone or with K, M, G or T for powers of 1024 ("512M"; "512MiB" means the same).
 [[nodiscard]] CLI::Validator byte_size();
 
-// Octal permission bits, as chmod takes them.
-[[nodiscard]] CLI::Validator octal_mode();
-
 }  // namespace shoal::tool

@@ -259,25 +259,23 @@ TEST_CASE("reserve_bytes are real when open returns") {
     CHECK(static_cast<std::uint64_t>(arena.st_blocks) * 512 >= 32 * kMiB);
 }
 
-TEST_CASE("A store's files have the mode that was asked for, 0600 by default, whatever the umask") {
-    struct {
-        std::optional<unsigned> asked;
-        unsigned files, directory;
-    } const cases[] = {{std::nullopt, 0600, 0700}, {0640, 0640, 0750}, {0666, 0666, 0777}};
-    for (const auto& each : cases) {
-        const ArenaFolder arenas;
-        TemporaryStore place;
-        Options options = with_limit(16 * kMiB);
-        options.arena_dir = arenas.path();
-        if (each.asked) options.mode = *each.asked;
-        const mode_t before = ::umask(0022);
-        auto store = Store::open(place.path(), options);
-        ::umask(before);
-        REQUIRE_OK(store);
-        CHECK(mode_of(place.path()) == each.directory);
-        CHECK(mode_of(store->stats()->arena_path) == each.files);
-        for (const auto& entry : fs::directory_iterator(place.path()))
-            CHECK(mode_of(entry.path().string()) == each.files);
+TEST_CASE("A store's files are for their owner alone, or for its group, whatever the umask") {
+    for (const bool with_group : {false, true}) {
+        for (const mode_t umask : {0022U, 0U, 0277U}) {
+            const ArenaFolder arenas;
+            TemporaryStore place;
+            Options options = with_limit(16 * kMiB);
+            options.arena_dir = arenas.path();
+            if (with_group) options.group = std::to_string(::getegid());
+            const mode_t before = ::umask(umask);
+            auto store = Store::open(place.path(), options);
+            ::umask(before);
+            REQUIRE_OK(store);
+            CHECK(mode_of(place.path()) == (with_group ? 02770 : 0700));
+            CHECK(mode_of(store->stats()->arena_path) == (with_group ? 0660 : 0600));
+            for (const auto& entry : fs::directory_iterator(place.path()))
+                CHECK(mode_of(entry.path().string()) == (with_group ? 0660 : 0600));
+        }
     }
 }
 

@@ -271,12 +271,12 @@ class Stat(ToolTest):
     def test_a_new_store_takes_the_options_and_an_old_one_keeps_its_own(self):
         arena_folder = self.path("arena")
         os.mkdir(arena_folder)
-        options = ("--memory", "64M", "--arena-dir", arena_folder, "--mode", "640")
+        options = ("--memory", "64M", "--arena-dir", arena_folder, "--group", str(os.getegid()))
         self.shoal("append", self.store, *options, "key", "1")
         first = self.stat()
         self.assertEqual(first["memory_limit_bytes"], 64 << 20)
         self.assertEqual(os.path.dirname(os.path.realpath(first["arena_path"])), os.path.realpath(arena_folder))
-        self.assertEqual(os.stat(first["arena_path"]).st_mode & 0o777, 0o640)
+        self.assertEqual(os.stat(first["arena_path"]).st_mode & 0o777, 0o660)
         self.shoal("append", self.store, "--memory", "128MiB", "key", "2")
         self.assertEqual(self.stat()["memory_limit_bytes"], 64 << 20)
 

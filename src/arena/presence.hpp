@@ -1,0 +1,37 @@
+// Who is attached to an arena, who is making it, and who removes it: locks on two bytes of its header, which the
+// kernel drops at any death (arena/byte_lock.hpp). The bytes themselves mean nothing.
+//
+//   creation byte   held by a creator from before the arena has a name until store.meta names it
+//   presence byte   shared by everybody who has the arena open; held alone by whoever removes it
+//
+// Thread safety: every function; async-signal-safe. A lock belongs to the open file description, so two
+// descriptions of one process stand beside each other like two processes. Invariant: I1 who holds the presence byte
+// alone, and sees that the file still has its name, may remove it: nobody
+//               has it open, and who opens it now is refused until it is gone.
+#pragma once
+
+#include <cstdint>
+
+#include "arena/byte_lock.hpp"
+
+namespace shoal {
+
+inline constexpr std::uint64_t kCreationByte = 0;  // no slot's byte lies in the header
+inline constexpr std::uint64_t kPresenceByte = 1;
+
+// 0 or an errno, as try_lock_byte.
+[[nodiscard]] inline int begin_creation(int descriptor) noexcept {
+    return try_lock_byte(descriptor, kCreationByte);
+}
+inline void finish_creation(int descriptor) noexcept { unlock_byte(descriptor, kCreationByte); }
+
+// Says that this process has the arena open, until the description is closed. Refused while it is being removed.
+[[nodiscard]] inline int announce_presence(int descriptor) noexcept {
+    return try_share_byte(descriptor, kPresenceByte);
+}
+inline void withdraw_presence(int descriptor) noexcept { unlock_byte(descriptor, kPresenceByte); }
+
+// Refused while anybody has the arena open by another description.
+[[nodiscard]] inline int claim_removal(int descriptor) noexcept { return try_lock_byte(descriptor, kPresenceByte); }
+
+}  // namespace shoal

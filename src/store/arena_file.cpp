@@ -1,0 +1,137 @@
+#include "store/arena_file.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "arena/plan.hpp"
+#include "store/place.hpp"
+
+namespace shoal {
+namespace {
+
+constexpr std::uint64_t kLeastSegmentsAnArena = 256;
+
+}  // namespace
+
+Error arena_gone(const std::string& path, const std::string& arena_path) {
+    return {
+        Code::kArenaGone,
+        fmt::format("the arena {} of store {} is gone (a reboot empties a tmpfs): what it held is lost; destroy "
+                    "the store and create it anew",
+                    arena_path, path),
+        ENOENT, 0};
+}
+
+Result<ArenaFile> open_arena_file(const std::string& path, const Metadata& metadata, const Access& access) {
+    const std::string what = "arena " + metadata.arena_path;
+    Descriptor descriptor(
+        ::open(metadata.arena_path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+    if (descriptor.get() < 0) {
+        if (errno != ENOENT) return failed(what, errno);
+        return tl::unexpected(arena_gone(path, metadata.arena_path));
+    }
+    struct stat info {};
+    if (::fstat(descriptor.get(), &info) != 0) return failed(what, errno);
+    if (auto checked = access.check_file(info, what); !checked) return tl::unexpected(std::move(checked.error()));
+    const auto bytes = static_cast<std::uint64_t>(info.st_size);
+    // The head is read before anything is mapped: a file too short for what it says would fault.
+    alignas(ArenaHeader) std::array<std::byte, sizeof(ArenaHeader)> head{};
+    const ssize_t count = ::pread(descriptor.get(), head.data(), head.size(), 0);
+    const auto& header = *reinterpret_cast<const ArenaHeader*>(head.data());
+    const auto damaged = [&](Code code, const std::string& how) {
+        return tl::unexpected(Error{code, fmt::format("{} of store {}: {}", what, path, how)});
+    };
+    if (!S_ISREG(info.st_mode) || count != static_cast<ssize_t>(head.size())) {
+        return damaged(Code::kDamaged, "it is too short, or no regular file");
+    }
+    if (header.magic.load(std::memory_order_relaxed) != kArenaMagic) {  // relaxed: a private copy
+        return damaged(Code::kDamaged, check_layout(header));
+    }
+    if (const std::string how = check_layout(header); !how.empty()) return damaged(Code::kIncompatible, how);
+    if (const std::string how = check_header(header, bytes); !how.empty()) return damaged(Code::kDamaged, how);
+    if (header.store_id != metadata.id) return damaged(Code::kDamaged, "it belongs to another store");
+    return ArenaFile{std::move(descriptor), bytes, (header.flags & kTemporaryFlag) != 0};
+}
+
+Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Options& options, FillArena fill) {
+    const auto& [name, where, bytes, id, store_path] = plans;
+    if (const std::uint64_t most = file_size_limit(); bytes > most) {  // growing it would raise SIGXFSZ
+        ::close(descriptor);
+        return tl::unexpected(
+            Error{Code::kNoSpace,
+                  fmt::format("an arena of {} bytes is larger than this process may make a file ({} bytes): raise "
+                              "that limit (ulimit -f), or lower memory_limit_bytes",
+                              bytes, most),
+                  EFBIG});
+    }
+    if (::ftruncate(descriptor, static_cast<off_t>(bytes)) != 0) {
+        const int cause = errno;
+        ::close(descriptor);
+        return failed(fmt::format("cannot make arena {} {} bytes long", name, bytes), cause);
+    }
+    auto mapped = Mapping::map(descriptor, bytes, name);
+    if (!mapped) return mapped;
+    const ArenaPlan plan = plan_arena(bytes);
+    if (const int cause = mapped->allocate(0, plan.block_bits_at); cause != 0) {
+        return tl::unexpected(
+            Error{code_of(cause),
+                  fmt::format("cannot allocate {} bytes for the tables of arena {}: {}; {}", plan.block_bits_at,
+                              name, std::strerror(cause), advice_for_space(where)),
+                  cause});
+    }
+    ArenaHeader& header = mapped->header();
+    header.signature = layout_signature();
+    header.layout = layout_words();
+    header.store_id = id;
+    header.arena_bytes = bytes;
+    header.page_count = plan.page_count;
+    header.slots_at = plan.slots_at;
+    header.used_at = plan.used_at;
+    header.real_at = plan.real_at;
+    header.tables_at = plan.tables_at;
+    header.classes_at = plan.classes_at;
+    header.partial_at = plan.partial_at;
+    header.block_bits_at = plan.block_bits_at;
+    header.pages_at = plan.pages_at;
+    // What keys leave unused at their ends must stay small beside the whole.
+    const std::uint64_t most = std::max<std::uint64_t>(std::bit_floor(bytes / kLeastSegmentsAnArena), 64 << 10);
+    header.max_segment_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(options.max_segment_bytes, most));
+    header.first_segment_bytes = std::min(options.first_segment_bytes, header.max_segment_bytes);
+    header.flags = options.temporary ? kTemporaryFlag : 0;
+    header.created_unix_s = static_cast<std::uint64_t>(::time(nullptr));
+    std::memcpy(header.store_path.data(), store_path.data(), store_path.size());
+    if (::getrandom(&header.hash_seed, sizeof header.hash_seed, 0) < 0) header.hash_seed = header.created_unix_s;
+    header.epoch.store(1, std::memory_order_relaxed);  // relaxed: published by the magic
+    if (auto filled = fill(*mapped, options); !filled) {
+        if (filled.error().code == Code::kNoSpace) filled.error().message += "; " + advice_for_space(where);
+        return tl::unexpected(std::move(filled.error()));
+    }
+    header.magic.store(kArenaMagic, std::memory_order_release);  // pairs with check_layout: all above is seen
+    return mapped;
+}
+
+int announce_destruction(int descriptor) noexcept {
+    // One page: the whole arena may be more than this process can map.
+    void* page = ::mmap(nullptr, sizeof(ArenaHeader), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    if (page == MAP_FAILED) return errno;
+    // release: who sees the bit comes after the destroy; read by Epochs::enter
+    static_cast<ArenaHeader*>(page)->epoch.fetch_or(kDestroyedBit, std::memory_order_release);
+    ::munmap(page, sizeof(ArenaHeader));
+    return 0;
+}
+
+}  // namespace shoal

@@ -1,0 +1,51 @@
+// The arena as a file: opened with care, and built.
+//
+// Thread safety: every function. A crash while building leaves a file without a name, which the kernel frees.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <shoal/error.hpp>
+#include <shoal/options.hpp>
+
+#include "arena/mapping.hpp"
+#include "store/access.hpp"
+#include "store/descriptor.hpp"
+#include "store/metadata.hpp"
+
+namespace shoal {
+
+// How a new arena's contents come to be: called with its tables real and zeroed, before it has a name.
+using FillArena = Result<void> (*)(Mapping& mapping, const Options& options);
+
+struct ArenaFile {
+    Descriptor descriptor;
+    std::uint64_t bytes = 0;
+    bool temporary = false;  // Options::temporary
+};
+
+// The arena that `metadata`, of the store at `path`, names: a regular file of an owner that `access` takes, with a
+// header that can be mapped and is of this build. Nothing is mapped yet. kArenaGone, kPermission, kDamaged,
+// kIncompatible, kSystem.
+[[nodiscard]] Result<ArenaFile> open_arena_file(const std::string& path, const Metadata& metadata,
+                                                const Access& access);
+
+[[nodiscard]] Error arena_gone(const std::string& path, const std::string& arena_path);
+
+struct ArenaPlans {
+    std::string name;     // in messages
+    std::string where;    // the folder, in messages
+    std::uint64_t bytes;  // a multiple of kPieceBytes
+    StoreId id;
+    std::string store_path;  // empty in memory
+};
+
+// Makes an arena of the empty file, mapped whole; takes the descriptor over.
+[[nodiscard]] Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Options& options,
+                                          FillArena fill);
+
+// Tells everybody who has the arena open that the store is destroyed. 0 or an errno.
+[[nodiscard]] int announce_destruction(int descriptor) noexcept;
+
+}  // namespace shoal
