@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace shoal {
 
@@ -47,6 +48,21 @@ struct Options {
     std::uint64_t reserve_bytes = 0;
 };
 
+// A thread that is attached to the store, or the views of a process, at one moment.
+struct Attached {
+    std::uint32_t slot = 0;           // of the process table
+    std::int64_t process_id = 0;      // as it was when it attached, in its own pid namespace
+    std::int64_t thread_id = 0;       // as process_id; 0 for views
+    bool is_views = false;            // the views of that process, of whatever thread
+    bool same_namespace = true;       // whether the ids mean the same to the caller
+    std::string command;              // of that thread, where /proc shows it; else empty
+    bool alive = true;                // by its lock, not by its ids; the dead are recovered by whoever meets them
+    bool inside = false;              // an operation, or has views
+    std::string doing;                // idle, reading, appending, erasing, dropping or reclaiming; views
+    std::uint64_t epochs_behind = 0;  // not 0: it is inside since before this epoch, and holds back reuse of memory
+    std::uint64_t behind_ms = 0;      // for that long at least
+};
+
 // A store as it is at one moment. Counting visits every key: cost is linear in the number of keys.
 struct Stats {
     std::string path;        // the store's directory; empty for an in-memory store
@@ -65,6 +81,8 @@ struct Stats {
     std::uint32_t slots_in_use = 0;     // attached threads
     std::uint32_t slots_total = 0;
     std::uint64_t epoch = 0;
+    std::vector<Attached> held_back_by;  // who keeps retired objects from reuse: in the middle of an operation,
+                                         // stopped, or with an old view
 };
 
 // A value's size without a walk over its data. Records in flight count; at rest it equals what get returns.

@@ -131,6 +131,10 @@ public:
 
     [[nodiscard]] Result<Stats> stats() const;
 
+    // Every thread that is attached, the views of each process, and the dead that nobody has recovered yet; without
+    // what this Store itself is idle with. Cost: a system call or two for each.
+    [[nodiscard]] Result<std::vector<Attached>> attached() const;
+
 private:
     explicit Store(std::shared_ptr<StoreImpl> impl) noexcept;
     std::shared_ptr<StoreImpl> impl_;

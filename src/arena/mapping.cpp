@@ -124,7 +124,7 @@ int Mapping::write_zeroes(std::uint64_t offset, std::uint64_t length) const noex
     return 0;
 }
 
-void Mapping::reopen() noexcept {
+void Mapping::reopen(Before before) noexcept {
     char path[32] = "/proc/self/fd/";
     char digits[12];
     int count = 0;
@@ -135,6 +135,8 @@ void Mapping::reopen() noexcept {
     const int fresh = ::open(path, O_RDWR | O_CLOEXEC);
     if (fresh < 0) return;                        // no /proc: the description stays shared
     static_cast<void>(announce_presence(fresh));  // beside the old one's, so that it cannot be refused
+    // The memory mapping keeps the description that it was made of, and its locks, beyond the close.
+    if (before == Before::kOurs) withdraw_presence(descriptor_);
     ::close(descriptor_);
     descriptor_ = fresh;
 }

@@ -50,8 +50,9 @@ public:
 
     // Opens the file anew, so that its locks are this process's own, and closes the description before, which a
     // parent or child may share and whose locks would outlive the one or the other. The process's presence
-    // (arena/presence.hpp) goes over without a gap. Async-signal-safe.
-    void reopen() noexcept;
+    // (arena/presence.hpp) goes over without a gap. Async-signal-safe. `before`: whose the description before is.
+    enum class Before { kOurs, kParents };
+    void reopen(Before before) noexcept;
 
 private:
     Mapping(int descriptor, boost::interprocess::mapped_region&& region) noexcept;

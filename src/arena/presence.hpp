@@ -4,6 +4,9 @@
 //   creation byte   held by a creator from before the arena has a name until store.meta names it
 //   presence byte   shared by everybody who has the arena open; held alone by whoever removes it
 //
+// A memory mapping keeps the description that it was made of, and that one's locks, until it is unmapped: so a lock
+// that is to end with a close must be on another one (Mapping::reopen).
+//
 // Thread safety: every function; async-signal-safe. A lock belongs to the open file description, so two
 // descriptions of one process stand beside each other like two processes. Invariant: I1 who holds the presence byte
 // alone, and sees that the file still has its name, may remove it: nobody

@@ -25,9 +25,9 @@ public:
     void add(Slots* slots, Mapping& mapping) {
         const std::lock_guard lock(mutex);
         all.push_back(slots);
-        // A child forked before this line keeps the old description, which holds no slot's lock, and the presence
-        // byte only together with ours; one forked after it goes through after_fork_in_child.
-        mapping.reopen();
+        // A child forked before this line keeps the old description, which has no lock any more after it; one
+        // forked later goes through after_fork_in_child.
+        mapping.reopen(Mapping::Before::kOurs);
     }
     void call_at_thread_end() noexcept { ::pthread_setspecific(thread_end_, this); }
     void remove(Slots* slots) {
@@ -186,6 +186,13 @@ bool Slots::recover_if_dead_locked(std::uint32_t slot_number, Slot* own) noexcep
     return dead;
 }
 
+bool Slots::is_alive(std::uint32_t slot_number) noexcept {
+    const std::lock_guard lock(mutex_);
+    const auto is_this = [&](const Owned& owned) { return owned.slot == &table_[slot_number]; };
+    if (std::any_of(owned_.begin(), owned_.end(), is_this)) return true;
+    return is_locked_by_another(mapping_->descriptor(), byte_of(slot_number), 1);
+}
+
 std::uint32_t Slots::high_water() const noexcept {
     const std::uint32_t mark =
         mapping_->header().slots_high_water.load(std::memory_order_seq_cst);  // see take_locked
@@ -239,7 +246,7 @@ void Slots::after_fork_in_parent() noexcept {
 void Slots::after_fork_in_child() noexcept {
     SlotsRegistry& registry = SlotsRegistry::instance();
     for (Slots* slots : registry.all) {
-        slots->mapping_->reopen();
+        slots->mapping_->reopen(Mapping::Before::kParents);
         slots->owned_.clear();  // the parent's
         slots->attachment_ = registry.next_attachment.fetch_add(1, std::memory_order_relaxed);
         slots->mutex_.unlock();

@@ -62,6 +62,9 @@ public:
     [[nodiscard]] std::uint32_t high_water() const noexcept;
     [[nodiscard]] std::uint32_t in_use() const noexcept;
 
+    // Whether somebody lives in the slot, by its lock; our own do.
+    [[nodiscard]] bool is_alive(std::uint32_t slot_number) noexcept;
+
     // Changes when the object is carried into a child by fork: what was taken before is the parent's.
     [[nodiscard]] std::uint64_t attachment() const noexcept { return attachment_; }
 

@@ -184,7 +184,7 @@ void StoreImpl::tidy_growth(Slot& slot) noexcept {
     if (epochs_.retired_objects() >= kRetiredToTidy) tidy(slot);
 }
 
-Error StoreImpl::no_memory(AppendOutcome outcome, std::uint64_t bytes) const {
+Error StoreImpl::no_memory(AppendOutcome outcome, std::uint64_t bytes) {
     if (outcome == AppendOutcome::kNoSpace && file_size_limit() < mapping_.bytes()) {
         return {
             Code::kNoSpace,
@@ -201,11 +201,12 @@ Error StoreImpl::no_memory(AppendOutcome outcome, std::uint64_t bytes) const {
                             mapping_.bytes(), advice_for_space(dir)),
                 ENOSPC, 0};
     }
-    return {Code::kMemoryLimit,
-            fmt::format("no room for {} more bytes: the store's memory limit is {} bytes; erase keys, or create it "
-                        "with a higher memory_limit_bytes",
-                        bytes, mapping_.bytes()),
-            0, 0};
+    return {
+        Code::kMemoryLimit,
+        fmt::format("no room for {} more bytes: the store's memory limit is {} bytes; {}erase keys, or create it "
+                    "with a higher memory_limit_bytes",
+                    bytes, mapping_.bytes(), held_back_text()),
+        0, 0};
 }
 
 Error StoreImpl::no_slot(int failure) {

@@ -52,6 +52,7 @@ public:
     [[nodiscard]] Result<bool> contains(const KeyRef& key);
     [[nodiscard]] Result<std::vector<Bytes>> keys();
     [[nodiscard]] Result<Stats> stats();
+    [[nodiscard]] Result<std::vector<Attached>> attached();
 
 private:
     friend class detail::Pin;
@@ -110,7 +111,11 @@ private:
     // After a key was made, outside of every epoch: growth retires leaves.
     void tidy_growth(Slot& slot) noexcept;
 
-    [[nodiscard]] Error no_memory(AppendOutcome outcome, std::uint64_t bytes) const;
+    // Those that are behind while retired objects wait for them.
+    [[nodiscard]] std::vector<Attached> held_back_by();
+    [[nodiscard]] std::string held_back_text();  // for an error's message; empty when nobody is to be named
+
+    [[nodiscard]] Error no_memory(AppendOutcome outcome, std::uint64_t bytes);
     [[nodiscard]] static Error no_slot(int failure);
     [[nodiscard]] Error destroyed() const;
     [[nodiscard]] Error not_found() const { return {Code::kNotFound, "no such key", 0, 0}; }

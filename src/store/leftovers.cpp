@@ -82,7 +82,7 @@ std::optional<Candidate> look_at(int folder, const std::string& folder_path, con
                      static_cast<std::uint64_t>(info.st_blocks) * 512};
 }
 
-enum class Verdict { kData, kGarbage, kUnclear };
+enum class Verdict { kData, kTemporary, kGarbage, kUnclear };  // kTemporary: garbage if nobody has it open
 
 struct Judgement {
     Verdict verdict;
@@ -143,7 +143,7 @@ Judgement judge(const Candidate& candidate) {
         return {Verdict::kUnclear, fmt::format("its store calls it {}", (**metadata)->arena_path)};
     }
     if (!candidate.temporary) return {Verdict::kData, ""};
-    return {Verdict::kGarbage, fmt::format("the temporary store {} has no owner left", path)};
+    return {Verdict::kTemporary, fmt::format("the temporary store {} has no owner left", path)};
 }
 
 // Whether a thread is attached: it would have its presence too, so this is to be safe twice.
@@ -164,27 +164,29 @@ bool is_aside_of(int directory, const std::string& name, const StoreId& id) {
     return metadata && *metadata && (*metadata)->id == id;
 }
 
-// Takes away store.meta if it names that store, and then the directory if nothing else is in it.
-void remove_metadata(const std::string& path, const StoreId& id) {
+// Removes the arena, `name` in `folder`, and before it store.meta if that names it, so that nobody finds a store
+// whose arena is gone; in the end the directory, if that was its store and nothing else is in it. 0 or an errno.
+int remove_store(int folder, const std::string& name, const std::string& path, const StoreId& id) {
     const Descriptor directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (directory.get() < 0) return;
-    const std::string name(kMetadataName);
-    const auto metadata = read_metadata_file(directory.get(), name, name, any_owner());
-    bool ours = metadata && *metadata && (*metadata)->id == id;
-    if (ours) {
+    if (directory.get() < 0) return ::unlinkat(folder, name.c_str(), 0) == 0 ? 0 : errno;
+    const std::string meta(kMetadataName);
+    const auto metadata = read_metadata_file(directory.get(), meta, meta, any_owner());
+    if (metadata && *metadata && (*metadata)->id == id) {
         const auto aside = set_metadata_aside(directory.get());
         // Another store's, made since we looked: back with it.
         if (aside && !is_aside_of(directory.get(), *aside, id)) {
-            ::renameat2(directory.get(), aside->c_str(), directory.get(), name.c_str(), RENAME_NOREPLACE);
-            ours = false;
+            ::renameat2(directory.get(), aside->c_str(), directory.get(), meta.c_str(), RENAME_NOREPLACE);
         }
     }
+    if (::unlinkat(folder, name.c_str(), 0) != 0) return errno;
+    bool was_ours = false;
     for (const std::string& entry : entries_of(directory.get())) {
         if (!is_aside_of(directory.get(), entry, id)) continue;
-        ours = true;
+        was_ours = true;
         ::unlinkat(directory.get(), entry.c_str(), 0);
     }
-    if (ours) ::rmdir(path.c_str());
+    if (was_ours) ::rmdir(path.c_str());
+    return 0;
 }
 
 // Removes the candidate if it is garbage, or says why not. Nothing for what is somebody's data.
@@ -196,21 +198,21 @@ std::optional<Leftover> collect_one(const Candidate& candidate, bool dry_run) {
     const int arena = candidate.arena.get();
     if (begin_creation(arena) != 0) return std::nullopt;  // its creator is at it
     if (claim_removal(arena) != 0 || has_live_slot(arena)) {
+        if (judgement.verdict == Verdict::kTemporary) return std::nullopt;  // as it should be
         found.why += ", but processes have it open";
         return found;
     }
     judgement = judge(candidate);
-    if (judgement.verdict != Verdict::kGarbage) return std::nullopt;
+    if (judgement.verdict != Verdict::kGarbage && judgement.verdict != Verdict::kTemporary) return std::nullopt;
+    found.why = judgement.why;
     if (!still_has_its_name(candidate.folder, candidate.name, arena)) return std::nullopt;
     found.removed = true;
     if (dry_run) return found;
-    if (::unlinkat(candidate.folder, candidate.name.c_str(), 0) != 0) {
+    found.system_errno = remove_store(candidate.folder, candidate.name, candidate.store_path, candidate.own.id);
+    if (found.system_errno != 0) {
         found.removed = false;
-        found.system_errno = errno;
-        found.why += fmt::format(", but it cannot be removed: {}", std::strerror(errno));
-        return found;
+        found.why += fmt::format(", but it cannot be removed: {}", std::strerror(found.system_errno));
     }
-    remove_metadata(candidate.store_path, candidate.own.id);
     return found;
 }
 
@@ -259,10 +261,8 @@ void remove_ended_store(int arena, const std::string& path, const Metadata& meta
     const Descriptor folder(
         ::open(metadata.arena_path.substr(0, slash + 1).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     const std::string name = metadata.arena_path.substr(slash + 1);
-    if (folder.get() >= 0 && still_has_its_name(folder.get(), name, arena)) {
-        ::unlinkat(folder.get(), name.c_str(), 0);
-    }
-    remove_metadata(path, metadata.id);
+    if (folder.get() < 0 || !still_has_its_name(folder.get(), name, arena)) return;
+    static_cast<void>(remove_store(folder.get(), name, path, metadata.id));
 }
 
 Result<std::vector<Leftover>> collect_leftovers(const CollectOptions& options) {

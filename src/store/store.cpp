@@ -120,5 +120,6 @@ Result<bool> Store::erase(ByteView key) {
 }
 Result<void> Store::drop() { return impl_->drop(); }
 Result<Stats> Store::stats() const { return impl_->stats(); }
+Result<std::vector<Attached>> Store::attached() const { return impl_->attached(); }
 
 }  // namespace shoal

@@ -82,7 +82,7 @@ _shoal() {
     done
 
     if [[ -z $command ]]; then
-        _shoal_add_words "append get keys stat verify rm drop destroy shuffle --help --version"
+        _shoal_add_words "append get keys stat ps verify rm drop destroy gc shuffle --help --version"
         return
     fi
     if [[ -z $only_operands && $previous == -* ]] && _shoal_takes_value "$previous"; then
@@ -108,7 +108,8 @@ _shoal() {
             _shoal_add_keys "$store"
         fi
         ;;
-    keys | stat | verify | drop | destroy) ((${#operands[@]} == 0)) && _shoal_add_paths -d ;;
+    gc) _shoal_add_paths -d ;;
+    keys | stat | ps | verify | drop | destroy) ((${#operands[@]} == 0)) && _shoal_add_paths -d ;;
     esac
 }
 

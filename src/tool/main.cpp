@@ -55,10 +55,12 @@ int run(int argc, const char* const* argv) {
     add_get_command(app, exit_code);
     add_keys_command(app, exit_code);
     add_stat_command(app, exit_code);
+    add_ps_command(app, exit_code);
     add_verify_command(app, exit_code);
     add_rm_command(app, exit_code);
     add_drop_command(app, exit_code);
     add_destroy_command(app, exit_code);
+    add_gc_command(app, exit_code);
     add_shuffle_command(app, exit_code);
     unshield_options(app);
     try {
