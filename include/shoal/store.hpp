@@ -131,8 +131,8 @@ public:
 
     [[nodiscard]] Result<Stats> stats() const;
 
-    // Every thread that is attached, the views of each process, and the dead that nobody has recovered yet; without
-    // what this Store itself is idle with. Cost: a system call or two for each.
+    // Every thread that is attached, the views of each process, and the dead that nobody has recovered yet. Asking
+    // attaches nobody. Cost: a system call or two for each.
     [[nodiscard]] Result<std::vector<Attached>> attached() const;
 
 private:

@@ -57,8 +57,6 @@ Result<std::vector<Attached>> StoreImpl::attached() {
             const std::uint64_t clock = boot_clock_ms();
             each.behind_ms = clock > began ? clock - began : 0;
         }
-        // Asleep in the table, and only because it was asked: no news.
-        if (slot.attachment == slots_.attachment() && !each.inside) continue;
         all.push_back(std::move(each));
     }
     return all;
