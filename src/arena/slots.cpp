@@ -190,7 +190,7 @@ bool Slots::is_alive(std::uint32_t slot_number) noexcept {
     const std::lock_guard lock(mutex_);
     const auto is_this = [&](const Owned& owned) { return owned.slot == &table_[slot_number]; };
     if (std::any_of(owned_.begin(), owned_.end(), is_this)) return true;
-    return is_locked_by_another(mapping_->descriptor(), byte_of(slot_number), 1);
+    return is_locked(mapping_->descriptor(), byte_of(slot_number), 1);
 }
 
 std::uint32_t Slots::high_water() const noexcept {

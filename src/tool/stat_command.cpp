@@ -62,11 +62,24 @@ std::string as_table(const Stats& stats) {
     row("segments", fmt::to_string(stats.segments));
     row("retired", fmt::format("{} erased objects that wait for their last reader", stats.retired_objects));
     row("attached", fmt::format("{} threads of at most {}", stats.slots_in_use, stats.slots_total));
+    for (const Attached& each : stats.held_back_by) {
+        row("held back by",
+            fmt::format("process {} thread {} {}: {}, for {:.1f} s at least", each.process_id, each.thread_id,
+                        printable(each.command), each.doing, static_cast<double>(each.behind_ms) / 1000));
+    }
     row("epoch", fmt::to_string(stats.epoch));
     return fmt::to_string(table);
 }
 
 std::string as_json(const Stats& stats) {
+    auto held_back_by = nlohmann::ordered_json::array();
+    for (const Attached& each : stats.held_back_by) {
+        held_back_by.push_back({{"process_id", each.process_id},
+                                {"thread_id", each.thread_id},
+                                {"command", each.command},
+                                {"doing", each.doing},
+                                {"behind_ms", each.behind_ms}});
+    }
     const nlohmann::ordered_json fields = {
         {"path", stats.path},
         {"arena_path", stats.arena_path},
@@ -84,6 +97,7 @@ std::string as_json(const Stats& stats) {
         {"slots_in_use", stats.slots_in_use},
         {"slots_total", stats.slots_total},
         {"epoch", stats.epoch},
+        {"held_back_by", held_back_by},
     };
     // A path need not be UTF-8, JSON must be: what is not becomes U+FFFD.
     return fields.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";

@@ -29,6 +29,11 @@ void unlock_byte(int, std::uint64_t offset) noexcept {
     holder_of(offset).compare_exchange_strong(process, 0, std::memory_order_acq_rel, std::memory_order_relaxed);
 }
 
+bool is_locked(int, std::uint64_t offset, std::uint64_t) noexcept {
+    const std::uint64_t holder = holder_of(offset).load(std::memory_order_acquire);
+    return holder != 0 && holder != model::current_process() + 1;
+}
+
 void model::release_locks(unsigned process) noexcept {
     for (Atomic<std::uint64_t>& holder : holders) {
         std::uint64_t dead = process + 1;

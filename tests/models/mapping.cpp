@@ -24,6 +24,6 @@ Mapping::~Mapping() = default;
 
 int Mapping::allocate(std::uint64_t, std::uint64_t) const noexcept { return 0; }
 int Mapping::write_zeroes(std::uint64_t, std::uint64_t) const noexcept { return 0; }
-void Mapping::reopen() noexcept {}
+void Mapping::reopen(Before) noexcept {}
 
 }  // namespace shoal
