@@ -50,7 +50,9 @@ VerifyReport unattachable(const std::string& path, const std::string& message) {
     VerifyReport report;
     report.path = path;
     report.damage_count = 1;
-    if (const auto metadata = read_metadata_file(path + "/" + std::string(kMetadataName)); metadata && *metadata) {
+    const std::string file = path + "/" + std::string(kMetadataName);
+    const auto metadata = read_metadata_file(AT_FDCWD, file, file, *Access::from(Options{}));
+    if (metadata && *metadata) {
         report.arena_path = (*metadata)->arena_path;
         report.damage.push_back(damage_of_header(**metadata, message));
     } else {
