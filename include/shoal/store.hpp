@@ -64,8 +64,8 @@ public:
     // read.
     [[nodiscard]] static Result<std::vector<Leftover>> collect(const CollectOptions& options = {});
 
-    // Checks every invariant of the store at `path` and counts what is in it; any bytes whatever give a report or an
-    // error. Others may go on using the store. An arena that cannot even be attached to is reported as damaged.
+    // Checks every invariant of the store at `path` and counts what is in it; any bytes whatever give a report or
+    // an error. Others may go on using the store. An arena that cannot even be attached to is reported as damaged.
     // Errors: as attach, but for kDamaged of the arena. Cost: reads all that is allocated, at memory speed.
     [[nodiscard]] static Result<VerifyReport> verify(const std::string& path, const VerifyOptions& options = {});
 

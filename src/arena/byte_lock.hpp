@@ -16,7 +16,8 @@ void unlock_byte(int descriptor, std::uint64_t offset) noexcept;
 // The same, but several may hold it together, and nobody alone.
 [[nodiscard]] int try_share_byte(int descriptor, std::uint64_t offset) noexcept;
 
-// Whether another description has a lock on some byte of [offset, offset + bytes); true also when that cannot be told.
+// Whether another description has a lock on some byte of [offset, offset + bytes); true also when that cannot be
+// told.
 [[nodiscard]] bool is_locked(int descriptor, std::uint64_t offset, std::uint64_t bytes) noexcept;
 
 }  // namespace shoal

@@ -54,7 +54,7 @@ public:
     }
 
 private:
-    [[nodiscard]] model::Word word() const noexcept { return {this, first_}; }
+    [[nodiscard]] model::Word word() const noexcept { return {this, static_cast<std::uint64_t>(first_)}; }
 
     template <class Change>
     T change(const Change& of, Order order, const Where& where) noexcept {
