@@ -140,7 +140,8 @@
     POINT(RecoveryBegun)                                                \
     POINT(ClaimsAbandoned)                                              \
     POINT(ClaimsPadded)                                                 \
-    POINT(DeadSegmentForgotten)                                         \
+    POINT(DeadClaimsDone)                                               \
+    POINT(HolesPadded)                                                  \
     POINT(MadeUndone)                                                   \
     POINT(ChainUndone)                                                  \
     POINT(DeadEraseUnlinked)                                            \

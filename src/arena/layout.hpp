@@ -119,6 +119,9 @@ struct Slot {
 enum class MadeKind : std::uint64_t { kSegment = 0, kLeaves = 1, kTree = 2 };
 inline constexpr std::uint64_t kMadeKindBits = 3;
 
+// In Slot::segment of a dead slot: its claims are padded, and it stands in nobody's way; the holes may not be yet.
+inline constexpr std::uint64_t kClaimsDone = 1;
+
 enum class SlotState : std::uint32_t { kFree = 0, kTaken = 1 };
 
 static_assert(sizeof(Slot) % 64 == 0 && alignof(Slot) == 64, "slots must not share lines");

@@ -6,8 +6,9 @@
 namespace shoal {
 
 void finish_claims(const Mapping& mapping, const Slots& slots, Slot& dead) {
-    const std::uint64_t offset = dead.segment.load(std::memory_order_acquire);  // pairs: claim_and_write
-    if (offset == 0) return;
+    const std::uint64_t word = dead.segment.load(std::memory_order_acquire);  // pairs: claim_and_write
+    if (word == 0) return;
+    const std::uint64_t offset = word & ~kClaimsDone;
     Segment& segment = *mapping.at<Segment>(offset);
     // relaxed: the slot is ours while its byte is locked
     pad_claims(mapping, segment, slots.number(dead), dead.generation.load(std::memory_order_relaxed));
@@ -15,9 +16,11 @@ void finish_claims(const Mapping& mapping, const Slots& slots, Slot& dead) {
     // The end first, then who is there: whoever claimed before that end is seen, or is done. seq_cst: of two who
     // recover two dead slots of one segment, the later sees that the other's is out of it.
     const std::uint64_t end = extent_of(segment).units;
-    dead.segment.store(0, std::memory_order_seq_cst);
-    crash_point(CrashPoint::kDeadSegmentForgotten);
+    dead.segment.store(offset | kClaimsDone, std::memory_order_seq_cst);
+    crash_point(CrashPoint::kDeadClaimsDone);
     if (!slots.anyone_writes_to(offset)) pad_holes(mapping, segment, end);
+    crash_point(CrashPoint::kHolesPadded);
+    dead.segment.store(0, std::memory_order_relaxed);  // relaxed: published by the slot's release
 }
 
 void undo_making(const Mapping& mapping, Blocks& blocks, Index& index, Slot& dead, Slot& own) {
