@@ -32,18 +32,21 @@ void release_block(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffs
     }
 }
 
-// A segment that nobody can see yet, to follow `after` (null: to begin the chain under way). `single` makes it just
-// as large as its one record. It stands in Slot::made until it is linked.
+// A segment that nobody can see yet, to follow `after` (null: to begin the chain under way). With
+// `single_bytes` it is just as large as its one record, of so many bytes; else that is 0. It stands in Slot::made
+// until it is linked.
 NewSegment make_segment(const ChainContext& context, ArenaOffset after, std::uint64_t block_bytes,
-                        std::uint32_t growth_bytes, bool single) noexcept {
+                        std::uint32_t growth_bytes, std::uint64_t single_bytes) noexcept {
     const Allocation descriptor = context.blocks.allocate(context.slot, sizeof(Segment));
     if (is_null(descriptor.offset)) return {ArenaOffset::kNull, outcome_of(descriptor.status)};
     auto* segment = new (context.mapping.at<Segment>(descriptor.offset)) Segment{};
     // relaxed throughout: published by the link's release
+    const bool single = single_bytes != 0;
     segment->reserve.store(single ? 1 : 0, std::memory_order_relaxed);  // 1 of 0: closed from the start
     segment->claimable_units = single ? 0 : static_cast<std::uint32_t>(block_bytes / kUnitBytes);
     segment->growth_bytes = growth_bytes;
     segment->data_units = block_bytes / kUnitBytes;
+    segment->single_bytes = single_bytes;
     crash_point(CrashPoint::kSegmentTaken);
     remember_made(context.slot, MadeKind::kSegment, after, 0, descriptor.offset);
     crash_point(CrashPoint::kSegmentRemembered);
@@ -105,20 +108,20 @@ NewSegment make_next(const ChainContext& context, ArenaOffset after, const Paylo
                          ? before->growth_bytes
                          : static_cast<std::uint32_t>(std::min<std::uint64_t>(held, before->growth_bytes));
         }
-        const NewSegment made = make_segment(context, after, payload.claim.units * kUnitBytes, growth, true);
+        const NewSegment made =
+            make_segment(context, after, payload.claim.units * kUnitBytes, growth, payload.bytes);
         if (is_null(made.offset)) return made;
         Segment& segment = *context.mapping.at<Segment>(made.offset);
-        segment.single_bytes = payload.bytes;
         write_claim(frame_at(context.mapping, segment.block.load(std::memory_order_relaxed), 0), payload, 0);
         return made;
     }
     const std::uint64_t wanted = before == nullptr ? header.first_segment_bytes : 4ULL * before->growth_bytes;
     std::uint32_t bytes = fitting_bytes(context, payload, wanted);
-    NewSegment made = make_segment(context, after, bytes, bytes, false);
+    NewSegment made = make_segment(context, after, bytes, bytes, 0);
     const std::uint32_t least = fitting_bytes(context, payload, 0);
     while (is_null(made.offset) && bytes > least) {  // memory is short: what is left may do for a smaller one
         bytes = std::max(bytes / 4, least);
-        made = make_segment(context, after, bytes, bytes, false);
+        made = make_segment(context, after, bytes, bytes, 0);
     }
     if (!fill || is_null(made.offset)) return made;
     Segment& segment = *context.mapping.at<Segment>(made.offset);

@@ -28,7 +28,12 @@ void follow_dropped(Inspection& inspection, std::uint64_t tree, std::uint64_t fr
 }
 
 void follow_journal(Inspection& inspection, const Slot& slot, std::uint64_t at) {
-    // relaxed, all: at rest
+    // relaxed, all: at rest. The chain first: it may name the segment that was made for it.
+    const std::uint64_t chain = slot.made_chain.load(std::memory_order_relaxed);
+    if (chain != 0 && !was_reached(inspection, chain)) {
+        static_cast<void>(
+            check_chain(inspection, chain, at + offsetof(Slot, made_chain), Holder::kDead, State::kPartly));
+    }
     const std::uint64_t target = slot.made_for.load(std::memory_order_relaxed);
     for (std::size_t part = 0; part < kMade; ++part) {
         const std::uint64_t made = slot.made[part].load(std::memory_order_relaxed);
@@ -50,11 +55,6 @@ void follow_journal(Inspection& inspection, const Slot& slot, std::uint64_t at) 
                 follow_tree(inspection, made, from, Holder::kDead);
                 break;
         }
-    }
-    const std::uint64_t chain = slot.made_chain.load(std::memory_order_relaxed);
-    if (chain != 0 && !was_reached(inspection, chain)) {
-        static_cast<void>(
-            check_chain(inspection, chain, at + offsetof(Slot, made_chain), Holder::kDead, State::kPartly));
     }
 }
 

@@ -4,7 +4,6 @@
 
 #include <sys/wait.h>
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,9 +31,19 @@ public:
     }
 
     [[nodiscard]] const std::string path() const { return place_.path(); }
-    [[nodiscard]] shoal::Store& store() { return *store_; }
+    [[nodiscard]] shoal::Store& store() {
+        if (!store_) store_.emplace(*shoal::Store::attach(path()));
+        return *store_;
+    }
     [[nodiscard]] std::uint64_t leaked_bytes() {  // when the store is empty
-        return store_->stats()->used_bytes - std::min(bytes_when_empty_, store_->stats()->used_bytes);
+        return store().stats()->used_bytes - std::min(bytes_when_empty_, store().stats()->used_bytes);
+    }
+
+    // Of the store as it lies there, with the dead in it. Nobody is attached then, and the next to ask for store()
+    // attaches anew, and so recovers the dead.
+    shoal::Result<shoal::VerifyReport> verify() {
+        store_.reset();
+        return shoal::Store::verify(path());
     }
 
     static Plan to_target(std::size_t bytes, std::size_t pieces = 1) {
