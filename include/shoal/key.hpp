@@ -8,6 +8,8 @@
 
 namespace shoal {
 
+inline constexpr std::size_t kMaxKeyBytes = 64 * 1024;
+
 // A key whose hash is computed and whose chain is found once; later calls go straight to the chain. It stays
 // right when the key is erased and made again, by any process: then the next call looks it up anew; and when it is
 // used with another store than the one that made it (Store::key). Not thread-safe: one per thread.

@@ -32,8 +32,6 @@
 
 namespace shoal {
 
-inline constexpr std::size_t kMaxKeyBytes = 64 * 1024;
-
 class StoreImpl;
 
 class __attribute__((visibility("default"))) Store {

@@ -5,6 +5,7 @@
 
 #include "arena/bytes.hpp"
 #include "arena/crash_point.hpp"
+#include "arena/plan.hpp"
 
 namespace shoal {
 namespace {
@@ -13,18 +14,22 @@ constexpr std::uint64_t bit_mask(std::uint64_t count) noexcept { return count >=
 
 }  // namespace
 
-Blocks::Blocks(const Mapping& mapping) noexcept
+// The places of the tables come from the arena's size: the header's words may change after they were checked.
+Blocks::Blocks(const Mapping& mapping) noexcept : Blocks(mapping, plan_arena(mapping.bytes())) {}
+
+Blocks::Blocks(const Mapping& mapping, const ArenaPlan& plan) noexcept
     : mapping_(&mapping),
       header_(&mapping.header()),
-      used_(mapping.at<AtomicWord>(header_->used_at)),
-      real_(mapping.at<AtomicWord>(header_->real_at)),
-      tables_(mapping.at<AtomicWord>(header_->tables_at)),
-      partial_(mapping.at<AtomicWord>(header_->partial_at)),
-      block_bits_(mapping.at<AtomicWord>(header_->block_bits_at)),
-      classes_(mapping.at<Atomic<std::uint8_t>>(header_->classes_at)),
-      words_((header_->page_count + 63) / 64),
-      page_count_(header_->page_count),
-      pages_at_(header_->pages_at) {}
+      used_(mapping.at<AtomicWord>(plan.used_at)),
+      real_(mapping.at<AtomicWord>(plan.real_at)),
+      tables_(mapping.at<AtomicWord>(plan.tables_at)),
+      partial_(mapping.at<AtomicWord>(plan.partial_at)),
+      block_bits_(mapping.at<AtomicWord>(plan.block_bits_at)),
+      classes_(mapping.at<Atomic<std::uint8_t>>(plan.classes_at)),
+      words_((plan.page_count + 63) / 64),
+      page_count_(plan.page_count),
+      block_bits_at_(plan.block_bits_at),
+      pages_at_(plan.pages_at) {}
 
 std::uint32_t Blocks::class_of(std::uint64_t bytes) noexcept {
     return bytes <= kSmallestBlockBytes ? 0 : static_cast<std::uint32_t>(std::bit_width(bytes - 1)) - 6;
@@ -81,7 +86,7 @@ Allocation Blocks::allocate_small(Slot& slot, std::uint32_t size_class) noexcept
     for (;;) {  // a turn ends with a block, or with a source that has run dry
         // relaxed: our own slot's word
         const std::uint32_t current = source.page.load(std::memory_order_relaxed);
-        if (current != 0) {
+        if (current != 0 && current <= page_count_) {
             const ArenaOffset block = take_block(source, current - 1, size_class);
             if (!is_null(block)) return {block};
         }
@@ -169,6 +174,7 @@ std::uint32_t Blocks::adopt_partial_page(Slot::Source& source, std::uint32_t siz
             const std::uint64_t bit = word & (~word + 1);
             const auto page =
                 static_cast<std::uint32_t>(index * 64 + static_cast<std::uint64_t>(std::countr_zero(bit)));
+            if (page >= page_count_) return kNoPage;  // a damaged word: behind the last page
             // First, so that recovery gives the page back; relaxed: it holds our lock then. Two may share a source.
             source.page.store(page + 1, std::memory_order_relaxed);
             crash_point(CrashPoint::kSourceNamed);
@@ -383,7 +389,7 @@ int Blocks::make_pages_real(std::uint32_t first, std::uint64_t pages) noexcept {
         const std::uint64_t bit = 1ULL << (piece % 64);
         // acquire: pairs with the release below: the allocation is done
         if ((tables_[piece / 64].load(std::memory_order_acquire) & bit) != 0) continue;
-        const std::uint64_t at = header_->block_bits_at + piece * kBlockBitsBytes;
+        const std::uint64_t at = block_bits_at_ + piece * kBlockBitsBytes;
         if (const int cause = mapping_->allocate(at, kBlockBitsBytes)) return cause;
         crash_point(CrashPoint::kBlockBitsReal);
         tables_[piece / 64].fetch_or(bit, std::memory_order_release);
@@ -419,7 +425,7 @@ int Blocks::reserve(std::uint64_t bytes) noexcept {
 }
 
 Blocks::Usage Blocks::usage() const noexcept {
-    Usage usage{header_->block_bits_at, header_->block_bits_at};  // the tables before it are real from the start
+    Usage usage{block_bits_at_, block_bits_at_};  // the tables before it are real from the start
     for (std::uint64_t index = 0; index < words_; ++index) {
         const std::uint64_t word = real_[index].load(std::memory_order_relaxed);  // relaxed: a count of one moment
         usage.real_bytes += static_cast<std::uint64_t>(std::popcount(word)) * kPageBytes;

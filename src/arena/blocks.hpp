@@ -40,6 +40,8 @@ inline constexpr std::uint64_t kLargestBlockBytes = kSmallestBlockBytes
 inline constexpr std::uint32_t kWordsAPage = std::max<std::uint32_t>(kPageBytes / kSmallestBlockBytes / 64, 1);
 inline constexpr std::uint64_t kBlockBitsBytes = kPiecePages * kWordsAPage * sizeof(AtomicWord);  // of a piece
 
+struct ArenaPlan;
+
 class Blocks {
 public:
     explicit Blocks(const Mapping& mapping) noexcept;
@@ -73,6 +75,8 @@ public:
     [[nodiscard]] static std::uint64_t block_bytes(std::uint64_t bytes) noexcept;  // what `bytes` really take
 
 private:
+    Blocks(const Mapping& mapping, const ArenaPlan& plan) noexcept;
+
     static constexpr std::uint32_t kNoPage = ~0U;
 
     [[nodiscard]] static std::uint32_t class_of(std::uint64_t bytes) noexcept;
@@ -119,6 +123,7 @@ private:
     Atomic<std::uint8_t>* classes_;
     std::uint64_t words_;  // of the page map: page_count / 64, rounded up
     std::uint64_t page_count_;
+    std::uint64_t block_bits_at_;
     std::uint64_t pages_at_;
 };
 

@@ -51,7 +51,8 @@ bool Epochs::is_retired(RetiredKind kind, ArenaOffset object) const noexcept {
     const std::uint64_t epoch = header_->epoch.load(std::memory_order_acquire) & ~kDestroyedBit;
     for (const std::uint64_t list : {epoch % kEpochBuckets, (epoch + kEpochBuckets - 1) % kEpochBuckets}) {
         std::uint64_t word = header_->retired[list].load(std::memory_order_acquire);  // pairs with retire's release
-        while (word != 0 && word != wanted) {
+        // As many as there are blocks, or the list runs in a circle.
+        for (std::uint64_t left = most_objects(); word != 0 && word != wanted && left != 0; --left) {
             const auto at = static_cast<ArenaOffset>(word & ~kKindBits);
             // relaxed: written before the object was published here
             word = link_(*mapping_, static_cast<RetiredKind>(word & kKindBits), at).load(std::memory_order_relaxed);
@@ -74,7 +75,10 @@ bool Epochs::reclaim(Slot& slot, bool thorough) noexcept {
     bool progress = false;
     // The list that epoch + 1 will use holds what was retired in epoch - 2: nobody is left who could see it.
     Atomic<std::uint64_t>& head = header_->retired[((epoch & ~kDestroyedBit) + 1) % kEpochBuckets];
-    while (const std::uint64_t word = head.load(std::memory_order_acquire)) {  // pairs with retire's release
+    std::uint64_t left = most_objects();  // as in is_retired
+    for (; left != 0; --left) {
+        const std::uint64_t word = head.load(std::memory_order_acquire);  // pairs with retire's release
+        if (word == 0) break;
         const auto object = static_cast<ArenaOffset>(word & ~kKindBits);
         const auto kind = static_cast<RetiredKind>(word & kKindBits);
         empty_(kind, object, slot);

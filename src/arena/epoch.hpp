@@ -77,6 +77,9 @@ public:
     void forget_reclaimer(const Slot& dead) noexcept;  // in recovery: its drain is nobody's now
 
 private:
+    [[nodiscard]] std::uint64_t most_objects() const noexcept {  // that an arena has room for
+        return mapping_->bytes() / kSmallestBlockBytes;
+    }
     [[nodiscard]] bool advance(std::uint64_t epoch, Slot& slot, bool thorough) noexcept;
 
     const Mapping* mapping_;

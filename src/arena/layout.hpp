@@ -24,6 +24,7 @@ inline constexpr std::uint64_t kPieceBytes = kPiecePages * kPageBytes;
 inline constexpr std::uint32_t kEpochBuckets = 3;
 inline constexpr std::uint32_t kMade = 3;  // blocks that one step of an operation links together
 inline constexpr std::uint64_t kMinimumArenaBytes = 4 * kPieceBytes;
+inline constexpr std::uint64_t kSlotsAt = 4096;             // of the slots, in every arena
 inline constexpr std::uint64_t kDestroyedBit = 1ULL << 63;  // in the epoch word
 inline constexpr std::size_t kStorePathBytes = 1024;
 inline constexpr std::uint64_t kTemporaryFlag = 1;  // the store goes when nobody has it open

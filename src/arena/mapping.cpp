@@ -23,6 +23,7 @@ namespace ipc = boost::interprocess;
 
 // Fault-around and huge pages work in windows of addresses: file offset and address must agree in their low bits.
 constexpr std::uint64_t kAlignment = 2ULL << 20;
+constexpr std::uint64_t kFenceBytes = 64 * 1024;  // behind the guard: addresses without memory (I2)
 
 // What Boost's mapped_region asks of a thing that can be mapped.
 struct OpenFile {
@@ -32,11 +33,12 @@ struct OpenFile {
     }
 };
 
-// Addresses set aside, of which the arena takes a part that begins at a multiple of kAlignment. What is left over
-// goes back at once, the arena's part with its mapped_region: each address is unmapped by one owner.
+// Addresses set aside, of which the arena takes a part that begins at a multiple of kAlignment, and the guard what
+// is behind it. What is left over goes back at once, the arena's part with its mapped_region: each address is
+// unmapped by one owner.
 class Addresses {
 public:
-    explicit Addresses(std::uint64_t bytes) noexcept : bytes_(bytes + kAlignment) {
+    explicit Addresses(std::uint64_t bytes) noexcept : bytes_(bytes + kAlignment + kGuardBytes + kFenceBytes) {
         void* begin = ::mmap(nullptr, bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         begin_ = begin == MAP_FAILED ? nullptr : static_cast<std::byte*>(begin);
     }
@@ -49,17 +51,26 @@ public:
         if (begin_ == nullptr) return nullptr;
         return reinterpret_cast<void*>(round_up(reinterpret_cast<std::uintptr_t>(begin_), kAlignment));
     }
-    void keep_only(void* at, std::uint64_t bytes) noexcept {
+    // The arena has taken [at, at + bytes): what follows is its guard, the rest goes back.
+    [[nodiscard]] Guard keep(void* at, std::uint64_t bytes) noexcept {
         auto* kept = static_cast<std::byte*>(at);
         std::byte* end = begin_ + bytes_;
+        std::byte* guard = kept + bytes;
+        std::byte* fence = guard + kGuardBytes;
         if (kept > begin_) ::munmap(begin_, static_cast<std::size_t>(kept - begin_));
-        if (end > kept + bytes) ::munmap(kept + bytes, static_cast<std::size_t>(end - (kept + bytes)));
+        if (end > fence + kFenceBytes) {
+            ::munmap(fence + kFenceBytes, static_cast<std::size_t>(end - (fence + kFenceBytes)));
+        }
         begin_ = nullptr;
+        usable_ = ::mprotect(guard, kGuardBytes, PROT_READ | PROT_WRITE) == 0;
+        return {guard, kGuardBytes + kFenceBytes};
     }
+    [[nodiscard]] bool usable() const noexcept { return usable_; }
 
 private:
     std::byte* begin_;
     std::size_t bytes_;
+    bool usable_ = false;
 };
 
 }  // namespace
@@ -74,10 +85,11 @@ Result<Mapping> Mapping::map(int descriptor, std::uint64_t bytes, const std::str
     try {
         Addresses addresses(bytes);
         void* at = addresses.aligned();
-        ipc::mapped_region region(OpenFile{descriptor}, ipc::read_write, 0, bytes, at,
-                                  at != nullptr ? MAP_FIXED : ipc::default_map_options);
-        if (at != nullptr) addresses.keep_only(at, bytes);
-        return Mapping(descriptor, std::move(region));
+        if (at == nullptr) throw ipc::interprocess_exception(ipc::error_info(ENOMEM));
+        ipc::mapped_region region(OpenFile{descriptor}, ipc::read_write, 0, bytes, at, MAP_FIXED);
+        Guard guard = addresses.keep(at, bytes);
+        if (!addresses.usable()) throw ipc::interprocess_exception(ipc::error_info(ENOMEM));
+        return Mapping(descriptor, std::move(region), std::move(guard));
     } catch (const ipc::interprocess_exception& failure) {
         ::close(descriptor);
         const int cause = failure.get_native_error();
@@ -89,13 +101,19 @@ Result<Mapping> Mapping::map(int descriptor, std::uint64_t bytes, const std::str
     }
 }
 
-Mapping::Mapping(int descriptor, ipc::mapped_region&& region) noexcept
-    : descriptor_(descriptor), region_(std::move(region)), base_(static_cast<std::byte*>(region_.get_address())) {}
+Mapping::Mapping(int descriptor, ipc::mapped_region&& region, Guard&& guard) noexcept
+    : descriptor_(descriptor),
+      region_(std::move(region)),
+      guard_(std::move(guard)),
+      base_(static_cast<std::byte*>(region_.get_address())),
+      bytes_(region_.get_size()) {}
 
 Mapping::Mapping(Mapping&& other) noexcept
     : descriptor_(std::exchange(other.descriptor_, -1)),
       region_(std::move(other.region_)),
-      base_(std::exchange(other.base_, nullptr)) {}
+      guard_(std::move(other.guard_)),
+      base_(std::exchange(other.base_, nullptr)),
+      bytes_(other.bytes_) {}
 
 Mapping::~Mapping() {
     if (descriptor_ >= 0) ::close(descriptor_);

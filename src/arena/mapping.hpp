@@ -1,12 +1,22 @@
 // The arena in this process: an open file, mapped whole, made real piece by piece.
 //
+// What stands in the arena may be damaged, or written by somebody who means harm, and is never believed so far that
+// it leads outside: at() takes any offset. One beyond the end becomes the end, where private zero memory of this
+// process follows; objects are at most kGuardBytes long, so one that begins near the end stays inside of that. What
+// is longer, or found by adding to a pointer, is asked for first: holds().
+//
 // Thread safety: const after construction but for descriptor(), which the fork handler replaces in the child.
 // A crash leaves nothing: the kernel unmaps.
+// Invariants: I1 at<T>() of any offset gives an aligned T, of which kGuardBytes can be read and written;
+//             I2 behind those no byte can: what runs on there stops the process, and reaches nothing else.
 #pragma once
+
+#include <sys/mman.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include <boost/interprocess/mapped_region.hpp>
 #include <shoal/error.hpp>
@@ -19,6 +29,25 @@ namespace shoal {
 // SIGXFSZ, which ends the process.
 [[nodiscard]] std::uint64_t file_size_limit() noexcept;
 
+// More than the longest claim (248 KiB), key (64 KiB) or node (32 KiB).
+inline constexpr std::uint64_t kGuardBytes = 1ULL << 20;
+
+// Addresses behind the arena that are this process's own.
+class Guard {
+public:
+    Guard() noexcept = default;
+    Guard(void* begin, std::size_t bytes) noexcept : begin_(begin), bytes_(bytes) {}
+    Guard(Guard&& other) noexcept : begin_(std::exchange(other.begin_, nullptr)), bytes_(other.bytes_) {}
+    Guard& operator=(Guard&&) = delete;
+    ~Guard() {
+        if (begin_ != nullptr) ::munmap(begin_, bytes_);
+    }
+
+private:
+    void* begin_ = nullptr;
+    std::size_t bytes_ = 0;
+};
+
 class Mapping {
 public:
     // Maps `bytes` of the file; takes the descriptor over, and closes it on failure too.
@@ -30,14 +59,19 @@ public:
 
     template <class T>
     [[nodiscard]] T* at(ArenaOffset offset) const noexcept {
-        return reinterpret_cast<T*>(base_ + raw(offset));
+        return at<T>(raw(offset));
     }
     template <class T>
     [[nodiscard]] T* at(std::uint64_t offset) const noexcept {
-        return reinterpret_cast<T*>(base_ + offset);
+        const std::uint64_t inside = offset < bytes_ ? offset : bytes_;
+        return reinterpret_cast<T*>(base_ + (inside & ~(std::uint64_t{alignof(T)} - 1)));
+    }
+    // Whether [offset, offset + length) lies in the arena.
+    [[nodiscard]] bool holds(std::uint64_t offset, std::uint64_t length) const noexcept {
+        return length <= bytes_ && offset <= bytes_ - length;
     }
     [[nodiscard]] ArenaHeader& header() const noexcept { return *reinterpret_cast<ArenaHeader*>(base_); }
-    [[nodiscard]] std::uint64_t bytes() const noexcept { return region_.get_size(); }
+    [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
     [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
 
     // Allocate the file's bytes [offset, offset + length), so that writing there cannot fault for lack of space. 0
@@ -55,11 +89,13 @@ public:
     void reopen(Before before) noexcept;
 
 private:
-    Mapping(int descriptor, boost::interprocess::mapped_region&& region) noexcept;
+    Mapping(int descriptor, boost::interprocess::mapped_region&& region, Guard&& guard) noexcept;
 
     int descriptor_;
     boost::interprocess::mapped_region region_;
+    Guard guard_;
     std::byte* base_;
+    std::uint64_t bytes_;
 };
 
 }  // namespace shoal

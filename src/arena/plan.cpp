@@ -16,7 +16,7 @@ ArenaPlan plan_arena(std::uint64_t arena_bytes) noexcept {
     const auto lay_out = [&](std::uint64_t pieces) {
         plan.page_count = pieces * kPiecePages;
         const std::uint64_t map_bytes = round_up((plan.page_count + 63) / 64 * 8, 4096);
-        plan.slots_at = 4096;
+        plan.slots_at = kSlotsAt;
         plan.used_at = plan.slots_at + kSlots * sizeof(Slot);
         plan.real_at = plan.used_at + map_bytes;
         plan.tables_at = plan.real_at + map_bytes;

@@ -67,7 +67,7 @@ std::uint64_t this_pid_namespace() noexcept {
 Slots::Slots(Mapping& mapping, Blocks& blocks)
     : mapping_(&mapping),
       blocks_(&blocks),
-      table_(mapping.at<Slot>(mapping.header().slots_at)),
+      table_(mapping.at<Slot>(kSlotsAt)),
       attachment_(SlotsRegistry::instance().next_attachment.fetch_add(1, std::memory_order_relaxed)) {
     SlotsRegistry::instance().add(this, mapping);
 }

@@ -91,7 +91,7 @@ private:
     [[nodiscard]] Slot* find_or_take(int* failure) noexcept;
     void release_locked(Slot* slot) noexcept;
     [[nodiscard]] std::uint64_t byte_of(std::uint32_t slot_number) const noexcept {  // that its owner locks
-        return mapping_->header().slots_at + slot_number * sizeof(Slot);
+        return kSlotsAt + slot_number * sizeof(Slot);
     }
     void recover(Slot& dead, Slot* own) noexcept;
     bool recover_if_dead_locked(std::uint32_t slot_number, Slot* own) noexcept;

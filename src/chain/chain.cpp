@@ -12,7 +12,13 @@ namespace {
 struct NewSegment {
     ArenaOffset offset = ArenaOffset::kNull;
     AppendOutcome failure = AppendOutcome::kLimit;
+    ArenaOffset block = ArenaOffset::kNull;  // kept here: what stands in the arena may change
 };
+
+// Whether counters are possible at all: each record takes a unit for its header, and pads less than one.
+bool can_be(const Reserve& reserve) noexcept {
+    return reserve.records <= reserve.units && reserve.pad <= (reserve.units - reserve.records) * kUnitBytes;
+}
 
 // Units of the block that may have been written to: what was claimed, and the padding behind it.
 std::uint64_t written_units(const Segment& segment) noexcept {
@@ -58,7 +64,7 @@ NewSegment make_segment(const ChainContext& context, ArenaOffset after, std::uin
     crash_point(CrashPoint::kSegmentBlockTaken);
     segment->block.store(raw(block.offset), std::memory_order_relaxed);
     crash_point(CrashPoint::kSegmentMade);
-    return {descriptor.offset};
+    return {descriptor.offset, AppendOutcome::kLimit, block.offset};
 }
 
 }  // namespace
@@ -103,7 +109,8 @@ NewSegment make_next(const ChainContext& context, ArenaOffset after, const Paylo
         std::uint32_t growth = header.first_segment_bytes / 4;
         if (before != nullptr) {
             // What the closed one really held, so that small records between large ones get small segments.
-            const std::uint64_t held = std::bit_ceil(extent_of(*before).units * kUnitBytes + 1);
+            const std::uint64_t units = std::min(extent_of(*before).units, kMaxSegmentUnits);
+            const std::uint64_t held = std::bit_ceil(units * kUnitBytes + 1);
             growth = before->single_bytes != 0
                          ? before->growth_bytes
                          : static_cast<std::uint32_t>(std::min<std::uint64_t>(held, before->growth_bytes));
@@ -111,8 +118,7 @@ NewSegment make_next(const ChainContext& context, ArenaOffset after, const Paylo
         const NewSegment made =
             make_segment(context, after, payload.claim.units * kUnitBytes, growth, payload.bytes);
         if (is_null(made.offset)) return made;
-        Segment& segment = *context.mapping.at<Segment>(made.offset);
-        write_claim(frame_at(context.mapping, segment.block.load(std::memory_order_relaxed), 0), payload, 0);
+        write_claim(frame_at(context.mapping, raw(made.block), 0), payload, 0);
         return made;
     }
     const std::uint64_t wanted = before == nullptr ? header.first_segment_bytes : 4ULL * before->growth_bytes;
@@ -126,7 +132,7 @@ NewSegment make_next(const ChainContext& context, ArenaOffset after, const Paylo
     if (!fill || is_null(made.offset)) return made;
     Segment& segment = *context.mapping.at<Segment>(made.offset);
     segment.reserve.store(pack(payload.claim), std::memory_order_relaxed);  // relaxed: nobody sees it yet
-    write_claim(frame_at(context.mapping, segment.block.load(std::memory_order_relaxed), 0), payload, 0);
+    write_claim(frame_at(context.mapping, raw(made.block), 0), payload, 0);
     return made;
 }
 
@@ -160,7 +166,7 @@ NewChain make_chain(const ChainContext& context, ArenaOffset tree, ByteView key,
 
 AppendOutcome append_slowly(const ChainContext& context, Chain& chain, const Payload& payload) noexcept {
     const bool own = needs_own_segment(context, payload);
-    for (;;) {
+    for (int turn = 0; turn < kMostTurns; ++turn) {
         const auto tail = static_cast<ArenaOffset>(chain.tail.load(std::memory_order_acquire));  // as in append_to
         Segment& segment = *context.mapping.at<Segment>(tail);
         if (!own && claim_and_write(context.mapping, segment, tail, payload, context.slot, context.slot_number) ==
@@ -193,6 +199,7 @@ AppendOutcome append_slowly(const ChainContext& context, Chain& chain, const Pay
         crash_point(CrashPoint::kTailMoved);
         if (ours && own) return AppendOutcome::kAppended;
     }
+    return AppendOutcome::kDamaged;
 }
 
 Cut take_cut(const Mapping& mapping, const Chain& chain) noexcept {
@@ -205,45 +212,48 @@ Cut take_cut(const Mapping& mapping, const Chain& chain) noexcept {
     return {static_cast<ArenaOffset>(chain.root), tail, end};
 }
 
-Reserve measure(const Mapping& mapping, const Cut& cut) noexcept {
+std::optional<Reserve> measure(const Mapping& mapping, const Cut& cut, std::uint64_t& room) noexcept {
     Reserve total;
     const auto add = [&](const Reserve& part) {
         total.units += part.units;
         total.records += part.records;
         total.pad += part.pad;
     };
-    each_segment(mapping, cut, [&](const Segment& segment, const SegmentExtent& extent) {
+    const bool sound = each_segment(mapping, cut, room, [&](const Segment& segment, const SegmentExtent& extent) {
         if (extent.exact) {
             add(extent.reserve);
-            return true;
+            return can_be(extent.reserve);
         }
-        const auto* frames = frame_at(mapping, segment.block.load(std::memory_order_relaxed), 0);  // see walk_cut
-        return walk(frames, extent.units, [&](const std::byte*, std::uint64_t bytes) {
-            add({frame_units(bytes), 1, pad_bytes(bytes)});
-        });
+        const AtomicWord* frames = frames_of(mapping, segment, extent.units);
+        return frames != nullptr && walk(frames, extent.units, [&](const std::byte*, std::uint64_t bytes) {
+                   add({frame_units(bytes), 1, pad_bytes(bytes)});
+               });
     });
+    if (!sound) return std::nullopt;
     return total;
 }
 
-std::uint64_t payload_bound(const Mapping& mapping, const Cut& cut) noexcept {
+std::optional<std::uint64_t> payload_bound(const Mapping& mapping, const Cut& cut) noexcept {
     std::uint64_t bytes = 0;
-    each_segment(mapping, cut, [&](const Segment&, const SegmentExtent& extent) {
+    const bool sound = each_segment(mapping, cut, [&](const Segment&, const SegmentExtent& extent) {
         bytes += extent.exact ? extent.reserve.payload_bytes() : extent.units * kUnitBytes;
-        return true;
+        return !extent.exact || can_be(extent.reserve);
     });
+    if (!sound) return std::nullopt;
     return bytes;
 }
 
 std::uint64_t segments_of(const Mapping& mapping, const Cut& cut) noexcept {
     std::uint64_t count = 0;
-    each_segment(mapping, cut, [&](const Segment&, const SegmentExtent&) { return ++count != 0; });
+    static_cast<void>(
+        each_segment(mapping, cut, [&](const Segment&, const SegmentExtent&) { return ++count != 0; }));
     return count;
 }
 
 bool mark_erased(const ChainContext& context, Chain& chain) noexcept {
     const std::uint64_t mark =  // relaxed: our own slot's word
         erased_mark(context.slot_number, context.slot.generation.load(std::memory_order_relaxed));
-    for (;;) {
+    for (int turn = 0; turn < kMostTurns; ++turn) {
         const auto tail = static_cast<ArenaOffset>(chain.tail.load(std::memory_order_acquire));  // as in append_to
         Segment& segment = *context.mapping.at<Segment>(tail);
         close(context.mapping, segment);
@@ -259,6 +269,7 @@ bool mark_erased(const ChainContext& context, Chain& chain) noexcept {
         // release and a failed try: as in append_slowly
         chain.tail.compare_exchange_strong(expected, next, std::memory_order_acq_rel, std::memory_order_relaxed);
     }
+    return false;  // the segments of a damaged arena, in a circle
 }
 
 bool is_marked_erased(const Mapping& mapping, const Chain& chain) noexcept {
@@ -269,7 +280,8 @@ bool is_marked_erased(const Mapping& mapping, const Chain& chain) noexcept {
 void empty_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept {
     Chain& chain = *mapping.at<Chain>(offset);
     // relaxed throughout: nobody else can reach the chain, and the epoch has ordered us after all who could
-    for (std::uint64_t at = chain.root; at != 0 && !is_erased(at);) {
+    std::uint64_t left = mapping.bytes() / sizeof(Segment);  // no chain has more, or it runs in a circle
+    for (std::uint64_t at = chain.root; at != 0 && !is_erased(at) && left != 0; --left) {
         const std::uint64_t next = mapping.at<Segment>(at)->next.load(std::memory_order_relaxed);
         const auto segment = static_cast<ArenaOffset>(at);
         // Each is forgotten before it is free: a crash can leak the one, but not free it twice.

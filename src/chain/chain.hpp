@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "arena/blocks.hpp"
 #include "arena/made.hpp"
@@ -16,7 +17,11 @@
 
 namespace shoal {
 
-enum class AppendOutcome : std::uint8_t { kAppended, kErased, kLimit, kNoSpace };
+enum class AppendOutcome : std::uint8_t { kAppended, kErased, kLimit, kNoSpace, kDamaged };
+
+// Turns of a loop that only others' progress makes longer, after which the arena is called damaged: each of them
+// takes a segment filled, or a leaf split, by somebody else.
+inline constexpr int kMostTurns = 1 << 14;
 
 [[nodiscard]] constexpr AppendOutcome outcome_of(AllocationStatus status) noexcept {
     return status == AllocationStatus::kNoSpace ? AppendOutcome::kNoSpace : AppendOutcome::kLimit;
@@ -72,31 +77,49 @@ struct Cut {
 [[nodiscard]] Cut take_cut(const Mapping& mapping, const Chain& chain) noexcept;
 
 // Calls visit(segment, extent) for the segments of the cut in order, until it returns false; what it last returned.
+// False too where the segments cannot be right: a next that leads nowhere, or more of them than fit into the arena.
+// `room`: units of 8 B that all of it may take, and what is left of them; for who goes through several chains.
 template <class Visit>
-bool each_segment(const Mapping& mapping, const Cut& cut, Visit&& visit) {
+bool each_segment(const Mapping& mapping, const Cut& cut, std::uint64_t& room, Visit&& visit) {
     for (ArenaOffset at = cut.root;;) {
         const Segment& segment = *mapping.at<Segment>(at);
         const bool last = at == cut.tail;
-        if (!visit(segment, last ? cut.end : extent_of(segment))) return false;
+        const SegmentExtent extent = last ? cut.end : extent_of(segment);
+        constexpr std::uint64_t kOwnUnits = sizeof(Segment) / kUnitBytes;
+        if (room < kOwnUnits || extent.units > room - kOwnUnits) return false;
+        room -= kOwnUnits + extent.units;
+        if (!visit(segment, extent)) return false;
         if (last) return true;
         at = static_cast<ArenaOffset>(segment.next.load(std::memory_order_acquire));  // pairs with the link
+        if (is_null(at) || is_erased(raw(at))) return false;
     }
+}
+
+template <class Visit>
+bool each_segment(const Mapping& mapping, const Cut& cut, Visit&& visit) {
+    std::uint64_t room = mapping.bytes() / kUnitBytes;
+    return each_segment(mapping, cut, room, visit);
 }
 
 // Records and payload bytes of a cut, from counters; walks only a segment whose closing writer has not said yet
 // how far it came.
-[[nodiscard]] Reserve measure(const Mapping& mapping, const Cut& cut) noexcept;
+// Nothing: the arena is damaged. `room`: as of each_segment.
+[[nodiscard]] std::optional<Reserve> measure(const Mapping& mapping, const Cut& cut, std::uint64_t& room) noexcept;
+[[nodiscard]] inline std::optional<Reserve> measure(const Mapping& mapping, const Cut& cut) noexcept {
+    std::uint64_t room = mapping.bytes() / kUnitBytes;
+    return measure(mapping, cut, room);
+}
 
-// Bytes that no walk of the cut can exceed.
-[[nodiscard]] std::uint64_t payload_bound(const Mapping& mapping, const Cut& cut) noexcept;
+// Bytes that no walk of the cut can exceed. Nothing: the arena is damaged.
+[[nodiscard]] std::optional<std::uint64_t> payload_bound(const Mapping& mapping, const Cut& cut) noexcept;
 [[nodiscard]] std::uint64_t segments_of(const Mapping& mapping, const Cut& cut) noexcept;
 
 // Calls visit(payload, bytes) for each record of the cut. False: a frame cannot be right, the arena is damaged.
 template <class Visit>
 bool walk_cut(const Mapping& mapping, const Cut& cut, Visit&& visit) {
     return each_segment(mapping, cut, [&](const Segment& segment, const SegmentExtent& extent) {
-        // relaxed: see seal in segment/claim.hpp
-        return walk(frame_at(mapping, segment.block.load(std::memory_order_relaxed), 0), extent.units, visit);
+        const AtomicWord* frames = frames_of(mapping, segment, extent.units);
+        return frames != nullptr && walk(frames, extent.units, visit);
     });
 }
 

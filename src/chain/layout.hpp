@@ -9,15 +9,18 @@
 //             I5 key_bytes is at most kMaxKeyBytes, and hash that of the key.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
 
 #include <shoal/bytes.hpp>
+#include <shoal/key.hpp>
 
 #include "arena/atomic.hpp"
 #include "arena/offset.hpp"
+#include "arena/snapshot.hpp"
 
 namespace shoal {
 
@@ -32,7 +35,9 @@ struct Chain {
     [[nodiscard]] const std::byte* key_data() const noexcept {
         return reinterpret_cast<const std::byte*>(this) + kKeyAt;
     }
-    [[nodiscard]] ByteView key() const noexcept { return {key_data(), key_bytes}; }
+    [[nodiscard]] ByteView key() const noexcept {  // never longer than a key is, whatever stands there
+        return {key_data(), std::min<std::uint64_t>(snapshot(key_bytes), kMaxKeyBytes)};
+    }
     [[nodiscard]] bool has_key(std::uint64_t key_hash, ByteView key) const noexcept {
         return hash == key_hash && key_bytes == key.size() &&
                (key.empty() || std::memcmp(key_data(), key.data(), key.size()) == 0);

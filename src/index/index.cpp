@@ -12,6 +12,8 @@ namespace shoal {
 
 namespace {
 
+constexpr int kTurnsAnEntry = 8;
+
 bool has_tombstone(const Leaf& leaf) noexcept {
     return std::any_of(leaf.slots.begin(), leaf.slots.end(), [](const auto& leaf_slot) {
         return (leaf_slot.load(std::memory_order_relaxed) & kTombstone) != 0;  // relaxed: what is one stays one
@@ -103,8 +105,8 @@ Leaf* Index::make_leaf(ArenaOffset offset, std::uint32_t depth) const noexcept {
 
 Index::Inserted Index::insert(ArenaOffset tree, ArenaOffset fresh, Slot& slot) noexcept {
     const Chain& chain = *mapping_->at<Chain>(fresh);
-    const std::uint64_t hash = chain.hash;
-    for (;;) {  // a turn ends here, or with the leaf replaced
+    const std::uint64_t hash = snapshot(chain.hash);
+    for (int turn = 0; turn < kMostTurns; ++turn) {  // it ends here, or with the leaf replaced
         Leaf& leaf = const_cast<Leaf&>(leaf_for(tree, hash));
         settle(tree, leaf, hash);
         std::uint32_t at = home_slot(hash);
@@ -141,11 +143,12 @@ Index::Inserted Index::insert(ArenaOffset tree, ArenaOffset fresh, Slot& slot) n
                     ArenaOffset::kNull};
         }
     }
+    return {InsertOutcome::kDamaged, ArenaOffset::kNull};
 }
 
 AllocationStatus Index::unlink(ArenaOffset tree, ArenaOffset erased, Slot& slot) noexcept {
-    const std::uint64_t hash = mapping_->at<Chain>(erased)->hash;
-    for (;;) {  // a turn ends here, or with the leaf replaced
+    const std::uint64_t hash = snapshot(mapping_->at<Chain>(erased)->hash);
+    for (int turn = 0; turn < kMostTurns; ++turn) {  // it ends here, or with the leaf replaced
         Leaf& leaf = const_cast<Leaf&>(leaf_for(tree, hash));
         settle(tree, leaf, hash);
         std::uint32_t at = home_slot(hash);
@@ -167,6 +170,7 @@ AllocationStatus Index::unlink(ArenaOffset tree, ArenaOffset erased, Slot& slot)
         const AllocationStatus status = replace_leaf(tree, leaf, hash, slot);
         if (status != AllocationStatus::kDone) return status;
     }
+    return AllocationStatus::kLimit;  // a damaged arena: the chain stays linked, and is passed over
 }
 
 AllocationStatus Index::make_replacement(const Leaf& leaf, std::uint64_t consumed, Slot& slot) noexcept {
@@ -217,7 +221,7 @@ bool Index::is_replacement_linked(ArenaOffset leaf, const Slot& maker) const noe
 }
 
 bool Index::names(ArenaOffset tree, ArenaOffset chain) const noexcept {
-    const std::uint64_t hash = mapping_->at<Chain>(chain)->hash;
+    const std::uint64_t hash = snapshot(mapping_->at<Chain>(chain)->hash);
     const Leaf& leaf = leaf_for(tree, hash);
     std::uint32_t at = home_slot(hash);
     for (std::uint32_t probed = 0; probed < kLeafSlots; ++probed, at = next_slot(at)) {
@@ -231,7 +235,11 @@ bool Index::names(ArenaOffset tree, ArenaOffset chain) const noexcept {
 void Index::put(Leaf& leaf, std::uint64_t word, std::uint64_t hash) const noexcept {
     std::uint32_t at = home_slot(hash);
     // relaxed: nobody sees the leaf yet
-    while (leaf.slots[at].load(std::memory_order_relaxed) != 0) at = next_slot(at);
+    for (std::uint32_t probed = 0; probed < kLeafSlots;
+         ++probed) {  // all taken: what the arena called free was not
+        if (leaf.slots[at].load(std::memory_order_relaxed) == 0) break;
+        at = next_slot(at);
+    }
     leaf.slots[at].store(word, std::memory_order_relaxed);
 }
 
@@ -281,7 +289,8 @@ std::uint64_t Index::fill_replacement(const Leaf& leaf, Slot& slot) noexcept {
         ++live;
     }
     // Without many tombstones a copy would be no less crowded where it matters: split then, however few live.
-    const bool split = leaf.depth < kMaxDepth && (live > kLeafSlots / 2 || tombstones < kProbeSlots);
+    const std::uint32_t old_depth = snapshot(leaf.depth);
+    const bool split = old_depth < kMaxDepth && (live > kLeafSlots / 2 || tombstones < kProbeSlots);
     if (!split) {
         discard_part(slot, kUpperPart, slot);
         discard_part(slot, kNodePart, slot);
@@ -289,7 +298,7 @@ std::uint64_t Index::fill_replacement(const Leaf& leaf, Slot& slot) noexcept {
     const auto made = [&](std::size_t part) {  // relaxed: our own slot's word
         return static_cast<ArenaOffset>(slot.made[part].load(std::memory_order_relaxed));
     };
-    const std::uint32_t depth = leaf.depth + (split ? 1 : 0);
+    const std::uint32_t depth = old_depth + (split ? 1 : 0);
     Leaf* lower = make_leaf(made(kLowerPart), depth);
     Leaf* upper = split ? make_leaf(made(kUpperPart), depth) : nullptr;
     lower->sibling = raw(made(kUpperPart));
@@ -300,7 +309,7 @@ std::uint64_t Index::fill_replacement(const Leaf& leaf, Slot& slot) noexcept {
     for (const auto& leaf_slot : leaf.slots) {
         const std::uint64_t word = leaf_slot.load(std::memory_order_relaxed);  // relaxed: as above
         if (!is_chain(word)) continue;
-        const std::uint64_t hash = mapping_->at<Chain>(slot_chain(word))->hash;
+        const std::uint64_t hash = snapshot(mapping_->at<Chain>(slot_chain(word))->hash);
         const bool goes_up = split && (hash >> (64 - depth) & 1) != 0;
         put(goes_up ? *upper : *lower, word & ~kFrozen, hash);
     }
@@ -329,6 +338,7 @@ Entry* Index::entries_of_leaf(ArenaOffset tree, std::uint64_t hash, unsigned dep
     // A leaf hangs from the highest node that can tell its depth: nodes below came after it.
     auto* entries = mapping_->at<Entry>(mapping_->at<Tree>(tree)->root);
     unsigned consumed = kRootBits;
+    depth = std::min(depth, kMaxDepth);
     std::uint64_t index = hash >> (64 - consumed);
     while (consumed < depth) {
         entries =
@@ -350,7 +360,7 @@ void Index::install(ArenaOffset tree, Leaf& leaf, std::uint64_t hash) noexcept {
     const std::uint64_t upper = kind == SuccessorKind::kSplit ? mapping_->at<Leaf>(offset)->sibling : lower;
 
     std::uint64_t count = 0;
-    Entry* entry = entries_of_leaf(tree, hash, leaf.depth, &count);
+    Entry* entry = entries_of_leaf(tree, hash, snapshot(leaf.depth), &count);
     const std::uint64_t old = offset_of(leaf);
     for (std::uint64_t index = 0; index < count; ++index) {
         std::uint64_t expected = old;
@@ -372,8 +382,10 @@ void Index::install(ArenaOffset tree, Leaf& leaf, std::uint64_t hash) noexcept {
     }
 }
 
-void Index::for_each(ArenaOffset tree, const std::function<void(ArenaOffset)>& visit) const {
-    for (std::uint64_t prefix = 0;;) {  // by ranges of the hash: a leaf that splits behind us is not seen twice
+bool Index::for_each(ArenaOffset tree, const std::function<void(ArenaOffset)>& visit) const {
+    std::uint64_t left = mapping_->bytes() / sizeof(Leaf);  // no arena has room for more
+    for (std::uint64_t prefix = 0; left != 0;
+         --left) {  // by ranges of the hash: a leaf that splits behind us is not seen twice
         const Leaf& leaf = leaf_for(tree, prefix);
         // All words first, then a look at each chain: a key that is erased and made again between two words is in
         // both, and by then its first chain is marked.
@@ -391,11 +403,14 @@ void Index::for_each(ArenaOffset tree, const std::function<void(ArenaOffset)>& v
                 continue;  // of a leaf that was replaced in the entries behind us, and seen there
             if (!is_marked_erased(*mapping_, chain)) visit(chains[at]);
         }
-        if (leaf.depth == 0) return;
-        const std::uint64_t step = 1ULL << (64 - leaf.depth);
+        const std::uint32_t depth = snapshot(leaf.depth);
+        if (depth == 0) return true;
+        if (depth > kMaxDepth) return false;
+        const std::uint64_t step = 1ULL << (64 - depth);
         prefix = (prefix & ~(step - 1)) + step;
-        if (prefix == 0) return;
+        if (prefix == 0) return true;
     }
+    return false;
 }
 
 void Index::empty_tree(ArenaOffset offset, Slot& slot) noexcept {
@@ -412,12 +427,15 @@ void Index::empty_tree(ArenaOffset offset, Slot& slot) noexcept {
 void Index::empty_node(ArenaOffset tree, std::uint64_t node, unsigned bits, unsigned consumed, std::uint64_t prefix,
                        Slot& slot) noexcept {
     auto* entries = mapping_->at<Entry>(node);
+    int turns =
+        0;  // at one entry: a leaf, what it replaces and what replaces it; more only where they form a circle
     // relaxed throughout: nobody else can reach the tree
     for (std::uint64_t index = 0; index < 1ULL << bits;) {
         const std::uint64_t word = entries[index].load(std::memory_order_relaxed);
         const std::uint64_t here = prefix | index << (64 - consumed);
-        if (word == 0) {
+        if (word == 0 || turns > kTurnsAnEntry || (word & kNodeTag && consumed + kNodeBits > kMaxDepth)) {
             ++index;
+            turns = 0;
         } else if ((word & kNodeTag) != 0) {
             empty_node(tree, word & ~kNodeTag, kNodeBits, consumed + kNodeBits, here, slot);
             crash_point(CrashPoint::kTreeNodeEmptied);
@@ -429,6 +447,7 @@ void Index::empty_node(ArenaOffset tree, std::uint64_t node, unsigned bits, unsi
             settle(tree, leaf, here);
             if (leaf.successor.load(std::memory_order_relaxed) != 0) {  // what a dead process did not carry through
                 install(tree, leaf, here);
+                ++turns;
                 continue;
             }
             empty_leaf(leaf, slot);
@@ -454,21 +473,26 @@ void Index::empty_leaf(Leaf& leaf, Slot& slot) noexcept {
     }
 }
 
-std::uint64_t Index::bytes_of_node(std::uint64_t node, unsigned bits) const {
+std::uint64_t Index::bytes_of_node(std::uint64_t node, unsigned bits, unsigned consumed,
+                                   std::uint64_t* left) const {
     const auto* entries = mapping_->at<Entry>(node);
     std::uint64_t total = 8ULL << bits;
     std::uint64_t last = 0;
     for (std::uint64_t index = 0; index < 1ULL << bits; ++index) {
         const std::uint64_t word = entries[index].load(std::memory_order_acquire);  // pairs with install's release
-        if (word == last) continue;
+        if (word == last || *left == 0) continue;
         last = word;
-        total += (word & kNodeTag) != 0 ? bytes_of_node(word & ~kNodeTag, kNodeBits) : sizeof(Leaf);
+        *left -= 1;
+        const bool is_node = (word & kNodeTag) != 0 && consumed < kMaxDepth;
+        total += is_node ? bytes_of_node(word & ~kNodeTag, kNodeBits, consumed + kNodeBits, left) : sizeof(Leaf);
     }
     return total;
 }
 
 std::uint64_t Index::bytes(ArenaOffset tree) const {
-    return Blocks::block_bytes(sizeof(Tree)) + bytes_of_node(mapping_->at<Tree>(tree)->root, kRootBits);
+    std::uint64_t left = mapping_->bytes() / kNodeBytes;  // nodes and leaves: no arena has room for more
+    return Blocks::block_bytes(sizeof(Tree)) +
+           bytes_of_node(mapping_->at<Tree>(tree)->root, kRootBits, kRootBits, &left);
 }
 
 }  // namespace shoal

@@ -91,7 +91,7 @@ public:
         return ArenaOffset::kNull;
     }
 
-    enum class InsertOutcome : std::uint8_t { kInserted, kFound, kLimit, kNoSpace };
+    enum class InsertOutcome : std::uint8_t { kInserted, kFound, kLimit, kNoSpace, kDamaged };
     struct Inserted {
         InsertOutcome outcome;
         ArenaOffset chain;  // kInserted: the new one; kFound: the one that was there
@@ -112,8 +112,8 @@ public:
     [[nodiscard]] AllocationStatus unlink(ArenaOffset tree, ArenaOffset chain, Slot& slot) noexcept;
 
     // Calls visit for every chain of the tree that is not marked erased; keys that are there throughout come once.
-    // The calls happen inside the caller's epoch.
-    void for_each(ArenaOffset tree, const std::function<void(ArenaOffset)>& visit) const;
+    // The calls happen inside the caller's epoch. False when the arena is damaged, and then perhaps not for all.
+    bool for_each(ArenaOffset tree, const std::function<void(ArenaOffset)>& visit) const;
 
     // Frees all that hangs from a tree that nobody can reach. May be broken off by a crash and begun anew: it leaks
     // one block then. The Tree itself is left.
@@ -144,7 +144,7 @@ private:
         for (;;) {
             const std::uint64_t word = entry->load(std::memory_order_acquire);  // pairs with install's release
             *consumed = 64 - shift;
-            if ((word & kNodeTag) == 0) return entry;
+            if ((word & kNodeTag) == 0 || shift < kNodeBits) return entry;  // the latter in a damaged arena
             shift -= kNodeBits;
             entry = &mapping_->at<Entry>(word & ~kNodeTag)[hash >> shift & ((1U << kNodeBits) - 1)];
         }
@@ -165,7 +165,8 @@ private:
     void empty_node(ArenaOffset tree, std::uint64_t node, unsigned bits, unsigned consumed, std::uint64_t prefix,
                     Slot& slot) noexcept;
     void empty_leaf(Leaf& leaf, Slot& slot) noexcept;
-    [[nodiscard]] std::uint64_t bytes_of_node(std::uint64_t node, unsigned bits) const;
+    [[nodiscard]] std::uint64_t bytes_of_node(std::uint64_t node, unsigned bits, unsigned consumed,
+                                              std::uint64_t* left) const;
     void put(Leaf& leaf, std::uint64_t word, std::uint64_t hash) const noexcept;
     Leaf* make_leaf(ArenaOffset offset, std::uint32_t depth) const noexcept;
 

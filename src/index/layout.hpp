@@ -19,7 +19,8 @@
 //             I4 successor is set once, when every slot is frozen;
 //             I5 a leaf is changed only when no entry names the leaf that it replaced (Index::settle), and retired
 //                only when nothing does;
-//             I6 the 2^(bits - depth) entries of a node for the hashes of a leaf name that leaf, or while it is being
+//             I6 the 2^(bits - depth) entries of a node for the hashes of a leaf name that leaf, or while it is
+//             being
 //                replaced what replaces it; no node lies below kMaxDepth bits.
 #pragma once
 

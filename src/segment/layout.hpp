@@ -6,7 +6,8 @@
 //             I2 next is set once, and only when the segment is closed;
 //             I3 every byte of the block beyond what was claimed is zero;
 //             I4 sealed, once set, is the reserve word at the claim that closed the segment;
-//             I5 either all of data_units is claimable, and they are a power of two of bytes up to 1 MiB, or nothing
+//             I5 either all of data_units is claimable, and they are a power of two of bytes up to 1 MiB, or
+//             nothing
 //                is, and they are the one frame of single_bytes.
 #pragma once
 

@@ -39,20 +39,22 @@ inline void pad_claims(const Mapping& mapping, Segment& segment, std::uint32_t s
     // First (I1). acq_rel: part of the release sequence of the claims before it
     segment.reserve.fetch_or(kAbandonedBit, std::memory_order_acq_rel);
     crash_point(CrashPoint::kClaimsAbandoned);
-    AtomicWord* frames = frame_at(mapping, segment.block.load(std::memory_order_relaxed), 0);  // relaxed: see seal
-    static_cast<void>(walk_headers(frames, extent_of(segment).units,
-                                   [&](AtomicWord& frame, std::uint64_t header, std::uint64_t units) {
-                                       // release: as any header; no other writes there, as the owner is dead
-                                       if (is_claimed_by(header, slot_number, generation)) {
-                                           frame.store(padding_header(units), std::memory_order_release);
-                                       }
-                                   }));
+    const std::uint64_t end = extent_of(segment).units;
+    AtomicWord* frames = frames_of(mapping, segment, end);
+    if (frames == nullptr) return;
+    static_cast<void>(walk_headers(frames, end, [&](AtomicWord& frame, std::uint64_t header, std::uint64_t units) {
+        // release: as any header; no other writes there, as the owner is dead
+        if (is_claimed_by(header, slot_number, generation)) {
+            frame.store(padding_header(units), std::memory_order_release);
+        }
+    }));
 }
 
 // Turns the holes before `end` units into padding. `end` was taken first, and then nobody was found who writes to
 // the segment: whoever claimed below it has said so in Slot::segment before, and is done since, or dead (I2).
 inline void pad_holes(const Mapping& mapping, Segment& segment, std::uint64_t end) noexcept {
-    AtomicWord* frames = frame_at(mapping, segment.block.load(std::memory_order_relaxed), 0);  // relaxed: see seal
+    AtomicWord* frames = frames_of(mapping, segment, end);
+    if (frames == nullptr) return;
     static_cast<void>(walk_headers(frames, end, [](AtomicWord& frame, std::uint64_t header, std::uint64_t units) {
         std::uint64_t hole = 0;
         // release: as any header; a failed try: another padded it

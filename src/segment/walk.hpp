@@ -34,6 +34,14 @@ struct SegmentExtent {
     return {reserved_units(sealed), exact, unpack(sealed)};
 }
 
+// The segment's frames, of which `units` can be read; null where they would not lie in the arena.
+[[nodiscard]] inline AtomicWord* frames_of(const Mapping& mapping, const Segment& segment,
+                                           std::uint64_t units) noexcept {
+    const std::uint64_t block = segment.block.load(std::memory_order_relaxed);  // relaxed: see seal
+    if (units > mapping.bytes() / kUnitBytes || !mapping.holds(block, units * kUnitBytes)) return nullptr;
+    return mapping.at<AtomicWord>(block);
+}
+
 // The first header at or after `unit`, where a hole begins, or `end`. A writer stands between its fetch_add and its
 // claimed header. The next word that is not zero, at q, is a header or some writer's payload. If it is payload, its
 // claimed header lies in the hole and was stored before it (claim.hpp I2), so a second look, after an acquire

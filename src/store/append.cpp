@@ -20,7 +20,8 @@ Result<void> StoreImpl::append(const KeyRef& key, const Payload& payload) {
             tidy_growth(*slot);
         if (outcome == AppendOutcome::kAppended) [[likely]]
             return {};
-        if (tried == kTries || !make_room()) return tl::unexpected(no_memory(outcome, payload.bytes));
+        if (tried == kTries || outcome == AppendOutcome::kDamaged || !make_room())
+            return tl::unexpected(no_memory(outcome, payload.bytes));
     }
 }
 
@@ -39,7 +40,7 @@ AppendOutcome StoreImpl::append_inside(const ChainContext& context, const KeyRef
 
 AppendOutcome StoreImpl::append_anew(const ChainContext& context, const KeyRef& key, const Payload& payload,
                                      bool only_if_missing, bool* was_there) noexcept {
-    for (;;) {  // a turn fails when the chain that was found is erased before we get into it
+    for (int turn = 0; turn < kMostTurns; ++turn) {  // it fails when the chain is erased before we get into it
         const ArenaOffset tree = index_.tree();
         ArenaOffset chain = find_chain(key, tree, Index::Which::kLive);
         if (is_null(chain)) {
@@ -56,6 +57,7 @@ AppendOutcome StoreImpl::append_anew(const ChainContext& context, const KeyRef& 
             discard_chain(mapping_, blocks_, context.slot, context.slot);
             if (inserted.outcome == Index::InsertOutcome::kLimit) return AppendOutcome::kLimit;
             if (inserted.outcome == Index::InsertOutcome::kNoSpace) return AppendOutcome::kNoSpace;
+            if (inserted.outcome == Index::InsertOutcome::kDamaged) return AppendOutcome::kDamaged;
             chain = inserted.chain;
         }
         *was_there = true;
@@ -63,6 +65,7 @@ AppendOutcome StoreImpl::append_anew(const ChainContext& context, const KeyRef& 
         const AppendOutcome outcome = append_to(context, *mapping_.at<Chain>(chain), payload);
         if (outcome != AppendOutcome::kErased) return outcome;
     }
+    return AppendOutcome::kDamaged;
 }
 
 Result<bool> StoreImpl::iset(const KeyRef& key, ByteView value) {
@@ -77,7 +80,8 @@ Result<bool> StoreImpl::iset(const KeyRef& key, ByteView value) {
             outcome = append_anew(context(inside->slot()), key, payload, true, &was_there);
         }
         if (outcome == AppendOutcome::kAppended) return !was_there;
-        if (tried == kTries || !make_room()) return tl::unexpected(no_memory(outcome, payload.bytes));
+        if (tried == kTries || outcome == AppendOutcome::kDamaged || !make_room())
+            return tl::unexpected(no_memory(outcome, payload.bytes));
     }
 }
 

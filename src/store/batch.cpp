@@ -48,7 +48,7 @@ public:
             }
             tried = done_ == failed_at ? tried + 1 : 1;
             failed_at = done_;
-            if (tried == StoreImpl::kTries || !store_.make_room()) {
+            if (tried == StoreImpl::kTries || outcome == AppendOutcome::kDamaged || !store_.make_room()) {
                 return failed(store_.no_memory(outcome, batch_[done_].value.size()));
             }
         }

@@ -185,6 +185,7 @@ void StoreImpl::tidy_growth(Slot& slot) noexcept {
 }
 
 Error StoreImpl::no_memory(AppendOutcome outcome, std::uint64_t bytes) {
+    if (outcome == AppendOutcome::kDamaged) return damaged_index();
     if (outcome == AppendOutcome::kNoSpace && file_size_limit() < mapping_.bytes()) {
         return {
             Code::kNoSpace,
@@ -226,7 +227,13 @@ Error StoreImpl::destroyed() const {
 
 Error StoreImpl::damaged(ByteView key) const {
     return {Code::kDamaged,
-            fmt::format("arena {}: a frame of the key with {} bytes cannot be right", arena_path_, key.size()), 0,
+            fmt::format("arena {}: a frame of the key with {} bytes cannot be right; see 'shoal verify'",
+                        arena_path_, key.size()),
+            0, 0};
+}
+
+Error StoreImpl::damaged_index() const {
+    return {Code::kDamaged, fmt::format("arena {}: its index cannot be right; see 'shoal verify'", arena_path_), 0,
             0};
 }
 

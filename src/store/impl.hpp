@@ -120,6 +120,7 @@ private:
     [[nodiscard]] Error destroyed() const;
     [[nodiscard]] Error not_found() const { return {Code::kNotFound, "no such key", 0, 0}; }
     [[nodiscard]] Error damaged(ByteView key) const;
+    [[nodiscard]] Error damaged_index() const;
 
     std::string path_;
     std::string arena_path_;

@@ -23,7 +23,8 @@ public:
 
 std::optional<Cut> StoreImpl::cut_of(const KeyRef& key) noexcept {
     ArenaOffset chain = find_chain(key, index_.tree(), Index::Which::kFirst);
-    while (!is_null(chain)) {  // a turn fails when the chain is erased under us
+    for (int turn = 0; !is_null(chain) && turn < kMostTurns;
+         ++turn) {  // it fails when the chain is erased under us
         const Cut cut = take_cut(mapping_, *mapping_.at<Chain>(chain));
         if (!is_null(cut.root)) return cut;
         chain = find_chain(key, index_.tree(), Index::Which::kLive);
@@ -37,14 +38,18 @@ Result<Bytes> StoreImpl::get(const KeyRef& key) {
         return tl::unexpected(std::move(inside.error()));
     const std::optional<Cut> cut = cut_of(key);
     if (!cut) return tl::unexpected(not_found());
-    Bytes value(payload_bound(mapping_, *cut));
+    const std::optional<std::uint64_t> bound = payload_bound(mapping_, *cut);
+    if (!bound) return tl::unexpected(damaged(key.bytes));
+    Bytes value(*bound);
     std::size_t filled = 0;
+    bool fits = true;
     const bool sound = walk_cut(mapping_, *cut, [&](const std::byte* payload, std::uint64_t bytes) {
-        if (bytes > value.size() - filled) bytes = value.size() - filled;  // never in a sound arena
+        fits &= bytes <= value.size() - filled;
+        if (!fits) return;
         if (bytes != 0) std::memcpy(value.data() + filled, payload, bytes);
         filled += bytes;
     });
-    if (!sound) return tl::unexpected(damaged(key.bytes));
+    if (!sound || !fits) return tl::unexpected(damaged(key.bytes));
     value.shrink(filled);
     return value;
 }
@@ -86,7 +91,9 @@ Result<Made> StoreImpl::make_view(const KeyRef& key, bool with_empty) {
     const std::optional<Cut> cut = cut_of(key);
     if (!cut) return tl::unexpected(not_found());
     Made made;
-    ViewBuilder::reserve(made, measure(mapping_, *cut).records);
+    const std::optional<Reserve> total = measure(mapping_, *cut);
+    if (!total) return tl::unexpected(damaged(key.bytes));
+    ViewBuilder::reserve(made, total->records);
     const bool sound = walk_cut(mapping_, *cut, [&](const std::byte* payload, std::uint64_t bytes) {
         if (bytes != 0 || with_empty) ViewBuilder::add(made, payload, bytes);
     });
@@ -103,8 +110,9 @@ Result<ValueSize> StoreImpl::size(const KeyRef& key) {
     if (!inside) return tl::unexpected(std::move(inside.error()));
     const std::optional<Cut> cut = cut_of(key);
     if (!cut) return tl::unexpected(not_found());
-    const Reserve total = measure(mapping_, *cut);
-    return ValueSize{total.payload_bytes(), total.records};
+    const std::optional<Reserve> total = measure(mapping_, *cut);
+    if (!total) return tl::unexpected(damaged(key.bytes));
+    return ValueSize{total->payload_bytes(), total->records};
 }
 
 Result<bool> StoreImpl::contains(const KeyRef& key) {
@@ -117,11 +125,17 @@ Result<std::vector<Bytes>> StoreImpl::keys() {
     auto inside = enter();
     if (!inside) return tl::unexpected(std::move(inside.error()));
     std::vector<Bytes> keys;
-    index_.for_each(index_.tree(), [&](ArenaOffset chain) {
+    std::uint64_t room = mapping_.bytes();  // that all keys together may take
+    bool sound = true;
+    sound &= index_.for_each(index_.tree(), [&](ArenaOffset chain) {
         const ByteView key = mapping_.at<Chain>(chain)->key();
+        sound &= room >= Chain::bytes_for(key.size());
+        if (!sound) return;
+        room -= Chain::bytes_for(key.size());
         keys.emplace_back(key.size());
         if (!key.empty()) std::memcpy(keys.back().data(), key.data(), key.size());
     });
+    if (!sound) return tl::unexpected(damaged_index());
     return keys;
 }
 
@@ -138,15 +152,20 @@ Result<Stats> StoreImpl::stats() {
     stats.real_bytes = usage.real_bytes;
     stats.used_bytes = usage.used_bytes;
     const ArenaOffset tree = index_.tree();
-    index_.for_each(tree, [&](ArenaOffset chain) {
+    std::uint64_t room = mapping_.bytes() / kUnitBytes;  // that all segments together may take
+    bool sound = true;
+    sound &= index_.for_each(tree, [&](ArenaOffset chain) {
         const Cut cut = take_cut(mapping_, *mapping_.at<Chain>(chain));
         if (is_null(cut.root)) return;
-        const Reserve total = measure(mapping_, cut);
+        const std::optional<Reserve> total = measure(mapping_, cut, room);
+        sound &= total.has_value();
+        if (!total) return;
         stats.keys += 1;
-        stats.records += total.records;
-        stats.payload_bytes += total.payload_bytes();
+        stats.records += total->records;
+        stats.payload_bytes += total->payload_bytes();
         stats.segments += segments_of(mapping_, cut);
     });
+    if (!sound) return tl::unexpected(damaged_index());
     stats.index_bytes = index_.bytes(tree);
     stats.retired_objects = epochs_.retired_objects();
     stats.slots_in_use = slots_.in_use();

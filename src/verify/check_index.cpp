@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <shoal/store.hpp>
+#include <shoal/key.hpp>
 
 namespace shoal {
 namespace {

@@ -85,10 +85,9 @@ bool holds_nothing(const Slot& slot) {
 void check_slots(Inspection& inspection) {
     const ArenaHeader& header = inspection.header();
     const std::uint64_t epoch = header.epoch.load(std::memory_order_relaxed) & ~kDestroyedBit;
-    const std::uint64_t slots_at = snapshot(header.slots_at);
-    const Slot* slots = inspection.mapping().at<Slot>(slots_at);
+    const Slot* slots = inspection.mapping().at<Slot>(kSlotsAt);
     for (std::uint32_t number = 0; number < kSlots; ++number) {
-        const std::uint64_t at = slots_at + number * sizeof(Slot);
+        const std::uint64_t at = kSlotsAt + number * sizeof(Slot);
         if (!inspection.bytes().allocated(at, sizeof(Slot))) continue;  // all zero
         const Slot& slot = slots[number];
         const std::uint32_t state = slot.state.load(std::memory_order_relaxed);

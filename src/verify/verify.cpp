@@ -21,12 +21,12 @@ namespace {
 constexpr std::uint64_t kSlotsBytes = kSlots * sizeof(Slot);
 
 bool anyone_has_a_slot(const Mapping& mapping) noexcept {
-    return is_locked(mapping.descriptor(), mapping.header().slots_at, kSlotsBytes);
+    return is_locked(mapping.descriptor(), kSlotsAt, kSlotsBytes);
 }
 
 // Of the process table: the same before and after, when nobody came in between.
 std::uint64_t table_sum(const Mapping& mapping) noexcept {
-    return XXH3_64bits(mapping.at<std::byte>(mapping.header().slots_at), kSlotsBytes);
+    return XXH3_64bits(mapping.at<std::byte>(kSlotsAt), kSlotsBytes);
 }
 
 void check_all(Inspection& inspection) {
@@ -65,7 +65,7 @@ VerifyReport unattachable(const std::string& path, const std::string& message) {
 std::pair<std::uint32_t, std::uint32_t> living_and_dead(const Mapping& mapping) {
     std::pair<std::uint32_t, std::uint32_t> count{0, 0};
     for (std::uint32_t number = 0; number < kSlots; ++number) {
-        const std::uint64_t at = mapping.header().slots_at + number * sizeof(Slot);
+        const std::uint64_t at = kSlotsAt + number * sizeof(Slot);
         const bool locked = is_locked(mapping.descriptor(), at, 1);
         // relaxed: a count of one moment
         const bool taken = mapping.at<Slot>(at)->state.load(std::memory_order_relaxed) !=
