@@ -1,20 +1,28 @@
 // Who is attached, and what each is doing: for people, from words that change meanwhile.
-#include <fstream>
-#include <iterator>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <string_view>
 
 #include <fmt/format.h>
 
+#include "store/descriptor.hpp"
 #include "store/impl.hpp"
 
 namespace shoal {
 namespace {
 
+// Not by a stream: that throws where the thread ends between the open and the read.
 std::string command_of(std::int64_t process_id, std::int64_t thread_id) {
     const std::int64_t thread = thread_id != 0 ? thread_id : process_id;
-    std::ifstream file(fmt::format("/proc/{}/task/{}/comm", process_id, thread), std::ios::binary);
-    std::string name{std::istreambuf_iterator<char>(file), {}};
-    if (!name.empty() && name.back() == '\n') name.pop_back();
-    return name;
+    const Descriptor file(
+        ::open(fmt::format("/proc/{}/task/{}/comm", process_id, thread).c_str(), O_RDONLY | O_CLOEXEC));
+    std::array<char, 64> name{};
+    const ssize_t count = file.get() < 0 ? 0 : ::read(file.get(), name.data(), name.size());
+    std::string_view text(name.data(), count < 0 ? 0 : static_cast<std::size_t>(count));
+    if (text.ends_with('\n')) text.remove_suffix(1);
+    return std::string(text);
 }
 
 // relaxed, here and below: an answer of one moment

@@ -68,8 +68,9 @@ class Collecting(ToolTest):
 
     def test_gc_leaves_what_a_process_has_open_and_takes_it_when_that_is_killed(self):
         writer = self.start_shoal("append", self.store, "key", "--lines", stdin=subprocess.PIPE)
-        self.wait_until(lambda: any(os.readlink(f"/proc/{writer.pid}/fd/{number}").startswith(self.arenas)
-                                    for number in os.listdir(f"/proc/{writer.pid}/fd")), writer)
+        writer.stdin.write(b",line\n")
+        writer.stdin.flush()
+        self.wait_until(lambda: self.shoal("get", self.store, "key") == b"value,line\n", writer)
         shutil.rmtree(self.store)
         self.assertRegex(self.gc()[0], r"\Aleft .* but processes have it open\Z")
         writer.send_signal(signal.SIGKILL)
