@@ -28,8 +28,8 @@ Epochs::Epochs(const Mapping& mapping, Slots& slots, Link link, Free empty, Free
       free_(std::move(free)) {}
 
 void Epochs::retire(RetiredKind kind, ArenaOffset object) noexcept {
-    // Pairs with the fence in enter(): a reader that entered before it could see the object unlinked has read no
-    // later epoch than we read now, so it has left before the object's list is drained (I1).
+    // A reader that came in before it could see the object unlinked has read its epoch before, and so no later one
+    // than we read now: it has left before the object's list is drained (I1).
     thread_fence(std::memory_order_seq_cst);
     // acquire: an epoch that moved on is seen with its drain. We are inside in e, so this is e or e + 1, and stays
     // a list that nobody drains until we leave (I2).
@@ -100,8 +100,8 @@ bool Epochs::reclaim(Slot& slot, bool thorough) noexcept {
 
 bool Epochs::advance(std::uint64_t epoch, Slot& slot, bool thorough) noexcept {
     if ((epoch & kDestroyedBit) != 0) return false;
-    // Pairs with the fence in enter().
-    thread_fence(std::memory_order_seq_cst);
+    // Pairs with the light fence in enter(). Refused by the kernel, it is none for threads that rely on it.
+    if (!heavy_fence() && slots_->anyone_has_light_fences()) return false;
     for (std::uint32_t index = 0; index < slots_->high_water(); ++index) {
         // acquire: pairs with leave(): who has left has read its last
         const std::uint64_t inside = (*slots_)[index].epoch.load(std::memory_order_acquire);

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "arena/asymmetric_fence.hpp"
 #include "arena/slots.hpp"
 
 namespace shoal {
@@ -38,12 +39,14 @@ public:
 
     // False when the store is destroyed; then the thread is not inside.
     [[nodiscard]] bool enter(Slot& slot) const noexcept {
-        const std::uint64_t epoch = header_->epoch.load(std::memory_order_relaxed);  // relaxed: an old one only
+        // acquire: before our first look at what may be retired, for I1. An old one only holds back a little more.
+        const std::uint64_t epoch = header_->epoch.load(std::memory_order_acquire);
         if ((epoch & kDestroyedBit) != 0) [[unlikely]]
-            return false;                                    // holds back a little more
+            return false;
         slot.epoch.store(epoch, std::memory_order_release);  // as leave(); the rest is ordered by the fence
-        // Pairs with the fence in advance(): either that one sees us inside, or we see all that it has unlinked.
-        thread_fence(std::memory_order_seq_cst);
+        // Pairs with the heavy fence in advance(): either that one sees us inside, or we see all that was unlinked
+        // before it.
+        light_fence(slots_->has_light_fences());
         return true;
     }
     void leave(Slot& slot) const noexcept {

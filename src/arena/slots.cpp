@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 
+#include "arena/asymmetric_fence.hpp"
 #include "arena/byte_lock.hpp"
 #include "arena/crash_point.hpp"
 
@@ -68,7 +69,8 @@ Slots::Slots(Mapping& mapping, Blocks& blocks)
     : mapping_(&mapping),
       blocks_(&blocks),
       table_(mapping.at<Slot>(kSlotsAt)),
-      attachment_(SlotsRegistry::instance().next_attachment.fetch_add(1, std::memory_order_relaxed)) {
+      attachment_(SlotsRegistry::instance().next_attachment.fetch_add(1, std::memory_order_relaxed)),
+      light_fences_(join_asymmetric_fences()) {
     SlotsRegistry::instance().add(this, mapping);
 }
 
@@ -123,6 +125,7 @@ Slot* Slots::take_locked(int* failure) noexcept {
         slot.process_id.store(::getpid(), std::memory_order_relaxed);
         slot.thread_id.store(::syscall(SYS_gettid), std::memory_order_relaxed);
         slot.pid_namespace.store(this_pid_namespace(), std::memory_order_relaxed);
+        slot.light_fences.store(light_fences_ ? 1 : 0, std::memory_order_relaxed);
         slot.state.store(static_cast<std::uint32_t>(SlotState::kTaken), std::memory_order_release);
         crash_point(CrashPoint::kSlotTaken);
         Atomic<std::uint32_t>& mark = mapping_->header().slots_high_water;
@@ -199,6 +202,19 @@ std::uint32_t Slots::high_water() const noexcept {
     return std::min(mark, kSlots);
 }
 
+bool Slots::anyone_has_light_fences() const noexcept {
+    for (std::uint32_t index = 0; index < high_water(); ++index) {
+        const Slot& slot = table_[index];
+        // acquire: pairs with take_locked. Who takes a slot after this look can be missed by one advance, not by
+        // two.
+        if (slot.state.load(std::memory_order_acquire) == static_cast<std::uint32_t>(SlotState::kTaken) &&
+            slot.light_fences.load(std::memory_order_relaxed) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool Slots::anyone_writes_to(std::uint64_t segment) const noexcept {
     for (std::uint32_t index = 0; index < high_water(); ++index) {
         // seq_cst: see finish_claims; acquire, as part of it: pairs with claim_and_write
@@ -247,6 +263,7 @@ void Slots::after_fork_in_child() noexcept {
     SlotsRegistry& registry = SlotsRegistry::instance();
     for (Slots* slots : registry.all) {
         slots->mapping_->reopen(Mapping::Before::kParents);
+        slots->light_fences_ = join_asymmetric_fences();
         slots->owned_.clear();  // the parent's
         slots->attachment_ = registry.next_attachment.fetch_add(1, std::memory_order_relaxed);
         slots->mutex_.unlock();

@@ -68,6 +68,11 @@ public:
     // Changes when the object is carried into a child by fork: what was taken before is the parent's.
     [[nodiscard]] std::uint64_t attachment() const noexcept { return attachment_; }
 
+    // Whether this process's threads may enter epochs with a light fence (arena/asymmetric_fence.hpp), and whether
+    // any thread that is attached does.
+    [[nodiscard]] bool has_light_fences() const noexcept { return light_fences_; }
+    [[nodiscard]] bool anyone_has_light_fences() const noexcept;
+
     // Recovers the slot if its owner is dead; true when it did. Blocks never.
     bool recover_if_dead(std::uint32_t slot_number, Slot& own) noexcept;
 
@@ -111,6 +116,7 @@ private:
     Slot* table_;
     FinishWork finish_work_;
     std::uint64_t attachment_;
+    bool light_fences_;
     std::mutex mutex_;
     std::vector<Owned> owned_;  // guarded by mutex_
 };

@@ -17,7 +17,7 @@ Result<void> StoreImpl::append(const KeyRef& key, const Payload& payload) {
             outcome = append_inside(context(*slot), key, payload, &anew);
         }
         if (anew) [[unlikely]]
-            tidy_growth(*slot);
+            tidy(*slot);
         if (outcome == AppendOutcome::kAppended) [[likely]]
             return {};
         if (tried == kTries || outcome == AppendOutcome::kDamaged || !make_room())

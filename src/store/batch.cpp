@@ -41,7 +41,7 @@ public:
                 slot = &inside->slot();
                 outcome = append_groups(store_.context(*slot));
             }
-            if (anew_) store_.tidy_growth(*slot);
+            if (anew_) store_.tidy(*slot);
             if (outcome == AppendOutcome::kAppended) {
                 if (too_long_) return failed(std::move(store_.key_ref(batch_[done_].key).error()));
                 continue;

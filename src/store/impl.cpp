@@ -175,13 +175,9 @@ bool StoreImpl::make_room() {
 }
 
 void StoreImpl::tidy(Slot& slot) noexcept {
-    // Looking for dead slots costs system calls: only now and then, when much has been retired.
+    // Moving the epoch costs a system call, looking for dead slots some more: only now and then.
     const std::uint64_t retired = epochs_.retired_objects();
-    static_cast<void>(epochs_.reclaim(slot, retired % 256 == 255));
-}
-
-void StoreImpl::tidy_growth(Slot& slot) noexcept {
-    if (epochs_.retired_objects() >= kRetiredToTidy) tidy(slot);
+    if (retired >= kRetiredToTidy) static_cast<void>(epochs_.reclaim(slot, retired % 256 == 255));
 }
 
 Error StoreImpl::no_memory(AppendOutcome outcome, std::uint64_t bytes) {

@@ -106,10 +106,8 @@ private:
     // worth it.
     static constexpr int kTries = 3;
     [[nodiscard]] bool make_room();
-    // Frees what it can after an erase.
+    // After an operation that may have retired something, outside of every epoch: frees what it can, now and then.
     void tidy(Slot& slot) noexcept;
-    // After a key was made, outside of every epoch: growth retires leaves.
-    void tidy_growth(Slot& slot) noexcept;
 
     // Those that are behind while retired objects wait for them.
     [[nodiscard]] std::vector<Attached> held_back_by();
