@@ -23,6 +23,8 @@ struct KeyRef {
     Key* handle;
 };
 
+class GroupLookUp;
+
 class StoreImpl : public std::enable_shared_from_this<StoreImpl> {
 public:
     explicit StoreImpl(OpenedArena&& opened);
@@ -57,6 +59,7 @@ public:
 private:
     friend class detail::Pin;
     friend class BatchAppender;
+    friend class GroupLookUp;
     friend class LiveVerification;
 
     // The calling thread inside an epoch, from construction to destruction.
@@ -90,6 +93,8 @@ private:
 
     // The key's chain in `tree`: from the handle when it still holds, else looked up and remembered there.
     [[nodiscard]] ArenaOffset find_chain(const KeyRef& key, ArenaOffset tree, Index::Which which) noexcept;
+    [[nodiscard]] Result<Bytes> get_inside(const KeyRef& key);
+    void look_ahead(const GroupLookUp& look_up, std::size_t count) const noexcept;
     [[nodiscard]] std::optional<Cut> cut_of(const KeyRef& key) noexcept;
     [[nodiscard]] AppendOutcome append_inside(const ChainContext& context, const KeyRef& key,
                                               const Payload& payload, bool* anew) noexcept;

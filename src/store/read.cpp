@@ -1,5 +1,8 @@
 // What reads: get, views, sizes, keys, stats.
-#include "store/impl.hpp"
+#include <algorithm>
+
+#include "store/group_look_up.hpp"
+#include "store/hash.hpp"
 #include "store/metadata.hpp"
 
 namespace shoal {
@@ -36,6 +39,10 @@ Result<Bytes> StoreImpl::get(const KeyRef& key) {
     auto inside = enter();
     if (!inside) [[unlikely]]
         return tl::unexpected(std::move(inside.error()));
+    return get_inside(key);
+}
+
+Result<Bytes> StoreImpl::get_inside(const KeyRef& key) {
     const std::optional<Cut> cut = cut_of(key);
     if (!cut) return tl::unexpected(not_found());
     const std::optional<std::uint64_t> bound = payload_bound(mapping_, *cut);
@@ -57,15 +64,45 @@ Result<Bytes> StoreImpl::get(const KeyRef& key) {
 std::vector<Result<Bytes>> StoreImpl::get(std::span<const ByteView> keys) {
     std::vector<Result<Bytes>> values;
     values.reserve(keys.size());
-    for (const ByteView key : keys) {
-        auto ref = key_ref(key);
-        if (ref) {
-            values.push_back(get(*ref));
-        } else {
-            values.emplace_back(tl::unexpected(std::move(ref.error())));
+    GroupLookUp look_up(*this);
+    while (values.size() < keys.size()) {
+        auto inside = enter();  // for each group, so as not to hold back reuse
+        const std::size_t first = values.size();
+        const std::size_t count = std::min(GroupLookUp::kKeys, keys.size() - first);
+        std::size_t good = 0;
+        for (; inside && good < count && keys[first + good].size() <= kMaxKeyBytes; ++good) {
+            look_up.refs[good] = {keys[first + good], hash_key(keys[first + good], mapping_.header().hash_seed),
+                                  nullptr};
+        }
+        look_up.find(index_.tree(), good);
+        look_ahead(look_up, good);
+        for (std::size_t at = 0; at < good; ++at) values.push_back(get_inside(look_up.refs[at]));
+        if (!inside) {
+            values.emplace_back(tl::unexpected(inside.error()));
+        } else if (good < count) {
+            values.emplace_back(tl::unexpected(std::move(key_ref(keys[first + good]).error())));
         }
     }
     return values;
+}
+
+// Asks for the first segment of each key, and then for the first bytes in it.
+void StoreImpl::look_ahead(const GroupLookUp& look_up, std::size_t count) const noexcept {
+    constexpr std::uint64_t kLines = 4;  // beyond, the hardware sees the stream
+    std::array<const Segment*, GroupLookUp::kKeys> roots{};
+    for (std::size_t at = 0; at < count; ++at) {
+        if (is_null(look_up.chains[at])) continue;
+        roots[at] = mapping_.at<Segment>(mapping_.at<Chain>(look_up.chains[at])->root);
+        prefetch_to_read(roots[at]);
+    }
+    for (std::size_t at = 0; at < count; ++at) {
+        if (roots[at] == nullptr) continue;
+        // relaxed, both: only a guess at what will be read
+        const std::uint64_t units = reserved_units(roots[at]->reserve.load(std::memory_order_relaxed));
+        const auto* block = mapping_.at<std::byte>(roots[at]->block.load(std::memory_order_relaxed));
+        for (std::uint64_t line = 0; line < std::min(kLines, units / 8 + 1); ++line)
+            prefetch_to_read(block + line * 64);
+    }
 }
 
 Result<std::size_t> StoreImpl::get_into(const KeyRef& key, std::span<std::byte> buffer) {
