@@ -29,6 +29,7 @@ void fill(Store& store) {
     REQUIRE(store.append(std::string(60'000, 'k'), "of a long key").has_value());
     REQUIRE(store.append("freed", std::string(400'000, 'f')).has_value());
     for (const char* key : {"freed", "key 1", "key 2", "key 3", "key 4"}) REQUIRE(store.erase(key).value());
+    REQUIRE(store.stats().has_value());  // gives back what was erased
     REQUIRE(store.append("gone", std::string(100'000, 'g')).has_value());
     REQUIRE(store.erase("gone").value());
 }
