@@ -12,12 +12,13 @@
 // Thread safety: every member function may be called from any number of threads at once, on one Store or on
 // several Stores of one path, but for move and destruction.
 //
-// Lives of processes: after fork, also with threads running, the child may use the Store; it attaches by itself, and
-// its end, by _exit too, takes nothing from the parent (nor may it use the parent's views). vfork, posix_spawn and
-// system are fine, and a program begun by exec has nothing of the store. A thread may end in any way; what it held is
-// given back. A Store may be static or thread_local and be used in destructors of such. Several Stores of one path in a
-// process are as strangers to each other. Errors: every call that can fail returns Result; none throws, but std::bad_alloc for memory of the
-// caller's own (the bytes that get returns). Keys are any bytes, 0 to kMaxKeyBytes, compared whole.
+// Lives of processes: after fork, also with threads running, the child may use the Store; it attaches by itself,
+// and its end, by _exit too, takes nothing from the parent (nor may it use the parent's views). vfork, posix_spawn
+// and system are fine, and a program begun by exec has nothing of the store. A thread may end in any way; what it
+// held is given back. A Store may be static or thread_local and be used in destructors of such. Several Stores of
+// one path in a process are as strangers to each other. Errors: every call that can fail returns Result; none
+// throws, but std::bad_alloc for memory of the caller's own (the bytes that get returns). Keys are any bytes, 0 to
+// kMaxKeyBytes, compared whole.
 #pragma once
 
 #include <cstddef>

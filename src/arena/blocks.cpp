@@ -50,7 +50,7 @@ std::uint64_t Blocks::block_bytes(std::uint64_t bytes) noexcept {
 Allocation Blocks::allocate(Slot& slot, std::uint64_t bytes) noexcept {
     if (bytes <= kLargestBlockBytes) return allocate_small(slot, class_of(bytes));
     const std::uint64_t pages = round_up(bytes, kPageBytes) / kPageBytes;
-    return allocate_pages(pages <= 64 ? take_run_in_word(pages) : take_run_across_words(pages), pages);
+    return allocate_pages(slot, pages <= 64 ? take_run_in_word(pages) : take_run_across_words(pages), pages);
 }
 
 void Blocks::release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::uint64_t written) noexcept {
@@ -96,14 +96,15 @@ Allocation Blocks::allocate_small(Slot& slot, std::uint32_t size_class) noexcept
             source.word = 0;
             continue;
         }
-        const AllocationStatus status = carve_page(source, size_class);
+        const AllocationStatus status = carve_page(slot, size_class);
         if (status != AllocationStatus::kDone) return {ArenaOffset::kNull, status};
     }
 }
 
 // A page of its own for the source, at the top of the arena.
-AllocationStatus Blocks::carve_page(Slot::Source& source, std::uint32_t size_class) noexcept {
-    const Allocation fresh = allocate_pages(take_page_at_top(), 1);
+AllocationStatus Blocks::carve_page(Slot& slot, std::uint32_t size_class) noexcept {
+    Slot::Source& source = slot.sources[size_class];
+    const Allocation fresh = allocate_pages(slot, take_page_at_top(), 1);
     if (is_null(fresh.offset)) {
         source.page.store(0, std::memory_order_relaxed);  // relaxed: read by recovery, which holds our lock
         return fresh.status;
@@ -126,7 +127,7 @@ AllocationStatus Blocks::carve_page(Slot::Source& source, std::uint32_t size_cla
 
 void Blocks::move_source_to_top(Slot& slot, std::uint64_t bytes) noexcept {
     const std::uint32_t size_class = class_of(bytes);
-    static_cast<void>(carve_page(slot.sources[size_class], size_class));  // without room the source stays as it can
+    static_cast<void>(carve_page(slot, size_class));  // without room the source stays as it can
 }
 
 ArenaOffset Blocks::take_block(Slot::Source& source, std::uint32_t page, std::uint32_t size_class) noexcept {
@@ -249,16 +250,29 @@ void Blocks::give_back_sources(Slot& slot) noexcept {
     }
 }
 
-Allocation Blocks::allocate_pages(std::uint32_t first, std::uint64_t pages) noexcept {
+// Pages that the slot's thread has just taken, made ready for use. That takes long: so that a death meanwhile does
+// not leak a run of any size, they stand in the slot.
+Allocation Blocks::allocate_pages(Slot& slot, std::uint32_t first, std::uint64_t pages) noexcept {
     if (first == kNoPage) return {ArenaOffset::kNull, AllocationStatus::kLimit};
+    slot.taking.store(first | pages << 32, std::memory_order_release);  // release: pairs with free_taken
     crash_point(CrashPoint::kPagesTaken);
     if (make_pages_real(first, pages) != 0) {
+        slot.taking.store(0, std::memory_order_release);  // before they are another's: never freed twice
         free_run(first, pages);
         return {ArenaOffset::kNull, AllocationStatus::kNoSpace};
     }
     crash_point(CrashPoint::kPagesReal);
     map_ahead(first, pages);
+    slot.taking.store(0, std::memory_order_release);  // before anything names them; release: as above
     return {page_offset(first)};
+}
+
+void Blocks::free_taken(Slot& dead) noexcept {
+    const std::uint64_t taken = dead.taking.load(std::memory_order_acquire);  // pairs with allocate_pages
+    const auto first = static_cast<std::uint32_t>(taken);
+    const std::uint64_t pages = taken >> 32;
+    dead.taking.store(0, std::memory_order_release);  // first, so that a crash here cannot free them twice
+    if (pages != 0 && first + pages <= page_count_) free_run(first, pages);
 }
 
 // One read a page maps the 16 kernel pages around it, writable, for a tenth of what their write faults would cost.

@@ -58,6 +58,8 @@ public:
 
     // Lets other slots use the pages that this one allocates from: at detach, and in recovery.
     void give_back_sources(Slot& slot) noexcept;
+    // Frees the pages that a dead slot's thread was making ready for use.
+    void free_taken(Slot& dead) noexcept;
 
     // Returns every page whose blocks are all free to the page map, whoever allocates from it: for when memory is
     // short. True when there was one.
@@ -100,11 +102,11 @@ private:
     [[nodiscard]] ArenaOffset take_block(Slot::Source& source, std::uint32_t page,
                                          std::uint32_t size_class) noexcept;
     [[nodiscard]] std::uint32_t adopt_partial_page(Slot::Source& source, std::uint32_t size_class) noexcept;
-    [[nodiscard]] AllocationStatus carve_page(Slot::Source& source, std::uint32_t size_class) noexcept;
+    [[nodiscard]] AllocationStatus carve_page(Slot& slot, std::uint32_t size_class) noexcept;
     void put_back(std::uint32_t page, std::uint32_t index, std::uint64_t bits) noexcept;
     bool release_page_if_empty(std::uint32_t page, std::uint32_t size_class) noexcept;
 
-    [[nodiscard]] Allocation allocate_pages(std::uint32_t first, std::uint64_t pages) noexcept;
+    [[nodiscard]] Allocation allocate_pages(Slot& slot, std::uint32_t first, std::uint64_t pages) noexcept;
     [[nodiscard]] std::uint32_t take_page_at_top() noexcept;
     [[nodiscard]] std::uint32_t take_run_in_word(std::uint64_t pages) noexcept;
     [[nodiscard]] std::uint32_t take_run_across_words(std::uint64_t pages) noexcept;

@@ -90,6 +90,7 @@ struct Slot {
     // --- written by the owner at every operation ---
     alignas(64) Atomic<std::uint64_t> epoch;  // epoch that it is in; 0 outside of every operation
     Atomic<std::uint64_t> segment;            // segment in which it may have claimed and not yet said so
+    Atomic<std::uint64_t> taking;             // pages it is making ready for use: first | count << 32; 0 for none
     Atomic<std::uint32_t> light_fences;       // 1: enters epochs with a light fence (arena/asymmetric_fence.hpp)
 
     // --- written at attach and detach, and in slow paths ---

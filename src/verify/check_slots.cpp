@@ -28,6 +28,10 @@ void follow_dropped(Inspection& inspection, std::uint64_t tree, std::uint64_t fr
 }
 
 void follow_journal(Inspection& inspection, const Slot& slot, std::uint64_t at) {
+    const std::uint64_t taking = slot.taking.load(std::memory_order_relaxed);  // relaxed: as below
+    if (taking != 0 && !inspection.reach_unready(taking & 0xffff'ffff, taking >> 32)) {
+        inspection.damage("slots I3", at + offsetof(Slot, taking), fmt::format("{:#x} names no pages", taking));
+    }
     // relaxed, all: at rest. The chain first: it may name the segment that was made for it.
     const std::uint64_t chain = slot.made_chain.load(std::memory_order_relaxed);
     if (chain != 0 && !was_reached(inspection, chain)) {
@@ -71,10 +75,10 @@ void check_dead(Inspection& inspection, const Slot& slot, std::uint64_t at) {
 }
 
 bool holds_nothing(const Slot& slot) {
-    std::uint64_t held = slot.epoch.load(std::memory_order_relaxed) | slot.segment.load(std::memory_order_relaxed) |
-                         slot.erasing_chain.load(std::memory_order_relaxed) |
-                         slot.dropping_tree.load(std::memory_order_relaxed) |
-                         slot.made_chain.load(std::memory_order_relaxed);
+    std::uint64_t held =
+        slot.epoch.load(std::memory_order_relaxed) | slot.segment.load(std::memory_order_relaxed) |
+        slot.erasing_chain.load(std::memory_order_relaxed) | slot.dropping_tree.load(std::memory_order_relaxed) |
+        slot.made_chain.load(std::memory_order_relaxed) | slot.taking.load(std::memory_order_relaxed);
     for (const auto& made : slot.made) held |= made.load(std::memory_order_relaxed);
     for (const auto& source : slot.sources) held |= source.page.load(std::memory_order_relaxed);
     return held == 0;

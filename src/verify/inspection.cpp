@@ -155,4 +155,11 @@ Reached Inspection::reach(std::uint64_t offset, std::uint64_t bytes, std::uint64
     return Reached::kNew;
 }
 
+bool Inspection::reach_unready(std::uint64_t first, std::uint64_t count) {
+    if (count == 0 || first >= page_count_ || count > page_count_ - first) return false;
+    for (std::uint64_t page = first; page < first + count; ++page) reached_.set(page_at(page) / 64);
+    report_->blocks_of_dead += 1;
+    return true;
+}
+
 }  // namespace shoal

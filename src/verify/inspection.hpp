@@ -58,6 +58,9 @@ public:
     // False when the walk has taken more steps than a store can have that is not changed faster than it is read.
     [[nodiscard]] bool spend() noexcept;
 
+    // Pages that a dead thread was making ready: taken, real or not. False: there are no such pages.
+    [[nodiscard]] bool reach_unready(std::uint64_t first, std::uint64_t count);
+
     // The allocator's words.
     [[nodiscard]] bool page_used(std::uint64_t page) noexcept { return bit(used_at_, page); }
     [[nodiscard]] bool page_real(std::uint64_t page) noexcept { return bit(real_at_, page); }

@@ -86,12 +86,12 @@ const std::vector<Window>& windows() {
         {CrashPoint::kChainForgotten, kSetTogether, 1, 64},
         // pages
         {CrashPoint::kRunPartlyTaken, kHugeComeAndGo, 1, 80 * kPage, 4},
-        {CrashPoint::kPagesTaken, kHugeComeAndGo, 1, 80 * kPage, 4},
-        {CrashPoint::kPagesTaken, kLargeKeys, 1, 2 * kPage},
-        {CrashPoint::kPagesTaken, kWideKeys, 1, kPage},
-        {CrashPoint::kBlockBitsReal, kLargeKeys, 1, 2 * kPage, 5},
-        {CrashPoint::kPagesZeroed, kLargeKeys, 1, 2 * kPage},
-        {CrashPoint::kPagesReal, kLargeKeys, 1, 2 * kPage},
+        {CrashPoint::kPagesTaken, kHugeComeAndGo, 1, 0, 4},
+        {CrashPoint::kPagesTaken, kLargeKeys},
+        {CrashPoint::kPagesTaken, kWideKeys},
+        {CrashPoint::kBlockBitsReal, kLargeKeys, 1, 0, 5},
+        {CrashPoint::kPagesZeroed, kLargeKeys},
+        {CrashPoint::kPagesReal, kLargeKeys},
         {CrashPoint::kRunPartlyFreed, kHugeComeAndGo, 1, 80 * kPage, 4},
         {CrashPoint::kRunPartlyFreed, kLargeComeAndGo, 1},
         // blocks
