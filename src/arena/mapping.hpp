@@ -63,8 +63,10 @@ public:
     }
     template <class T>
     [[nodiscard]] T* at(std::uint64_t offset) const noexcept {
-        const std::uint64_t inside = offset < bytes_ ? offset : bytes_;
-        return reinterpret_cast<T*>(base_ + (inside & ~(std::uint64_t{alignof(T)} - 1)));
+        // A branch, not a conditional move: foreseen, it adds nothing to the way from one offset to the next.
+        if (offset >= bytes_ || offset % alignof(T) != 0) [[unlikely]]
+            offset = place_inside(offset, alignof(T));
+        return reinterpret_cast<T*>(base_ + offset);
     }
     // Whether [offset, offset + length) lies in the arena.
     [[nodiscard]] bool holds(std::uint64_t offset, std::uint64_t length) const noexcept {
@@ -89,6 +91,11 @@ public:
     void reopen(Before before) noexcept;
 
 private:
+    [[nodiscard, gnu::cold, gnu::noinline]] std::uint64_t place_inside(std::uint64_t offset,
+                                                                       std::uint64_t alignment) const noexcept {
+        return (offset < bytes_ ? offset : bytes_) & ~(alignment - 1);  // at bytes_ begins the guard
+    }
+
     Mapping(int descriptor, boost::interprocess::mapped_region&& region, Guard&& guard) noexcept;
 
     int descriptor_;
