@@ -54,6 +54,8 @@ Allocation Blocks::allocate(Slot& slot, std::uint64_t bytes) noexcept {
 }
 
 void Blocks::release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::uint64_t written) noexcept {
+    if (!is_block(offset, bytes) || written > bytes)
+        return;  // a damaged word led here: leaked, and nothing else hurt
     zero_bytes(mapping_->at<std::byte>(offset), written);
     crash_point(CrashPoint::kBlockZeroed);
     const std::uint32_t page = page_of(offset);

@@ -98,6 +98,13 @@ private:
         return static_cast<std::uint32_t>((raw(offset) - pages_at_) / kPageBytes);
     }
 
+    [[nodiscard]] bool is_block(ArenaOffset offset, std::uint64_t bytes) const noexcept {  // could be one
+        const std::uint64_t data_bytes = page_count_ * kPageBytes;
+        const std::uint64_t at = raw(offset) - pages_at_;
+        return raw(offset) >= pages_at_ && at % kSmallestBlockBytes == 0 && bytes <= data_bytes &&
+               at <= data_bytes - bytes;
+    }
+
     [[nodiscard]] Allocation allocate_small(Slot& slot, std::uint32_t size_class) noexcept;
     [[nodiscard]] ArenaOffset take_block(Slot::Source& source, std::uint32_t page,
                                          std::uint32_t size_class) noexcept;

@@ -12,7 +12,7 @@ namespace shoal {
 
 namespace {
 
-constexpr int kTurnsAnEntry = 8;
+constexpr int kMostReplacements = 1 << 10;  // as kMostTurns: of one hash's leaf, during one insert
 
 bool has_tombstone(const Leaf& leaf) noexcept {
     return std::any_of(leaf.slots.begin(), leaf.slots.end(), [](const auto& leaf_slot) {
@@ -106,7 +106,7 @@ Leaf* Index::make_leaf(ArenaOffset offset, std::uint32_t depth) const noexcept {
 Index::Inserted Index::insert(ArenaOffset tree, ArenaOffset fresh, Slot& slot) noexcept {
     const Chain& chain = *mapping_->at<Chain>(fresh);
     const std::uint64_t hash = snapshot(chain.hash);
-    for (int turn = 0; turn < kMostTurns; ++turn) {  // it ends here, or with the leaf replaced
+    for (int turn = 0; turn < kMostReplacements; ++turn) {  // it ends here, or with the leaf replaced
         Leaf& leaf = const_cast<Leaf&>(leaf_for(tree, hash));
         settle(tree, leaf, hash);
         std::uint32_t at = home_slot(hash);
@@ -142,13 +142,14 @@ Index::Inserted Index::insert(ArenaOffset tree, ArenaOffset fresh, Slot& slot) n
             return {status == AllocationStatus::kLimit ? InsertOutcome::kLimit : InsertOutcome::kNoSpace,
                     ArenaOffset::kNull};
         }
+        if (&leaf_for(tree, hash) == &leaf) break;  // a replaced leaf is named by no entry
     }
     return {InsertOutcome::kDamaged, ArenaOffset::kNull};
 }
 
 AllocationStatus Index::unlink(ArenaOffset tree, ArenaOffset erased, Slot& slot) noexcept {
     const std::uint64_t hash = snapshot(mapping_->at<Chain>(erased)->hash);
-    for (int turn = 0; turn < kMostTurns; ++turn) {  // it ends here, or with the leaf replaced
+    for (int turn = 0; turn < kMostReplacements; ++turn) {  // it ends here, or with the leaf replaced
         Leaf& leaf = const_cast<Leaf&>(leaf_for(tree, hash));
         settle(tree, leaf, hash);
         std::uint32_t at = home_slot(hash);
@@ -169,6 +170,7 @@ AllocationStatus Index::unlink(ArenaOffset tree, ArenaOffset erased, Slot& slot)
         }
         const AllocationStatus status = replace_leaf(tree, leaf, hash, slot);
         if (status != AllocationStatus::kDone) return status;
+        if (&leaf_for(tree, hash) == &leaf) break;  // as in insert
     }
     return AllocationStatus::kLimit;  // a damaged arena: the chain stays linked, and is passed over
 }
@@ -234,9 +236,8 @@ bool Index::names(ArenaOffset tree, ArenaOffset chain) const noexcept {
 
 void Index::put(Leaf& leaf, std::uint64_t word, std::uint64_t hash) const noexcept {
     std::uint32_t at = home_slot(hash);
-    // relaxed: nobody sees the leaf yet
-    for (std::uint32_t probed = 0; probed < kLeafSlots;
-         ++probed) {  // all taken: what the arena called free was not
+    // relaxed: nobody sees the leaf yet. All of it taken: what the arena called free was not.
+    for (std::uint32_t probed = 0; probed < kLeafSlots; ++probed) {
         if (leaf.slots[at].load(std::memory_order_relaxed) == 0) break;
         at = next_slot(at);
     }
@@ -384,8 +385,8 @@ void Index::install(ArenaOffset tree, Leaf& leaf, std::uint64_t hash) noexcept {
 
 bool Index::for_each(ArenaOffset tree, const std::function<void(ArenaOffset)>& visit) const {
     std::uint64_t left = mapping_->bytes() / sizeof(Leaf);  // no arena has room for more
-    for (std::uint64_t prefix = 0; left != 0;
-         --left) {  // by ranges of the hash: a leaf that splits behind us is not seen twice
+    // By ranges of the hash: a leaf that splits behind us is not seen twice.
+    for (std::uint64_t prefix = 0; left != 0; --left) {
         const Leaf& leaf = leaf_for(tree, prefix);
         // All words first, then a look at each chain: a key that is erased and made again between two words is in
         // both, and by then its first chain is marked.
@@ -416,7 +417,8 @@ bool Index::for_each(ArenaOffset tree, const std::function<void(ArenaOffset)>& v
 void Index::empty_tree(ArenaOffset offset, Slot& slot) noexcept {
     Tree& tree = *mapping_->at<Tree>(offset);
     if (tree.root == 0) return;
-    empty_node(offset, tree.root, kRootBits, kRootBits, 0, slot);
+    std::uint64_t left = mapping_->bytes() / sizeof(Leaf);  // as for_each: half-done replacements to carry through
+    empty_node(offset, tree.root, kRootBits, kRootBits, 0, &left, slot);
     crash_point(CrashPoint::kTreeRootEmptied);
     const auto root = static_cast<ArenaOffset>(tree.root);
     tree.root = 0;  // first, here and below: a crash can leak what follows, and not free it twice
@@ -425,30 +427,31 @@ void Index::empty_tree(ArenaOffset offset, Slot& slot) noexcept {
 }
 
 void Index::empty_node(ArenaOffset tree, std::uint64_t node, unsigned bits, unsigned consumed, std::uint64_t prefix,
-                       Slot& slot) noexcept {
+                       std::uint64_t* left, Slot& slot) noexcept {
     auto* entries = mapping_->at<Entry>(node);
-    int turns =
-        0;  // at one entry: a leaf, what it replaces and what replaces it; more only where they form a circle
     // relaxed throughout: nobody else can reach the tree
     for (std::uint64_t index = 0; index < 1ULL << bits;) {
         const std::uint64_t word = entries[index].load(std::memory_order_relaxed);
         const std::uint64_t here = prefix | index << (64 - consumed);
-        if (word == 0 || turns > kTurnsAnEntry || (word & kNodeTag && consumed + kNodeBits > kMaxDepth)) {
+        if (word == 0 || ((word & kNodeTag) != 0 && consumed + kNodeBits > kMaxDepth)) {
             ++index;
-            turns = 0;
         } else if ((word & kNodeTag) != 0) {
-            empty_node(tree, word & ~kNodeTag, kNodeBits, consumed + kNodeBits, here, slot);
+            empty_node(tree, word & ~kNodeTag, kNodeBits, consumed + kNodeBits, here, left, slot);
             crash_point(CrashPoint::kTreeNodeEmptied);
             entries[index++].store(0, std::memory_order_relaxed);
             crash_point(CrashPoint::kTreeNodeForgotten);
             blocks_->release(slot, static_cast<ArenaOffset>(word & ~kNodeTag), kNodeBytes, kNodeBytes);
         } else {
             Leaf& leaf = *mapping_->at<Leaf>(word);
-            settle(tree, leaf, here);
-            if (leaf.successor.load(std::memory_order_relaxed) != 0) {  // what a dead process did not carry through
-                install(tree, leaf, here);
-                ++turns;
-                continue;
+            const bool half_done = *left != 0 && (leaf.parent.load(std::memory_order_relaxed) != 0 ||
+                                                  leaf.successor.load(std::memory_order_relaxed) != 0);
+            if (half_done) {  // what a dead process did not carry through
+                *left -= 1;
+                settle(tree, leaf, here);
+                if (leaf.successor.load(std::memory_order_relaxed) != 0) {
+                    install(tree, leaf, here);
+                    continue;
+                }
             }
             empty_leaf(leaf, slot);
             crash_point(CrashPoint::kTreeLeafEmptied);

@@ -163,7 +163,7 @@ private:
     [[nodiscard]] std::uint64_t offset_of(const Leaf& leaf) const noexcept;
     void settle(ArenaOffset tree, const Leaf& leaf, std::uint64_t hash) noexcept;
     void empty_node(ArenaOffset tree, std::uint64_t node, unsigned bits, unsigned consumed, std::uint64_t prefix,
-                    Slot& slot) noexcept;
+                    std::uint64_t* left, Slot& slot) noexcept;
     void empty_leaf(Leaf& leaf, Slot& slot) noexcept;
     [[nodiscard]] std::uint64_t bytes_of_node(std::uint64_t node, unsigned bits, unsigned consumed,
                                               std::uint64_t* left) const;

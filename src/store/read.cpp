@@ -26,8 +26,8 @@ public:
 
 std::optional<Cut> StoreImpl::cut_of(const KeyRef& key) noexcept {
     ArenaOffset chain = find_chain(key, index_.tree(), Index::Which::kFirst);
-    for (int turn = 0; !is_null(chain) && turn < kMostTurns;
-         ++turn) {  // it fails when the chain is erased under us
+    // A turn fails when the chain is erased under us.
+    for (int turn = 0; !is_null(chain) && turn < kMostTurns; ++turn) {
         const Cut cut = take_cut(mapping_, *mapping_.at<Chain>(chain));
         if (!is_null(cut.root)) return cut;
         chain = find_chain(key, index_.tree(), Index::Which::kLive);

@@ -66,12 +66,12 @@ std::pair<std::uint32_t, std::uint32_t> living_and_dead(const Mapping& mapping) 
     std::pair<std::uint32_t, std::uint32_t> count{0, 0};
     for (std::uint32_t number = 0; number < kSlots; ++number) {
         const std::uint64_t at = kSlotsAt + number * sizeof(Slot);
-        const bool locked = is_locked(mapping.descriptor(), at, 1);
         // relaxed: a count of one moment
-        const bool taken = mapping.at<Slot>(at)->state.load(std::memory_order_relaxed) !=
-                           static_cast<std::uint32_t>(SlotState::kFree);
-        count.first += locked ? 1 : 0;
-        count.second += taken && !locked ? 1 : 0;
+        if (mapping.at<Slot>(at)->state.load(std::memory_order_relaxed) ==
+            static_cast<std::uint32_t>(SlotState::kFree)) {
+            continue;
+        }
+        (is_locked(mapping.descriptor(), at, 1) ? count.first : count.second) += 1;
     }
     return count;
 }
