@@ -8,8 +8,9 @@
 namespace shoal {
 
 struct VerifyOptions {
-    // Gives leaked memory back. Only where nobody is attached and nothing is damaged; whoever attaches meanwhile
-    // waits. Costs a second check.
+    // Recovers what the dead have left and gives leaked memory back. Only where nobody else has the store open and
+    // nothing is damaged, else VerifyReport::not_repaired says why not; who attaches meanwhile waits. Costs a
+    // second check.
     bool repair = false;
 };
 
@@ -56,10 +57,10 @@ struct VerifyReport {
     std::uint64_t pages = 0;  // of 64 KiB
     std::uint64_t pages_free = 0;
 
-    // By repair, before the counts above.
-    std::uint64_t repaired_slots = 0;
+    // By repair, before the counts above were taken.
+    std::string not_repaired;  // why not, when it was asked for; else empty
     std::uint64_t repaired_blocks = 0;
-    std::uint64_t repaired_bytes = 0;
+    std::uint64_t repaired_bytes = 0;  // 64 KiB pages and blocks together
 
     [[nodiscard]] bool sound() const noexcept { return damage_count == 0; }
 };

@@ -31,6 +31,19 @@ void unlock_byte(int descriptor, std::uint64_t offset) noexcept {
 
 int try_share_byte(int descriptor, std::uint64_t offset) noexcept { return set_lock(descriptor, offset, F_RDLCK); }
 
+bool wait_for_byte(int descriptor, std::uint64_t offset) noexcept {
+    struct flock lock {};
+    lock.l_type = F_RDLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = static_cast<off_t>(offset);
+    lock.l_len = 1;
+    while (::fcntl(descriptor, F_OFD_SETLKW, &lock) != 0) {
+        if (errno != EINTR) return false;
+    }
+    unlock_byte(descriptor, offset);
+    return true;
+}
+
 bool is_locked(int descriptor, std::uint64_t offset, std::uint64_t bytes) noexcept {
     struct flock lock = lock_of(offset, bytes, F_WRLCK);
     return ::fcntl(descriptor, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;

@@ -1,8 +1,8 @@
 // Locks on single bytes of a file, by open-file-description: the kernel drops them when the description's last
 // descriptor is closed, hence at any death. Models have their own (tests/models).
 //
-// Thread safety: every function. Never blocks. A lock taken after another's unlock or death comes after all that
-// the other did.
+// Thread safety: every function. Never blocks, but for wait_for_byte. A lock taken after another's unlock or death
+// comes after all that the other did.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,9 @@ void unlock_byte(int descriptor, std::uint64_t offset) noexcept;
 
 // The same, but several may hold it together, and nobody alone.
 [[nodiscard]] int try_share_byte(int descriptor, std::uint64_t offset) noexcept;
+
+// Waits until nobody else holds it; true when that came, without a lock on it.
+[[nodiscard]] bool wait_for_byte(int descriptor, std::uint64_t offset) noexcept;
 
 // Whether another description has a lock on some byte of [offset, offset + bytes); true also when that cannot be
 // told.

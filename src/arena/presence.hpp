@@ -2,14 +2,15 @@
 // kernel drops at any death (arena/byte_lock.hpp). The bytes themselves mean nothing.
 //
 //   creation byte   held by a creator from before the arena has a name until store.meta names it
-//   presence byte   shared by everybody who has the arena open; held alone by whoever removes it
+//   presence byte   shared by everybody who has the arena open; held alone by whoever removes or repairs it
+//   repair byte     held by a repair, so that those whom it keeps out know to wait
 //
 // A memory mapping keeps the description that it was made of, and that one's locks, until it is unmapped: so a lock
 // that is to end with a close must be on another one (Mapping::reopen).
 //
-// Thread safety: every function; async-signal-safe. A lock belongs to the open file description, so two
-// descriptions of one process stand beside each other like two processes. Invariant: I1 who holds the presence byte
-// alone, and sees that the file still has its name, may remove it: nobody
+// Thread safety: every function; async-signal-safe; only wait_for_repair blocks. A lock belongs to the open file
+// description, so two descriptions of one process stand beside each other like two processes. Invariant: I1 who
+// holds the presence byte alone, and sees that the file still has its name, may remove it: nobody
 //               has it open, and who opens it now is refused until it is gone.
 #pragma once
 
@@ -21,6 +22,7 @@ namespace shoal {
 
 inline constexpr std::uint64_t kCreationByte = 0;  // no slot's byte lies in the header
 inline constexpr std::uint64_t kPresenceByte = 1;
+inline constexpr std::uint64_t kRepairByte = 2;
 
 // 0 or an errno, as try_lock_byte.
 [[nodiscard]] inline int begin_creation(int descriptor) noexcept {
@@ -33,6 +35,13 @@ inline void finish_creation(int descriptor) noexcept { unlock_byte(descriptor, k
     return try_share_byte(descriptor, kPresenceByte);
 }
 inline void withdraw_presence(int descriptor) noexcept { unlock_byte(descriptor, kPresenceByte); }
+
+// For a repair: refused while another is at it. Then claim_removal, which lets nobody else in.
+[[nodiscard]] inline int begin_repair(int descriptor) noexcept { return try_lock_byte(descriptor, kRepairByte); }
+// False when none is under way; else waits until it has ended, or its process has.
+[[nodiscard]] inline bool wait_for_repair(int descriptor) noexcept {
+    return is_locked(descriptor, kRepairByte, 1) && wait_for_byte(descriptor, kRepairByte);
+}
 
 // Refused while anybody has the arena open by another description.
 [[nodiscard]] inline int claim_removal(int descriptor) noexcept { return try_lock_byte(descriptor, kPresenceByte); }

@@ -175,7 +175,9 @@ Result<OpenedArena> attach_once(const std::string& path, const Metadata& metadat
         return tl::unexpected(no_store(path));
     }
     struct stat info {};
-    if (announce_presence(arena) != 0 || ::fstat(arena, &info) != 0 || info.st_nlink == 0) {
+    int refused = announce_presence(arena);
+    if (refused != 0 && wait_for_repair(arena)) refused = announce_presence(arena);
+    if (refused != 0 || ::fstat(arena, &info) != 0 || info.st_nlink == 0) {
         return tl::unexpected(arena_gone(path, metadata.arena_path));
     }
     auto mapping = Mapping::map(file->descriptor.release(), file->bytes, metadata.arena_path);

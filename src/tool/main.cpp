@@ -24,7 +24,7 @@ constexpr char kFooter[] = R"(Examples:
   shoal stat /tmp/words
   shoal destroy /tmp/words
 
-Exit codes: 0 done; 1 no such key; 2 wrong use; 3 the store: none there, full, damaged, incompatible,
+Exit codes: 0 done; 1 no such key, no repair; 2 wrong use; 3 the store: none there, full, damaged, incompatible,
 gone or destroyed; 4 the system: permission, disk, input or output; 5 bad input data.)";
 
 // Help and version go to standard output, through Output so that a full disk is noticed and `| head` is not.

@@ -21,15 +21,17 @@ constexpr char kExamples[] =
 A store that others are using is checked as far as that goes; the output says what was left out. Leaked blocks, of
 processes that were killed, are no damage. The fields of --json are named as in shoal::VerifyReport.
 
-Exit code 0 when the store is sound, 3 when it is damaged.
+Exit code 0 when the store is sound, 3 when it is damaged, 1 when it is sound and could not be repaired.
 
 Examples:
   shoal verify /tmp/words
+  shoal verify --repair /tmp/words              gives leaked memory back
   shoal verify --json /tmp/words | python3 -m json.tool)";
 
 struct VerifyArguments {
     std::string store;
     bool json = false;
+    bool repair = false;
 };
 
 std::string as_text(const VerifyReport& report) {
@@ -62,6 +64,11 @@ std::string as_text(const VerifyReport& report) {
                                 report.blocks_free_in_sources, report.pages_free, report.pages));
         row("leaked", fmt::format("{} blocks of {} bytes", report.blocks_leaked, report.leaked_bytes));
     }
+    if (report.repaired_blocks != 0) {
+        row("repaired",
+            fmt::format("{} blocks of {} bytes given back", report.repaired_blocks, report.repaired_bytes));
+    }
+    if (!report.not_repaired.empty()) row("not repaired", report.not_repaired);
     line(report.sound() ? "sound" : fmt::format("damaged: {} findings", report.damage_count));
     return fmt::to_string(text);
 }
@@ -98,17 +105,25 @@ std::string as_json(const VerifyReport& report) {
         {"leaked_bytes", report.leaked_bytes},
         {"pages", report.pages},
         {"pages_free", report.pages_free},
+        {"not_repaired", report.not_repaired},
+        {"repaired_blocks", report.repaired_blocks},
+        {"repaired_bytes", report.repaired_bytes},
     };
     // A path need not be UTF-8, JSON must be: what is not becomes U+FFFD.
     return fields.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 int run_verify(const VerifyArguments& arguments) {
-    const auto report = Store::verify(arguments.store);
+    const auto report = Store::verify(arguments.store, {arguments.repair});
     if (!report) return fail(report.error());
     Output output;
     output.add(arguments.json ? as_json(*report) : as_text(*report));
     if (const int written = output.finish(); written != kOk) return written;
+    if (report->sound() && !report->not_repaired.empty()) {
+        complain(
+            fmt::format("the store '{}' is not repaired: {}", printable(arguments.store), report->not_repaired));
+        return kNo;
+    }
     if (report->sound()) return kOk;
     complain(fmt::format("the store '{}' is damaged: {}", printable(arguments.store),
                          report->damage.empty() ? "" : printable(report->damage.front().what)));
@@ -122,6 +137,8 @@ void add_verify_command(CLI::App& app, int& exit_code) {
     CLI::App* command = app.add_subcommand("verify", "Check a store, and count what is in it");
     command->add_option("STORE", arguments->store, "The store's directory")->required()->type_name("");
     command->add_flag("-j,--json", arguments->json, "Write JSON");
+    command->add_flag("--repair", arguments->repair,
+                      "Give leaked memory back, when nobody has the store open and nothing is damaged");
     command->footer(kExamples);
     command->callback([arguments, &exit_code] { exit_code = run_verify(*arguments); });
 }

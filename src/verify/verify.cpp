@@ -7,7 +7,8 @@
 #include <xxhash.h>
 #include <shoal/store.hpp>
 
-#include "arena/byte_lock.hpp"
+#include "arena/plan.hpp"
+#include "arena/presence.hpp"
 #include "store/descriptor.hpp"
 #include "store/impl.hpp"
 #include "store/metadata.hpp"
@@ -62,6 +63,12 @@ VerifyReport unattachable(const std::string& path, const std::string& message) {
     return report;
 }
 
+std::uint32_t page_class_of(const Mapping& mapping, std::uint64_t page) noexcept {
+    // relaxed: nobody else has the arena open
+    return mapping.at<Atomic<std::uint8_t>>(plan_arena(mapping.bytes()).classes_at + page)
+        ->load(std::memory_order_relaxed);
+}
+
 std::pair<std::uint32_t, std::uint32_t> living_and_dead(const Mapping& mapping) {
     std::pair<std::uint32_t, std::uint32_t> count{0, 0};
     for (std::uint32_t number = 0; number < kSlots; ++number) {
@@ -78,7 +85,8 @@ std::pair<std::uint32_t, std::uint32_t> living_and_dead(const Mapping& mapping) 
 
 }  // namespace
 
-// Beside others: what is reachable, inside an epoch that is left and entered again on the way.
+// Attached as anybody else. Beside others: what is reachable, inside an epoch that is left and entered again on the
+// way.
 class LiveVerification {
 public:
     explicit LiveVerification(OpenedArena&& opened) : store_(std::make_shared<StoreImpl>(std::move(opened))) {}
@@ -94,6 +102,15 @@ public:
         inspection.not_checked("what is free, retired or leaked, and the slots: others are using the store");
         inspection.not_checked("what stands behind the claimed part of segments");
         return {};
+    }
+
+    // The dead have been recovered when it was attached; what is retired is freed here.
+    void tidy(int turns) {
+        int failure = 0;
+        Slot* slot = store_->slots_.current(&failure);
+        for (int turn = 0; slot != nullptr && turn < turns; ++turn) {
+            static_cast<void>(store_->epochs_.reclaim(*slot, true));
+        }
     }
 
 private:
@@ -116,36 +133,108 @@ private:
     std::optional<Error> failure_;
 };
 
-std::optional<VerifyReport> verify_at_rest(const Mapping& mapping) {
+std::optional<VerifyReport> verify_at_rest(const Mapping& mapping, Leaks* leaks) {
     if (anyone_has_a_slot(mapping)) return std::nullopt;
     const std::uint64_t before = table_sum(mapping);
     VerifyReport report;
     Inspection inspection(mapping, true, report);
     check_all(inspection);
     if (anyone_has_a_slot(mapping) || table_sum(mapping) != before) return std::nullopt;
+    if (leaks != nullptr) *leaks = {std::move(inspection.leaks), std::move(inspection.lost_pages)};
     return report;
 }
 
-Result<VerifyReport> verify_store(const std::string& path, const VerifyOptions&) {
-    auto opened = attach_existing(path);
-    if (!opened && opened.error().code == Code::kDamaged) return unattachable(path, opened.error().message);
-    if (!opened) return tl::unexpected(std::move(opened.error()));
-    const auto named = [&](VerifyReport&& report) {
-        report.path = opened->path;
-        report.arena_path = opened->arena_path;
-        return std::move(report);
-    };
+namespace {
+
+constexpr int kReclaimTurns = 3;  // free anything, when nobody is inside an epoch
+
+Result<VerifyReport> verify_opened(const OpenedArena& opened, const std::string& path) {
     for (int turn = 0; turn < 2; ++turn) {  // one more, for who only came and went
-        if (auto report = verify_at_rest(opened->mapping)) return named(std::move(*report));
+        if (auto report = verify_at_rest(opened.mapping)) return std::move(*report);
     }
     VerifyReport report;
-    std::tie(report.slots_attached, report.slots_dead) = living_and_dead(opened->mapping);
+    std::tie(report.slots_attached, report.slots_dead) = living_and_dead(opened.mapping);
     auto again = attach_existing(path);
     if (!again) return tl::unexpected(std::move(again.error()));
     if (auto done = LiveVerification(std::move(*again)).run(&report); !done) {
         return tl::unexpected(std::move(done.error()));
     }
-    return named(std::move(report));
+    return report;
+}
+
+// Recovers the dead, which an attach does, and frees what is retired; then gives back what is leaked, with nobody
+// else in the arena. Where that cannot be, the report is what it would have been, and says why.
+Result<VerifyReport> repair_opened(const OpenedArena& opened, const std::string& path) {
+    const auto refused = [&](const std::string& why) {
+        return verify_opened(opened, path).map([&](VerifyReport&& report) {
+            report.not_repaired = why;
+            return std::move(report);
+        });
+    };
+    const int arena = opened.mapping.descriptor();
+    if (begin_repair(arena) != 0) return refused("another repair is under way");
+    // Before anything is changed: recovery and reclaim follow what the arena says.
+    auto before = verify_opened(opened, path);
+    if (!before) return before;
+    if (before->sound()) {
+        auto again = attach_existing(path);
+        if (!again) return tl::unexpected(std::move(again.error()));
+        LiveVerification(std::move(*again)).tidy(kReclaimTurns);
+    }
+    if (claim_removal(arena) != 0) {
+        unlock_byte(arena, kRepairByte);
+        return refused("others have the store open");
+    }
+    Leaks leaks;
+    auto report = verify_at_rest(opened.mapping, &leaks);
+    if (report && !report->sound()) report->not_repaired = "the store is damaged";
+    if (report && report->sound()) {
+        const std::uint64_t blocks = report->blocks_leaked;
+        const std::uint64_t bytes = report->leaked_bytes;
+        return_leaks(opened.mapping, leaks);
+        report = verify_at_rest(opened.mapping);
+        if (report) {
+            report->repaired_blocks = blocks - report->blocks_leaked;
+            report->repaired_bytes = bytes - report->leaked_bytes;
+        }
+    }
+    static_cast<void>(announce_presence(arena));  // from alone to shared, so that it cannot be refused
+    unlock_byte(arena, kRepairByte);
+    if (!report) return refused("others have the store open");
+    return std::move(*report);
+}
+
+}  // namespace
+
+void return_leaks(const Mapping& mapping, const Leaks& leaks) {
+    Blocks blocks(mapping);
+    for (const LeakedBlock& leak : leaks.blocks) {
+        Slot nobody{};
+        blocks.release(nobody, static_cast<ArenaOffset>(leak.offset), leak.bytes, leak.unwritten ? 0 : leak.bytes);
+    }
+    for (const std::uint64_t page : leaks.lost_pages) {
+        Slot nobody{};  // as if it had been this one's source
+        const std::uint32_t class_byte = page_class_of(mapping, page);
+        if (class_byte == 0 || class_byte > kSizeClasses) continue;  // empty by now, and given back
+        // relaxed: nobody else knows of this slot
+        nobody.sources[class_byte - 1].page.store(static_cast<std::uint32_t>(page + 1), std::memory_order_relaxed);
+        blocks.give_back_sources(nobody);
+    }
+}
+
+Result<VerifyReport> verify_store(const std::string& path, const VerifyOptions& options) {
+    auto opened = attach_existing(path);
+    if (!opened && opened.error().code == Code::kDamaged) {
+        VerifyReport report = unattachable(path, opened.error().message);
+        if (options.repair) report.not_repaired = "the store is damaged";
+        return report;
+    }
+    if (!opened) return tl::unexpected(std::move(opened.error()));
+    auto report = options.repair ? repair_opened(*opened, path) : verify_opened(*opened, path);
+    if (!report) return report;
+    report->path = opened->path;
+    report->arena_path = opened->arena_path;
+    return report;
 }
 
 Result<VerifyReport> Store::verify(const std::string& path, const VerifyOptions& options) {

@@ -9,16 +9,26 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <shoal/verify.hpp>
 
 #include "store/directory.hpp"
+#include "verify/inspection.hpp"
 
 namespace shoal {
 
 [[nodiscard]] Result<VerifyReport> verify_store(const std::string& path, const VerifyOptions& options);
 
-// What has been opened, and has not been given a slot. Nothing when somebody came meanwhile.
-[[nodiscard]] std::optional<VerifyReport> verify_at_rest(const Mapping& mapping);
+// Of an arena that this process has opened and taken no slot of. Nothing when somebody has one, or came meanwhile.
+// `leaks`: what a repair gives back.
+struct Leaks {
+    std::vector<LeakedBlock> blocks;
+    std::vector<std::uint64_t> lost_pages;
+};
+[[nodiscard]] std::optional<VerifyReport> verify_at_rest(const Mapping& mapping, Leaks* leaks = nullptr);
+
+// Gives them back; nobody else has the arena open.
+void return_leaks(const Mapping& mapping, const Leaks& leaks);
 
 }  // namespace shoal

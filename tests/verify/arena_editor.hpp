@@ -14,12 +14,13 @@ namespace shoal_test {
 
 class ArenaEditor {
 public:
-    explicit ArenaEditor(const std::string& path) : opened_(*shoal::attach_existing(path)) {}
+    explicit ArenaEditor(const std::string& path) : opened_(std::move(*shoal::attach_existing(path))) {}
     ~ArenaEditor() { undo(); }
     ArenaEditor(const ArenaEditor&) = delete;
     ArenaEditor& operator=(const ArenaEditor&) = delete;
 
     const shoal::Mapping& mapping() const { return opened_.mapping; }
+
     shoal::ArenaHeader& header() const { return mapping().header(); }
     template <class T>
     T& at(std::uint64_t offset) const {
@@ -51,6 +52,8 @@ public:
         }
         written_.clear();
     }
+
+    void keep() { written_.clear(); }  // the damage stays
 
     // --- where things are ---
     shoal::Tree& tree() const { return at<shoal::Tree>(get(header().tree)); }

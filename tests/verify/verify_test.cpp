@@ -9,6 +9,7 @@
 #include <shoal/store.hpp>
 
 #include "../store/temporary_store.hpp"
+#include "arena/presence.hpp"
 #include "arena_editor.hpp"
 #include "catch.hpp"
 
@@ -179,4 +180,114 @@ TEST_CASE("A block that is taken and in nobody's hands is leaked") {
     CHECK(report->sound());
     CHECK(report->blocks_leaked == 2);
     CHECK(report->leaked_bytes == 64 + kPageBytes);
+}
+
+TEST_CASE("A repair gives back what is leaked, and what is there stays") {
+    TemporaryStore place;
+    {
+        auto store = Store::open(place.path(), with_limit(16 * kMiB));
+        REQUIRE(store.has_value());
+        for (int number = 0; number < 1000; ++number) {
+            REQUIRE(store->append("key " + std::to_string(number), "value").has_value());
+        }
+        REQUIRE(store->append("large", std::string(100'000, 'l')).has_value());
+    }
+    const auto before = Store::verify(place.path());
+    REQUIRE(before->sound());
+    {
+        ArenaEditor arena(place.path());
+        const std::uint64_t page = arena.page_of(&arena.chain("key 7"));
+        // A chain's word in the index is lost, with all that hangs from it: a chain, a segment, its block.
+        arena.set(arena.slot("key 7"), kTombstone);
+        // A run of three pages, of which none has been made real; a page of free blocks that is nobody's; one whose
+        // blocks are all taken.
+        const std::uint64_t first = 70;
+        arena.set(arena.used(first), ArenaEditor::get(arena.used(first)) | 7ULL << (first % 64));
+        arena.set(arena.partial(page, 0), ArenaEditor::get(arena.partial(page, 0)) & ~(1ULL << (page % 64)));
+        arena.keep();
+    }
+    const auto leaking = Store::verify(place.path());
+    INFO(findings(*leaking));
+    REQUIRE(leaking->sound());
+    CHECK(leaking->blocks_leaked >= 4);
+    const auto repaired = Store::verify(place.path(), {true});
+    REQUIRE(repaired.has_value());
+    INFO(findings(*repaired));
+    CHECK(repaired->sound());
+    CHECK(repaired->not_repaired == "");
+    CHECK(repaired->repaired_blocks == leaking->blocks_leaked);
+    CHECK(repaired->repaired_bytes == leaking->leaked_bytes);
+    CHECK(repaired->blocks_leaked == 0);
+    CHECK(repaired->keys == 1000);
+    CHECK(repaired->blocks_reachable == before->blocks_reachable - 3);
+    CHECK(repaired->pages_free >= before->pages_free);
+    auto store = Store::attach(place.path());
+    REQUIRE(store->append("key 7", "again").has_value());
+    CHECK(store->get("key 7")->text() == "again");
+    CHECK(store->get("large")->size() == 100'000);
+}
+
+TEST_CASE("A repair recovers the dead and frees what is retired") {
+    TemporaryStore place;
+    REQUIRE(Store::open(place.path(), with_limit(16 * kMiB)).has_value());
+    {
+        auto store = Store::attach(place.path());
+        REQUIRE(store->append("key", "value").has_value());
+        REQUIRE(store->append("gone", std::string(10'000, 'g')).has_value());
+        REQUIRE(store->erase("gone").value());
+    }
+    CHECK(Store::verify(place.path())->blocks_retired > 0);
+    const auto repaired = Store::verify(place.path(), {true});
+    REQUIRE(repaired.has_value());
+    CHECK(repaired->sound());
+    CHECK(repaired->blocks_retired == 0);
+    CHECK(repaired->keys == 1);
+}
+
+TEST_CASE("Where others have the store open a repair is refused, and says so") {
+    TemporaryStore place;
+    auto store = Store::open(place.path(), with_limit(16 * kMiB));
+    REQUIRE(store.has_value());
+    REQUIRE(store->append("key", "value").has_value());
+    const auto report = Store::verify(place.path(), {true});
+    REQUIRE(report.has_value());
+    CHECK(report->sound());
+    CHECK(report->not_repaired == "others have the store open");
+    REQUIRE(store->append("key", "value").has_value());
+    CHECK(store->size("key")->records == 2);
+}
+
+TEST_CASE("A damaged store is not repaired") {
+    TemporaryStore place;
+    {
+        auto store = Store::open(place.path(), with_limit(16 * kMiB));
+        REQUIRE(store->append("key", "value").has_value());
+    }
+    {
+        ArenaEditor arena(place.path());
+        arena.set(arena.segment("key", 0).sealed, kSealedBit | 2);
+        arena.keep();
+    }
+    const auto report = Store::verify(place.path(), {true});
+    REQUIRE(report.has_value());
+    CHECK_FALSE(report->sound());
+    CHECK(report->not_repaired == "the store is damaged");
+    CHECK(report->repaired_blocks == 0);
+}
+
+TEST_CASE("Who attaches during a repair waits for its end") {
+    TemporaryStore place;
+    REQUIRE(Store::open(place.path(), with_limit(16 * kMiB)).has_value());
+    ArenaEditor repairer(place.path());
+    const int arena = repairer.mapping().descriptor();
+    REQUIRE(begin_repair(arena) == 0);
+    REQUIRE(claim_removal(arena) == 0);
+    std::atomic<bool> attached{false};
+    std::thread other([&] { attached = Store::attach(place.path()).has_value(); });
+    for (int look = 0; look < 1000; ++look) std::this_thread::yield();
+    CHECK_FALSE(attached);  // before the repair ends, whenever it looks
+    REQUIRE(announce_presence(arena) == 0);
+    unlock_byte(arena, kRepairByte);
+    other.join();
+    CHECK(attached);
 }
