@@ -357,6 +357,7 @@ void Index::install(ArenaOffset tree, Leaf& leaf, std::uint64_t hash) noexcept {
     const std::uint64_t successor = leaf.successor.load(std::memory_order_acquire);  // pairs with replace_leaf
     const auto kind = static_cast<SuccessorKind>(successor & kSuccessorKindBits);
     const std::uint64_t offset = successor & ~kSuccessorKindBits;
+    if (offset == 0) return;  // a damaged arena: nothing replaces this leaf
     const std::uint64_t lower = kind == SuccessorKind::kNode ? offset | kNodeTag : offset;
     const std::uint64_t upper = kind == SuccessorKind::kSplit ? mapping_->at<Leaf>(offset)->sibling : lower;
 

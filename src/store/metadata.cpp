@@ -73,6 +73,10 @@ std::optional<Metadata> parse_metadata(std::string_view text, std::string* what)
             return std::nullopt;
         }
     }
+    if (id_text(metadata.id) != id) {
+        *what = "its id is not in lower case";
+        return std::nullopt;
+    }
     // destroy removes that file: it must not be talked into removing another.
     if (!metadata.arena_path.ends_with("/shoal-" + id_text(metadata.id))) {
         *what = "its arena's name is not that of its id";

@@ -76,6 +76,18 @@ class Verify(ToolTest):
         report = self.verify()
         self.assertEqual((report["at_rest"], report["slots_dead"], report["keys"]), (True, 1, 3))
 
+    def test_a_repair_needs_the_store_for_itself(self):
+        self.assertIn(b"sound", self.shoal("verify", "--repair", self.store))
+        writer = self.start_shoal("append", self.store, "log", "--lines", stdin=tool_runner.subprocess.PIPE)
+        writer.stdin.write(b"a line\n")
+        writer.stdin.flush()
+        self.wait_until(lambda: self.run_shoal("get", self.store, "log").returncode == 0, writer)
+        self.assertIn(b"not repaired", self.shoal("verify", "--repair", self.store, exit_code=1))
+        writer.kill()
+        writer.wait()
+        result = json.loads(self.shoal("verify", "--repair", "--json", self.store))
+        self.assertEqual((result["slots_dead"], result["blocks_leaked"], result["not_repaired"]), (0, 0, ""))
+
     def test_a_store_that_is_not_there_or_without_its_arena_is_exit_code_3(self):
         self.shoal("verify", self.path("nowhere"), exit_code=3)
         os.rename(self.arena, self.arena + "-aside")
