@@ -305,8 +305,10 @@ Result<void> destroy_store(const std::string& path, const Options& options) {
     // there at this moment, that is destroyed. From here on an open starts clean.
     auto aside = set_metadata_aside(directory->get());
     if (!aside) {
-        if (aside.error().code == Code::kNotFound) return tl::unexpected(no_store(*whole));
-        return tl::unexpected(std::move(aside.error()));
+        if (aside.error().code != Code::kNotFound) return tl::unexpected(std::move(aside.error()));
+        // Somebody may have been killed over it.
+        if (finish_destructions(directory->get(), *whole, *access)) ::rmdir(whole->c_str());
+        return tl::unexpected(no_store(*whole));
     }
     int untold = 0;
     if (const auto metadata = read(*aside); metadata && *metadata) {  // damaged, it names no arena

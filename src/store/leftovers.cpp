@@ -20,6 +20,7 @@
 #include "arena/byte_lock.hpp"
 #include "arena/plan.hpp"
 #include "arena/presence.hpp"
+#include "store/arena_file.hpp"
 #include "store/descriptor.hpp"
 
 namespace shoal {
@@ -240,13 +241,24 @@ Result<std::string> set_metadata_aside(int directory) {
     return aside;
 }
 
-void sweep_leftovers(int directory, const std::string& path, const std::string& arena_dir, const Access& access) {
+bool finish_destructions(int directory, const std::string& path, const Access& access) {
+    bool any = false;
     for (const std::string& name : entries_of(directory)) {
         if (!name.starts_with(kDestroyedPrefix)) continue;
         const auto metadata = read_metadata_file(directory, name, path + "/" + name, access);
-        if (metadata && *metadata) ::unlink((*metadata)->arena_path.c_str());
-        ::unlinkat(directory, name.c_str(), 0);
+        if (metadata && *metadata) {
+            if (auto file = open_arena_file(path, **metadata, access)) {
+                static_cast<void>(announce_destruction(file->descriptor.get()));
+            }
+            ::unlink((*metadata)->arena_path.c_str());
+        }
+        any |= ::unlinkat(directory, name.c_str(), 0) == 0;
     }
+    return any;
+}
+
+void sweep_leftovers(int directory, const std::string& path, const std::string& arena_dir, const Access& access) {
+    static_cast<void>(finish_destructions(directory, path, access));
     const Descriptor folder(::open(arena_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (folder.get() < 0) return;
     for (const std::string& name : entries_of(folder.get())) {

@@ -25,6 +25,10 @@ namespace shoal {
 
 inline constexpr std::string_view kArenaPrefix = "shoal-";
 
+// Carries through what destroyers that were killed have begun at `path`: those who have such a store open are told,
+// and its files go. True when there was one.
+bool finish_destructions(int directory, const std::string& path, const Access& access);
+
 // Removes what is left of earlier stores at `path`, whose directory is open as `directory`. `arena_dir`: where its
 // arenas lie.
 void sweep_leftovers(int directory, const std::string& path, const std::string& arena_dir, const Access& access);

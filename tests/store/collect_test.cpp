@@ -88,6 +88,27 @@ private:
 
 }  // namespace
 
+TEST_CASE("Those who have a store open learn that it is destroyed though its destroyer was killed half-way") {
+    const bool opened_anew = GENERATE(true, false);
+    Places places;
+    auto store = Store::open(places.path(), places.options());
+    REQUIRE_OK(store);
+    REQUIRE_OK(store->append("key", "value"));
+    // All that a destroyer does before it could be killed.
+    fs::rename(places.path() + "/store.meta", places.path() + "/.destroyed-00000000000000000000000000000000");
+    if (opened_anew) {
+        auto next = Store::open(places.path(), places.options());
+        REQUIRE_OK(next);
+        CHECK(!next->contains("key").value());
+        CHECK(places.arenas().size() == 1);
+    } else {
+        REQUIRE_CODE(Store::destroy(places.path()), Code::kNotFound);
+        CHECK(!fs::exists(places.path()));
+        CHECK(places.arenas().empty());
+    }
+    REQUIRE_CODE(store->append("key", "value"), Code::kDestroyed);
+}
+
 TEST_CASE("A store at rest is data: nothing is collected, and nothing found") {
     const Places places;
     REQUIRE_OK(Store::open(places.path(), places.options())->append("k", "x"));
