@@ -1,5 +1,5 @@
-// Stands in for src/arena/asymmetric_fence.cpp in models, where both sides are full fences: what the kernel makes of a
-// light one.
+// Stands in for src/arena/asymmetric_fence.cpp in models, where both sides are full fences: what the kernel makes
+// of a light one.
 #include "arena/asymmetric_fence.hpp"
 
 namespace shoal {
