@@ -215,6 +215,8 @@ CheckedChain check_chain(Inspection& inspection, std::uint64_t at, std::uint64_t
     const std::uint64_t records = report.records;
     const std::uint64_t payload_bytes = report.payload_bytes;
     if (segment == 0 && state == State::kPartly) return checked;
+    std::uint64_t steps = 0;
+    std::uint64_t anchor = 0;  // a segment of before, ever further apart (Brent): beside others nothing is marked
     for (bool first = true;; first = false) {
         if (!inspection.spend()) {
             inspection.not_checked("the rest of the index: it changes faster than it can be read");
@@ -243,7 +245,14 @@ CheckedChain check_chain(Inspection& inspection, std::uint64_t at, std::uint64_t
         }
         if (seen_tail && !inspection.at_rest()) break;  // what comes behind may just be coming
         named_by = segment + offsetof(Segment, next);
+        ++steps;
+        if ((steps & (steps - 1)) == 0) anchor = segment;
         segment = now.next;
+        if (segment == anchor) {
+            inspection.damage("chain I2", named_by,
+                              fmt::format("the segments run in a circle, by way of {:#x}", segment));
+            return checked;
+        }
     }
     if (!seen_tail && state == State::kWhole) {
         inspection.damage("chain I2", at + offsetof(Chain, tail),

@@ -78,7 +78,12 @@ bool IndexCheck::check_node(std::uint64_t node, unsigned bits, unsigned consumed
 // Several entries, side by side, name one leaf; a leaf of `depth` bits has 2^(consumed - depth) of them.
 void IndexCheck::check_entry(std::uint64_t leaf, std::uint64_t from, unsigned consumed, std::uint64_t index,
                              std::uint64_t prefix, Group* group) {
-    if (leaf == group->leaf && index < group->end) return;
+    if (leaf == group->leaf) {
+        if (index == group->end && state_ == State::kWhole) {  // once, for all that follow
+            inspection_.damage("index I6", from, fmt::format("names {:#x}, behind the entries of that leaf", leaf));
+        }
+        return;
+    }
     if (index < group->end && group->settled && leaf != group->parent && state_ == State::kWhole &&
         inspection_.at_rest()) {
         inspection_.damage(
@@ -89,12 +94,12 @@ void IndexCheck::check_entry(std::uint64_t leaf, std::uint64_t from, unsigned co
                       inspection_.was_reached(leaf);
     if (seen && !side_by_side_.contains(leaf)) {
         inspection_.damage("blocks I3", from, fmt::format("names a leaf at {:#x} that something else names", leaf));
-        *group = {leaf, index + 1, false, 0};
+        *group = {leaf, ~0ULL, false, 0};
         return;
     }
     const unsigned least = consumed == kRootBits ? 0 : consumed - kNodeBits + 1;
     if (!seen && !check_leaf(leaf, from, prefix, least, consumed)) {
-        *group = {leaf, index + 1, false, 0};
+        *group = {leaf, ~0ULL, false, 0};
         return;
     }
     const Leaf& here = *inspection_.mapping().at<Leaf>(leaf);
@@ -149,6 +154,10 @@ void IndexCheck::check_slots(const Leaf& leaf, std::uint64_t at, Place place) {
             continue;
         }
         if (!is_chain(word)) continue;
+        if (!inspection_.spend()) {
+            inspection_.not_checked("the rest of the index: it changes faster than it can be read");
+            return;
+        }
         const CheckedChain chain = check_chain(inspection_, raw(slot_chain(word)), from, holder_, state_);
         if (!chain.readable || state_ == State::kPartly) continue;
         if (top_bits(chain.hash, place.depth) != place.prefix || !tag_matches(word, chain.hash)) {
