@@ -24,7 +24,7 @@ public:
 
 private:
     struct Group {  // the entries of one node that name one leaf
-        std::uint64_t leaf = 0;
+        std::uint64_t leaf = ~0ULL;  // none yet
         std::uint64_t end = 0;  // index behind the last
         bool settled = true;    // none of them may name another
         std::uint64_t parent = 0;

@@ -240,10 +240,10 @@ TEST_CASE("A store shared within a group is its members' and nobody else's", "[p
     for (const auto& [file, mode, before] : {std::tuple(path, 02777U, 02770U), std::tuple(arena, 0664U, 0660U),
                                              std::tuple(path + "/store.meta", 0664U, 0660U)}) {
         REQUIRE(::chmod(file.c_str(), mode) == 0);
-        CHECK(as_user(kAnother, {kGroup}, [&]() -> std::string {
+        CHECK(as_user(kAnother, {kGroup}, [&, &name = file]() -> std::string {
                   const auto refused = Store::attach(path, of_group(kGroup));
                   EXPECT_CODE(refused, Code::kPermission);
-                  EXPECT(says(refused.error(), file));
+                  EXPECT(says(refused.error(), name));
                   return {};
               }) == "");
         REQUIRE(::chmod(file.c_str(), before) == 0);
