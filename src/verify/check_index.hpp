@@ -23,10 +23,10 @@ public:
     static void check_retired_leaf(Inspection& inspection, std::uint64_t leaf, std::uint64_t from, Holder holder);
 
 private:
-    struct Group {  // the entries of one node that name one leaf
+    struct Group {                   // the entries of one node that name one leaf
         std::uint64_t leaf = ~0ULL;  // none yet
-        std::uint64_t end = 0;  // index behind the last
-        bool settled = true;    // none of them may name another
+        std::uint64_t end = 0;       // index behind the last
+        bool settled = true;         // none of them may name another
         std::uint64_t parent = 0;
     };
     struct Place {
