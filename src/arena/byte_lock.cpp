@@ -32,11 +32,7 @@ void unlock_byte(int descriptor, std::uint64_t offset) noexcept {
 int try_share_byte(int descriptor, std::uint64_t offset) noexcept { return set_lock(descriptor, offset, F_RDLCK); }
 
 bool wait_for_byte(int descriptor, std::uint64_t offset) noexcept {
-    struct flock lock {};
-    lock.l_type = F_RDLCK;
-    lock.l_whence = SEEK_SET;
-    lock.l_start = static_cast<off_t>(offset);
-    lock.l_len = 1;
+    struct flock lock = lock_of(offset, 1, F_RDLCK);
     while (::fcntl(descriptor, F_OFD_SETLKW, &lock) != 0) {
         if (errno != EINTR) return false;
     }

@@ -5,6 +5,16 @@
 
 namespace shoal {
 
+void finish_work(const Mapping& mapping, Blocks& blocks, Index& index, Epochs& epochs, const Slots& slots,
+                 Slot& dead, Slot& own) {
+    finish_claims(mapping, slots, dead);
+    undo_making(mapping, blocks, index, dead, own);
+    finish_erase(mapping, index, epochs, slots, dead, own);
+    finish_drop(mapping, index, epochs, slots, dead);
+    epochs.forget_reclaimer(dead);
+    crash_point(CrashPoint::kDeadReclaimerForgotten);
+}
+
 void finish_claims(const Mapping& mapping, const Slots& slots, Slot& dead) {
     const std::uint64_t word = dead.segment.load(std::memory_order_acquire);  // pairs: claim_and_write
     if (word == 0) return;

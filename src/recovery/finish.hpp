@@ -8,6 +8,11 @@
 
 namespace shoal {
 
+// All of the following, in the order that recovery needs: claims, what was made, an erase, a drop; and the drain of
+// retired memory is nobody's from then on. `own` is the slot to allocate with.
+void finish_work(const Mapping& mapping, Blocks& blocks, Index& index, Epochs& epochs, const Slots& slots,
+                 Slot& dead, Slot& own);
+
 // Claims: frames that the dead thread claimed and did not commit become padding, and so do the holes of their
 // segment once nobody else writes to it. The segment's counters are no longer trusted.
 void finish_claims(const Mapping& mapping, const Slots& slots, Slot& dead);

@@ -63,14 +63,8 @@ StoreImpl::StoreImpl(OpenedArena&& opened)
           }),
       index_(mapping_, blocks_, epochs_),
       pins_(slots_, epochs_) {
-    slots_.on_death([this](Slot& dead, Slot& own) {
-        finish_claims(mapping_, slots_, dead);
-        undo_making(mapping_, blocks_, index_, dead, own);
-        finish_erase(mapping_, index_, epochs_, slots_, dead, own);
-        finish_drop(mapping_, index_, epochs_, slots_, dead);
-        epochs_.forget_reclaimer(dead);
-        crash_point(CrashPoint::kDeadReclaimerForgotten);
-    });
+    slots_.on_death(
+        [this](Slot& dead, Slot& own) { finish_work(mapping_, blocks_, index_, epochs_, slots_, dead, own); });
     slots_.recover_all_dead();
 }
 

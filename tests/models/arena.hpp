@@ -69,13 +69,8 @@ struct Process {
               }),
           index(arena, blocks, epochs),
           slot(*slots.current(nullptr)) {
-        slots.on_death([this](Slot& dead, Slot& own) {
-            finish_claims(mapping, slots, dead);
-            undo_making(mapping, blocks, index, dead, own);
-            finish_erase(mapping, index, epochs, slots, dead, own);
-            finish_drop(mapping, index, epochs, slots, dead);
-            epochs.forget_reclaimer(dead);
-        });
+        slots.on_death(
+            [this](Slot& dead, Slot& own) { finish_work(mapping, blocks, index, epochs, slots, dead, own); });
     }
     Process(const Process&) = delete;
     Process& operator=(const Process&) = delete;
