@@ -265,8 +265,8 @@ std::string stop_and_kill(Scene& scene, const Window& window) {
     return {};
 }
 
-std::string kill_many(Scene& scene, const Window& window) {
-    for (std::size_t death = 0; death < deaths_of(window); ++death) {
+std::string kill_many(Scene& scene, const Window& window, std::size_t deaths) {
+    for (std::size_t death = 0; death < deaths; ++death) {
         Child child = start_deed(scene, window.deed, window.point, window.passing, shoal::crash::kill_here);
         const std::string ended = child.wait();
         if (child.killed_by() != SIGKILL) return "the child did not die there: " + ended;
@@ -326,7 +326,7 @@ TEST_CASE("Processes killed at one crash point again and again leak what a death
     for (const Window& window : windows()) {
         DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing << ", " << window.deed.name) {
             Scene scene;
-            CHECK(kill_many(scene, window) == "");
+            CHECK(kill_many(scene, window, deaths_of(window)) == "");
             CHECK(verify(scene, window, deaths_of(window)) == "");
             CHECK(after_recovery(scene) == "");
             REQUIRE_OK(scene.store().drop());
@@ -335,6 +335,55 @@ TEST_CASE("Processes killed at one crash point again and again leak what a death
             CHECK(scene.leaked_bytes() <= deaths_of(window) * window.leaked_bytes);
         }
     }
+}
+
+TEST_CASE("A repair gives back all that processes leaked which were killed at a crash point, and nothing else",
+          "[process]") {
+    for (const Window& window : windows()) {
+        if (window.leaked_bytes == 0) continue;
+        DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing << ", " << window.deed.name) {
+            Scene scene;
+            CHECK(kill_many(scene, window, std::min<std::size_t>(deaths_of(window), 3)) == "");
+            CHECK(scene.check(scene.store()) == "");  // the dead are recovered
+            const auto leaking = scene.verify();
+            REQUIRE_OK(leaking);
+            const auto repaired = scene.verify({.repair = true});
+            REQUIRE_OK(repaired);
+            CHECK(repaired->not_repaired == "");
+            const auto clean = scene.verify();
+            REQUIRE_OK(clean);
+            for (const auto& report : {*repaired, *clean}) {
+                CHECK(report.at_rest);
+                CHECK(report.sound());
+                CHECK(report.blocks_leaked == 0);
+                CHECK(report.leaked_bytes == 0);
+                CHECK(report.records == leaking->records);
+            }
+            CHECK(after_recovery(scene) == "");
+            REQUIRE_OK(scene.store().drop());
+            CHECK(scene.leaked_bytes() == 0);
+        }
+    }
+}
+
+TEST_CASE("Each window that src/ORDERING.md leaves to a repair is one that a test repairs") {
+    std::set<std::string_view> repaired;
+    for (const Window& window : windows()) {
+        if (window.leaked_bytes != 0) repaired.insert(shoal::crash::name(window.point));
+    }
+    std::ifstream file(SHOAL_ORDERING_PAGE);
+    std::size_t found = 0;
+    for (std::string row; std::getline(file, row);) {
+        if (!row.starts_with("| ") || row.find("`verify --repair`") == std::string::npos) continue;
+        for (std::size_t at = 0; at < shoal::kCrashPoints; ++at) {
+            const std::string_view name = shoal::crash::name(static_cast<CrashPoint>(at));
+            if (row.find("`" + std::string(name) + "`") == std::string::npos) continue;
+            INFO(name);
+            CHECK(repaired.count(name) == 1);
+            ++found;
+        }
+    }
+    CHECK(found >= 20);
 }
 
 TEST_CASE("Every crash point has a window in these tests, and its place in src/ORDERING.md") {

@@ -41,9 +41,9 @@ public:
 
     // Of the store as it lies there, with the dead in it. Nobody is attached then, and the next to ask for store()
     // attaches anew, and so recovers the dead.
-    shoal::Result<shoal::VerifyReport> verify() {
+    shoal::Result<shoal::VerifyReport> verify(const shoal::VerifyOptions& options = {}) {
         store_.reset();
-        return shoal::Store::verify(path());
+        return shoal::Store::verify(path(), options);
     }
 
     static Plan to_target(std::size_t bytes, std::size_t pieces = 1) {

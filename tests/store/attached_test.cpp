@@ -16,6 +16,7 @@
 #include "result_checks.hpp"
 #include "shared_counters.hpp"
 #include "temporary_store.hpp"
+#include "turnover.hpp"
 
 using shoal::Attached;
 using shoal::Code;
@@ -76,17 +77,6 @@ private:
     SharedCounters stage_{1};
     Child child_;
 };
-
-// Appends and erases until the limit is reached; the error.
-shoal::Error turn_over_until_full(Store& store) {
-    const std::string record(100'000, 'x');
-    for (std::size_t round = 0; round < 10'000; ++round) {
-        const auto appended = store.append("turned over", record);
-        if (!appended) return appended.error();
-        if (const auto erased = store.erase("turned over"); !erased) return erased.error();
-    }
-    return {};
-}
 
 }  // namespace
 

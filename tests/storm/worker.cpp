@@ -153,8 +153,8 @@ std::vector<bool> listed_keys(const Ledger& ledger, const shoal::Store& store) {
 }
 
 // Every invariant of an arena that nobody is attached to; the dead have left in it what they were at.
-shoal::VerifyReport verify(const Ledger& ledger) {
-    const auto report = shoal::Store::verify(store_path(ledger));
+shoal::VerifyReport verify(const Ledger& ledger, const shoal::VerifyOptions& options = {}) {
+    const auto report = shoal::Store::verify(store_path(ledger), options);
     if (!report) fail(ledger, "verify gave " + describe(report.error()));
     if (!report->at_rest) fail(ledger, "verify says that somebody is attached; nobody is");
     if (report->sound()) return *report;
@@ -228,6 +228,11 @@ int audit_empty(const Ledger& ledger) {
     ledger.header().audit.used_bytes = used_when_empty(ledger, *store);
     store = tl::unexpected(shoal::Error{});  // detached
     ledger.header().audit.leaked_blocks = verify(ledger).blocks_leaked;
+    const shoal::VerifyReport repaired = verify(ledger, {.repair = true});
+    if (!repaired.not_repaired.empty())
+        fail(ledger, "nobody is attached, and it is not repaired: " + repaired.not_repaired);
+    if (repaired.blocks_leaked != 0)
+        fail(ledger, std::to_string(repaired.blocks_leaked) + " blocks are leaked still after a repair");
     return 0;
 }
 
