@@ -1,0 +1,71 @@
+// Faults below the I/O room, so that a test can have any transfer come out short or fail: a transfer is one step of
+// a request, what one SQE or one preadv/pwritev asks for.
+//
+// Only a build with SHOAL_CRASH_POINTS, which the tests link, knows them; elsewhere next_io_fault() is nothing, not
+// one instruction.
+//
+// Thread safety: every function; who shares the count of transfers is not told apart. What is armed is this
+// process's, and its children's by fork.
+#pragma once
+
+#include <cstdint>
+
+#ifdef SHOAL_CRASH_POINTS
+#include <limits>
+#include <mutex>
+#endif
+
+namespace shoal {
+
+struct IoFault {
+    int error = 0;               // errno with which it fails, nothing transferred; 0: none
+    std::uint64_t short_by = 0;  // bytes that it transfers less, though at least one of them
+};
+
+#ifndef SHOAL_CRASH_POINTS
+
+constexpr IoFault next_io_fault() noexcept { return {}; }
+
+#else
+
+namespace io_fault {
+
+struct Armed {
+    std::mutex mutex;
+    std::uint64_t seen = 0;             // transfers, since the process began
+    std::uint64_t first = 0, last = 0;  // of those that have the fault, counted as `seen` is
+    IoFault fault;
+};
+inline Armed armed;
+
+inline constexpr std::uint64_t kForEver = std::numeric_limits<std::uint32_t>::max();
+
+// The transfer of that number, counted from 1 from now on, and `times` in a row from there. Forgets what was armed.
+inline void at(std::uint64_t transfer, IoFault fault, std::uint64_t times = 1) {
+    const std::lock_guard lock(armed.mutex);
+    armed.first = armed.seen + transfer;
+    armed.last = armed.first + times - 1;
+    armed.fault = fault;
+}
+
+inline void forget() {
+    const std::lock_guard lock(armed.mutex);
+    armed.first = armed.last = 0;
+}
+
+[[nodiscard]] inline std::uint64_t transfers_seen() {
+    const std::lock_guard lock(armed.mutex);
+    return armed.seen;
+}
+
+}  // namespace io_fault
+
+inline IoFault next_io_fault() {
+    const std::lock_guard lock(io_fault::armed.mutex);
+    const std::uint64_t now = ++io_fault::armed.seen;
+    return io_fault::armed.first <= now && now <= io_fault::armed.last ? io_fault::armed.fault : IoFault{};
+}
+
+#endif
+
+}  // namespace shoal

@@ -1,0 +1,98 @@
+#include "io/threads.hpp"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/uio.h>
+
+#include <cerrno>
+#include <system_error>
+
+#include "io/file_limit_signal.hpp"
+
+namespace shoal {
+namespace {
+
+void do_step(Transfer& transfer) noexcept {
+    const std::span<const iovec> pieces = transfer.step();
+    const auto count = static_cast<int>(pieces.size());
+    const auto offset = static_cast<off_t>(transfer.offset());
+    if (transfer.fault() != 0) {
+        transfer.finish_step(-transfer.fault());
+        return;
+    }
+    const ssize_t moved = transfer.is_read() ? ::preadv(transfer.file(), pieces.data(), count, offset)
+                                             : ::pwritev(transfer.file(), pieces.data(), count, offset);
+    transfer.finish_step(moved >= 0 ? moved : -errno);
+}
+
+}  // namespace
+
+IoThreads::~IoThreads() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+    }
+    work_to_do_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+}
+
+void IoThreads::start(Transfer& transfer) {
+    ++running_;
+    bool too_few = false;
+    {
+        const std::lock_guard lock(mutex_);
+        to_do_.push_back(&transfer);
+        too_few = to_do_.size() > idle_ && threads_.size() < most_;
+    }
+    if (too_few) start_thread();
+    work_to_do_.notify_one();
+}
+
+Transfer& IoThreads::wait() {
+    std::unique_lock lock(mutex_);
+    Transfer* transfer = nullptr;
+    if (threads_.empty()) {
+        transfer = to_do_.front();
+        to_do_.pop_front();
+        const FileLimitSignalHeld held;
+        do_step(*transfer);
+    } else {
+        step_finished_.wait(lock, [this] { return !finished_.empty(); });
+        transfer = finished_.front();
+        finished_.pop_front();
+    }
+    --running_;
+    return *transfer;
+}
+
+void IoThreads::start_thread() {
+    sigset_t all;
+    sigset_t before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);  // which the thread inherits
+    try {
+        threads_.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {
+        // Those that are there do it, or wait().
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void IoThreads::work() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+        ++idle_;
+        work_to_do_.wait(lock, [this] { return !to_do_.empty() || stopping_; });
+        --idle_;
+        if (to_do_.empty()) return;
+        Transfer* transfer = to_do_.front();
+        to_do_.pop_front();
+        lock.unlock();
+        do_step(*transfer);
+        lock.lock();
+        finished_.push_back(transfer);
+        step_finished_.notify_one();
+    }
+}
+
+}  // namespace shoal
