@@ -154,7 +154,43 @@
     POINT(DeadWorkFinished)                                             \
     POINT(DeadSourcesBack)                                              \
     POINT(DeadEpochLeft)                                                \
-    POINT(DeadSlotFree)
+    POINT(DeadSlotFree)                                                 \
+    /* store/directory.cpp, store/arena_file.cpp: creation */           \
+    POINT(DirectoryMade)                                                \
+    POINT(ArenaSized)                                                   \
+    POINT(HeaderWritten)                                                \
+    POINT(ArenaFilled)                                                  \
+    POINT(MagicStored)                                                  \
+    POINT(CreationBegun)                                                \
+    POINT(CreatorPresent)                                               \
+    POINT(ArenaNamed)                                                   \
+    POINT(MetadataWritten)                                              \
+    POINT(MetadataNamed)                                                \
+    POINT(CreationFinished)                                             \
+    /* store/directory.cpp: attach */                                   \
+    POINT(ArenaOpened)                                                  \
+    POINT(PresenceAnnounced)                                            \
+    POINT(ArenaMapped)                                                  \
+    /* store/directory.cpp, store/leftovers.cpp: destroy */             \
+    POINT(MetadataAside)                                                \
+    POINT(DestructionAnnounced)                                         \
+    POINT(ArenaUnlinked)                                                \
+    POINT(AsideRemoved)                                                 \
+    POINT(DirectoryRemoved)                                             \
+    POINT(AsideAnnounced)                                               \
+    POINT(AsideUnlinked)                                                \
+    POINT(AsideFinished)                                                \
+    /* store/leftovers.cpp: removal of what has ended */                \
+    POINT(PresenceWithdrawn)                                            \
+    POINT(GarbageSeen)                                                  \
+    POINT(CollectionBegun)                                              \
+    POINT(RemovalClaimed)                                               \
+    POINT(EndedMetadataSeen)                                            \
+    POINT(EndedMetadataAside)                                           \
+    POINT(EndedMetadataBack)                                            \
+    POINT(EndedArenaUnlinked)                                           \
+    POINT(EndedAsideRemoved)                                            \
+    POINT(EndedDirectoryRemoved)
 
 namespace shoal {
 

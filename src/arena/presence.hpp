@@ -8,10 +8,12 @@
 // A memory mapping keeps the description that it was made of, and that one's locks, until it is unmapped: so a lock
 // that is to end with a close must be on another one (Mapping::reopen).
 //
-// Thread safety: every function; async-signal-safe; only wait_for_repair blocks. A lock belongs to the open file
-// description, so two descriptions of one process stand beside each other like two processes. Invariant: I1 who
-// holds the presence byte alone, and sees that the file still has its name, may remove it: nobody
-//               has it open, and who opens it now is refused until it is gone.
+// Thread safety: every function; async-signal-safe; only announce_presence_or_wait blocks. A lock belongs to the
+// open file description, so two descriptions of one process stand beside each other like two processes.
+// Invariants: I1 who holds the presence byte alone, and sees that the file still has its name, may remove it:
+// nobody
+//                has it open, and who opens it now is refused until it is gone;
+//             I2 who holds it alone without the repair byte is there to remove it.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +30,9 @@ inline constexpr std::uint64_t kRepairByte = 2;
 [[nodiscard]] inline int begin_creation(int descriptor) noexcept {
     return try_lock_byte(descriptor, kCreationByte);
 }
+[[nodiscard]] inline bool is_being_created(int descriptor) noexcept {
+    return is_locked(descriptor, kCreationByte, 1);
+}
 inline void finish_creation(int descriptor) noexcept { unlock_byte(descriptor, kCreationByte); }
 
 // Says that this process has the arena open, until the description is closed. Refused while it is being removed.
@@ -38,9 +43,25 @@ inline void withdraw_presence(int descriptor) noexcept { unlock_byte(descriptor,
 
 // For a repair: refused while another is at it. Then claim_removal, which lets nobody else in.
 [[nodiscard]] inline int begin_repair(int descriptor) noexcept { return try_lock_byte(descriptor, kRepairByte); }
-// False when none is under way; else waits until it has ended, or its process has.
-[[nodiscard]] inline bool wait_for_repair(int descriptor) noexcept {
-    return is_locked(descriptor, kRepairByte, 1) && wait_for_byte(descriptor, kRepairByte);
+// As announce_presence, once no repair is under way: waits until one has ended, or its process has. So whoever is
+// refused is refused by a removal.
+[[nodiscard]] inline int announce_presence_or_wait(int descriptor) noexcept {
+    for (;;) {
+        if (announce_presence(descriptor) == 0) return 0;
+        // Shared, so that of those who ask nobody waits for another; and none begins while we look again.
+        if (const int repaired = try_share_byte(descriptor, kRepairByte); repaired != 0) {
+            if (!wait_for_byte(descriptor, kRepairByte)) return repaired;
+            continue;
+        }
+        const int refused = announce_presence(descriptor);
+        unlock_byte(descriptor, kRepairByte);
+        return refused;
+    }
+}
+
+// By another description.
+[[nodiscard]] inline bool anyone_is_present(int descriptor) noexcept {
+    return is_locked(descriptor, kPresenceByte, 1);
 }
 
 // Refused while anybody has the arena open by another description.

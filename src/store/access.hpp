@@ -21,6 +21,8 @@ public:
     // kInvalidArgument: there is no such group; kPermission: the caller is not in it.
     [[nodiscard]] static Result<Access> from(const Options& options);
 
+    [[nodiscard]] bool shares() const noexcept { return group_.has_value(); }
+
     // Gives what this process has just made its group and mode, whatever the umask. 0 or an errno.
     [[nodiscard]] int grant_file(int descriptor) const noexcept;
     [[nodiscard]] int grant_directory(int descriptor) const noexcept;  // also one opened with O_PATH

@@ -17,6 +17,7 @@
 
 #include <fmt/format.h>
 
+#include "arena/crash_point.hpp"
 #include "arena/plan.hpp"
 #include "store/place.hpp"
 
@@ -83,6 +84,7 @@ Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Optio
         ::close(descriptor);
         return failed(fmt::format("cannot make arena {} {} bytes long", name, bytes), cause);
     }
+    crash_point(CrashPoint::kArenaSized);
     auto mapped = Mapping::map(descriptor, bytes, name);
     if (!mapped) return mapped;
     const ArenaPlan plan = plan_arena(bytes);
@@ -116,11 +118,14 @@ Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Optio
     std::memcpy(header.store_path.data(), store_path.data(), store_path.size());
     if (::getrandom(&header.hash_seed, sizeof header.hash_seed, 0) < 0) header.hash_seed = header.created_unix_s;
     header.epoch.store(1, std::memory_order_relaxed);  // relaxed: published by the magic
+    crash_point(CrashPoint::kHeaderWritten);
     if (auto filled = fill(*mapped, options); !filled) {
         if (filled.error().code == Code::kNoSpace) filled.error().message += "; " + advice_for_space(where);
         return tl::unexpected(std::move(filled.error()));
     }
+    crash_point(CrashPoint::kArenaFilled);
     header.magic.store(kArenaMagic, std::memory_order_release);  // pairs with check_layout: all above is seen
+    crash_point(CrashPoint::kMagicStored);
     return mapped;
 }
 

@@ -16,6 +16,7 @@
 
 #include <fmt/format.h>
 
+#include "arena/crash_point.hpp"
 #include "arena/presence.hpp"
 #include "store/access.hpp"
 #include "store/descriptor.hpp"
@@ -88,6 +89,13 @@ bool has_lost_name(int directory, const std::string& path) {
     return ours.st_dev != named.st_dev || ours.st_ino != named.st_ino;
 }
 
+// As a creator leaves it that is killed before it could share it.
+bool is_own_and_empty(int directory, const std::string& path) {
+    struct stat info {};
+    std::error_code cause;
+    return ::fstat(directory, &info) == 0 && info.st_uid == ::geteuid() && std::filesystem::is_empty(path, cause);
+}
+
 struct StoreDirectory {
     Descriptor directory;
     bool made;
@@ -102,10 +110,12 @@ Result<StoreDirectory> make_directory(const std::string& path, const Access& acc
                   fmt::format("cannot make store directory {}: the folder above it does not exist", path), ENOENT});
     }
     if (!made && errno != EEXIST) return failed("cannot make store directory " + path, errno);
+    if (made) crash_point(CrashPoint::kDirectoryMade);
     auto directory = open_directory(path, access);
     if (!directory) return tl::unexpected(std::move(directory.error()));
-    if (const int cause = made ? access.grant_directory(directory->get()) : 0; cause != 0) {
-        ::rmdir(path.c_str());
+    const bool to_grant = made || (access.shares() && is_own_and_empty(directory->get(), path));
+    if (const int cause = to_grant ? access.grant_directory(directory->get()) : 0; cause != 0) {
+        if (made) ::rmdir(path.c_str());
         return failed("cannot share store directory " + path, cause);
     }
     return StoreDirectory{std::move(*directory), made};
@@ -120,9 +130,11 @@ Result<void> publish_metadata(int directory, const std::string& path, const Meta
     if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
         return failed("cannot write " + metadata_path(path), errno == 0 ? ENOSPC : errno);
     }
+    crash_point(CrashPoint::kMetadataWritten);
     if (const int cause = file.link(file.get(), std::string(kMetadataName)); cause != 0) {
         return failed("cannot create " + metadata_path(path), cause);
     }
+    crash_point(CrashPoint::kMetadataNamed);
     return {};
 }
 
@@ -151,16 +163,20 @@ Result<OpenedArena> create(int directory, const std::string& path, const Options
         build_arena(file.release(), {metadata.arena_path, dir, place->bytes, metadata.id, path}, options, fill);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
     int cause = begin_creation(mapping->descriptor());
+    crash_point(CrashPoint::kCreationBegun);
     if (cause == 0) cause = announce_presence(mapping->descriptor());
     if (cause != 0) return failed("cannot lock the arena", cause);
+    crash_point(CrashPoint::kCreatorPresent);
     if (cause = file.link(mapping->descriptor(), name); cause != 0) {
         return failed("cannot create arena " + metadata.arena_path, cause);
     }
+    crash_point(CrashPoint::kArenaNamed);
     if (auto published = publish_metadata(directory, path, metadata, access); !published) {
         ::unlinkat(folder.get(), name.c_str(), 0);
         return tl::unexpected(std::move(published.error()));
     }
     finish_creation(mapping->descriptor());
+    crash_point(CrashPoint::kCreationFinished);
     return OpenedArena{std::move(*mapping), path, metadata.arena_path, place->note};
 }
 
@@ -169,19 +185,29 @@ Result<OpenedArena> attach_once(const std::string& path, const Metadata& metadat
     auto file = open_arena_file(path, metadata, access);
     if (!file) return tl::unexpected(std::move(file.error()));
     const int arena = file->descriptor.get();
+    crash_point(CrashPoint::kArenaOpened);
     // A temporary store that nobody has open has ended, whatever its last owner could still do about it.
     if (file->temporary && claim_removal(arena) == 0) {
+        crash_point(CrashPoint::kRemovalClaimed);
         remove_ended_store(arena, path, metadata);
         return tl::unexpected(no_store(path));
     }
     struct stat info {};
-    int refused = announce_presence(arena);
-    if (refused != 0 && wait_for_repair(arena)) refused = announce_presence(arena);
+    const int refused = announce_presence_or_wait(arena);
+    if (file->temporary && (refused == EAGAIN || refused == EACCES)) {
+        // Whoever removes it may be stopped: done here too. Who removes it may also have let it go, for another to
+        // attach: that one is told.
+        static_cast<void>(announce_destruction(arena));
+        remove_ended_store(arena, path, metadata);
+        return tl::unexpected(no_store(path));
+    }
     if (refused != 0 || ::fstat(arena, &info) != 0 || info.st_nlink == 0) {
         return tl::unexpected(arena_gone(path, metadata.arena_path));
     }
+    crash_point(CrashPoint::kPresenceAnnounced);
     auto mapping = Mapping::map(file->descriptor.release(), file->bytes, metadata.arena_path);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
+    crash_point(CrashPoint::kArenaMapped);
     return OpenedArena{std::move(*mapping), path, metadata.arena_path, ""};
 }
 
@@ -194,6 +220,13 @@ Result<OpenedArena> attach_resolved(const std::string& path, const Access& acces
         };
         auto metadata = read();
         if (!metadata) return tl::unexpected(std::move(metadata.error()));
+        if (!*metadata && turn < kRaceTurns) {
+            // Set aside by mistake, and perhaps put back since.
+            const bool restored = restore_metadata(directory->get(), path, access);
+            metadata = read();
+            if (!metadata) return tl::unexpected(std::move(metadata.error()));
+            if (!*metadata && restored) continue;
+        }
         if (!*metadata) return tl::unexpected(no_store(path));
         auto opened = attach_once(path, **metadata, access);
         if (opened || opened.error().code != Code::kArenaGone || turn == kRaceTurns) return opened;
@@ -303,30 +336,37 @@ Result<void> destroy_store(const std::string& path, const Options& options) {
     }
     // The metadata goes first, by a rename: of several who destroy one has it, and it is that store, whichever is
     // there at this moment, that is destroyed. From here on an open starts clean.
-    auto aside = set_metadata_aside(directory->get());
+    const auto set_aside = [&] { return set_metadata_aside(directory->get(), std::string(kDestroyedPrefix)); };
+    auto aside = set_aside();
+    if (!aside && restore_metadata(directory->get(), *whole, *access)) aside = set_aside();
     if (!aside) {
         if (aside.error().code != Code::kNotFound) return tl::unexpected(std::move(aside.error()));
         // Somebody may have been killed over it.
         if (finish_destructions(directory->get(), *whole, *access)) ::rmdir(whole->c_str());
         return tl::unexpected(no_store(*whole));
     }
+    crash_point(CrashPoint::kMetadataAside);
     int untold = 0;
     if (const auto metadata = read(*aside); metadata && *metadata) {  // damaged, it names no arena
         const std::string& arena_path = (*metadata)->arena_path;
         if (auto file = open_arena_file(*whole, **metadata, *access)) {
             untold = announce_destruction(file->descriptor.get());
         }
+        crash_point(CrashPoint::kDestructionAnnounced);
         if (::unlink(arena_path.c_str()) != 0 && errno != ENOENT) {
             return failed("cannot remove arena " + arena_path, errno);
         }
+        crash_point(CrashPoint::kArenaUnlinked);
         sweep_leftovers(directory->get(), *whole, arena_path.substr(0, arena_path.rfind('/') + 1), *access);
     }
     if (::unlinkat(directory->get(), aside->c_str(), 0) != 0 && errno != ENOENT) {
         return failed(fmt::format("cannot remove {}/{}", *whole, *aside), errno);
     }
+    crash_point(CrashPoint::kAsideRemoved);
     if (::rmdir(whole->c_str()) != 0 && errno != ENOTEMPTY && errno != EEXIST && errno != ENOENT) {
         return failed("cannot remove store directory " + *whole, errno);
     }
+    crash_point(CrashPoint::kDirectoryRemoved);
     if (untold != 0) return failed("the store is removed, but those who have it open could not be told", untold);
     return {};
 }

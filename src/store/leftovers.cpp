@@ -18,6 +18,7 @@
 #include <fmt/format.h>
 
 #include "arena/byte_lock.hpp"
+#include "arena/crash_point.hpp"
 #include "arena/plan.hpp"
 #include "arena/presence.hpp"
 #include "store/arena_file.hpp"
@@ -97,13 +98,38 @@ Access any_owner() {
     return *Access::from(options);
 }
 
+// Metadata that was set aside. `mistaken`: of another store than the one that was meant, which lives.
+struct Aside {
+    Metadata metadata;
+    bool mistaken;
+};
+
+std::string ended_prefix(const StoreId& id) { return fmt::format("{}{}-", kEndedPrefix, id_text(id)); }
+
+std::optional<Aside> read_aside(int directory, const std::string& name, const std::string& path,
+                                const Access& access) {
+    const bool ended = name.starts_with(kEndedPrefix);
+    if (!ended && !name.starts_with(kDestroyedPrefix)) return std::nullopt;
+    auto metadata = read_metadata_file(directory, name, path + "/" + name, access);
+    if (!metadata || !*metadata) return std::nullopt;
+    const bool mistaken = ended && !name.starts_with(ended_prefix((*metadata)->id));
+    return Aside{std::move(**metadata), mistaken};
+}
+
+// The metadata of the store in the directory: store.meta, or what was set aside by mistake.
 std::optional<Result<std::optional<Metadata>>> metadata_in(int above, const std::string& directory_name,
                                                            const std::string& path) {
     const Descriptor directory(
         ::openat(above, directory_name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (directory.get() < 0) return std::nullopt;
-    return read_metadata_file(directory.get(), std::string(kMetadataName), path + "/" + std::string(kMetadataName),
-                              any_owner());
+    auto metadata = read_metadata_file(directory.get(), std::string(kMetadataName),
+                                       path + "/" + std::string(kMetadataName), any_owner());
+    if (!metadata || *metadata) return metadata;
+    for (const std::string& name : entries_of(directory.get())) {
+        auto aside = read_aside(directory.get(), name, path, any_owner());
+        if (aside && aside->mistaken) return std::optional(std::move(aside->metadata));
+    }
+    return metadata;
 }
 
 // A directory that was renamed is looked for beside its old place.
@@ -159,34 +185,44 @@ bool still_has_its_name(int folder, const std::string& name, int arena) {
            named.st_dev == ours.st_dev && named.st_ino == ours.st_ino;
 }
 
-bool is_aside_of(int directory, const std::string& name, const StoreId& id) {
-    if (!name.starts_with(kDestroyedPrefix)) return false;
-    const auto metadata = read_metadata_file(directory, name, name, any_owner());
-    return metadata && *metadata && (*metadata)->id == id;
+// 0 or an errno; EEXIST where a third store has come meanwhile.
+int put_back(int directory, const std::string& aside) {
+    const std::string meta(kMetadataName);
+    if (::renameat2(directory, aside.c_str(), directory, meta.c_str(), RENAME_NOREPLACE) != 0) return errno;
+    crash_point(CrashPoint::kEndedMetadataBack);
+    return 0;
 }
 
 // Removes the arena, `name` in `folder`, and before it store.meta if that names it, so that nobody finds a store
 // whose arena is gone; in the end the directory, if that was its store and nothing else is in it. 0 or an errno.
 int remove_store(int folder, const std::string& name, const std::string& path, const StoreId& id) {
     const Descriptor directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (directory.get() < 0) return ::unlinkat(folder, name.c_str(), 0) == 0 ? 0 : errno;
+    const auto unlink_arena = [&] {
+        return ::unlinkat(folder, name.c_str(), 0) == 0 || errno == ENOENT ? 0
+                                                                           : errno;  // another may have been at it
+    };
+    if (directory.get() < 0) return unlink_arena();
     const std::string meta(kMetadataName);
     const auto metadata = read_metadata_file(directory.get(), meta, meta, any_owner());
     if (metadata && *metadata && (*metadata)->id == id) {
-        const auto aside = set_metadata_aside(directory.get());
-        // Another store's, made since we looked: back with it.
-        if (aside && !is_aside_of(directory.get(), *aside, id)) {
-            ::renameat2(directory.get(), aside->c_str(), directory.get(), meta.c_str(), RENAME_NOREPLACE);
+        crash_point(CrashPoint::kEndedMetadataSeen);
+        if (set_metadata_aside(directory.get(), ended_prefix(id))) {
+            crash_point(CrashPoint::kEndedMetadataAside);
+            static_cast<void>(restore_metadata(directory.get(), path, any_owner()));
         }
     }
-    if (::unlinkat(folder, name.c_str(), 0) != 0) return errno;
+    if (const int cause = unlink_arena(); cause != 0) return cause;
+    crash_point(CrashPoint::kEndedArenaUnlinked);
     bool was_ours = false;
     for (const std::string& entry : entries_of(directory.get())) {
-        if (!is_aside_of(directory.get(), entry, id)) continue;
+        const auto aside = read_aside(directory.get(), entry, path, any_owner());
+        if (!aside || aside->metadata.id != id) continue;
         was_ours = true;
         ::unlinkat(directory.get(), entry.c_str(), 0);
     }
+    crash_point(CrashPoint::kEndedAsideRemoved);
     if (was_ours) ::rmdir(path.c_str());
+    crash_point(CrashPoint::kEndedDirectoryRemoved);
     return 0;
 }
 
@@ -196,15 +232,23 @@ std::optional<Leftover> collect_one(const Candidate& candidate, bool dry_run) {
     if (judgement.verdict == Verdict::kData) return std::nullopt;
     Leftover found{candidate.path, candidate.store_path, judgement.why, false, candidate.bytes, 0};
     if (judgement.verdict == Verdict::kUnclear) return found;
+    crash_point(CrashPoint::kGarbageSeen);
     const int arena = candidate.arena.get();
-    if (begin_creation(arena) != 0) return std::nullopt;  // its creator is at it
-    if (claim_removal(arena) != 0 || has_live_slot(arena)) {
+    const auto is_garbage = [&] {
+        judgement = judge(candidate);
+        return judgement.verdict == Verdict::kGarbage || judgement.verdict == Verdict::kTemporary;
+    };
+    // A dry run locks nothing: who is refused by a lock takes it for a removal.
+    if (dry_run ? is_being_created(arena) : begin_creation(arena) != 0) return std::nullopt;
+    crash_point(CrashPoint::kCollectionBegun);
+    if (!is_garbage()) return std::nullopt;  // its creator has finished since
+    if ((dry_run ? anyone_is_present(arena) : claim_removal(arena) != 0) || has_live_slot(arena)) {
         if (judgement.verdict == Verdict::kTemporary) return std::nullopt;  // as it should be
         found.why += ", but processes have it open";
         return found;
     }
-    judgement = judge(candidate);
-    if (judgement.verdict != Verdict::kGarbage && judgement.verdict != Verdict::kTemporary) return std::nullopt;
+    crash_point(CrashPoint::kRemovalClaimed);
+    if (!is_garbage()) return std::nullopt;
     found.why = judgement.why;
     if (!still_has_its_name(candidate.folder, candidate.name, arena)) return std::nullopt;
     found.removed = true;
@@ -229,12 +273,12 @@ std::vector<std::string> usual_dirs() {
 
 }  // namespace
 
-Result<std::string> set_metadata_aside(int directory) {
+Result<std::string> set_metadata_aside(int directory, const std::string& prefix) {
     StoreId unique{};
     if (::getrandom(unique.data(), unique.size(), 0) != static_cast<ssize_t>(unique.size())) {
         return failed("getrandom", errno);
     }
-    std::string aside = std::string(kDestroyedPrefix) + id_text(unique);
+    std::string aside = prefix + id_text(unique);
     if (::renameat(directory, std::string(kMetadataName).c_str(), directory, aside.c_str()) != 0) {
         return failed("cannot remove " + std::string(kMetadataName), errno);
     }
@@ -244,15 +288,28 @@ Result<std::string> set_metadata_aside(int directory) {
 bool finish_destructions(int directory, const std::string& path, const Access& access) {
     bool any = false;
     for (const std::string& name : entries_of(directory)) {
-        if (!name.starts_with(kDestroyedPrefix)) continue;
-        const auto metadata = read_metadata_file(directory, name, path + "/" + name, access);
-        if (metadata && *metadata) {
-            if (auto file = open_arena_file(path, **metadata, access)) {
+        if (!name.starts_with(kDestroyedPrefix) && !name.starts_with(kEndedPrefix)) continue;
+        if (const auto aside = read_aside(directory, name, path, access)) {  // damaged, it names no arena
+            // Where a third store is in its place, this one has lost it, as by a destroy.
+            if (aside->mistaken && put_back(directory, name) != EEXIST) continue;
+            if (auto file = open_arena_file(path, aside->metadata, access)) {
                 static_cast<void>(announce_destruction(file->descriptor.get()));
             }
-            ::unlink((*metadata)->arena_path.c_str());
+            crash_point(CrashPoint::kAsideAnnounced);
+            ::unlink(aside->metadata.arena_path.c_str());
+            crash_point(CrashPoint::kAsideUnlinked);
         }
         any |= ::unlinkat(directory, name.c_str(), 0) == 0;
+        crash_point(CrashPoint::kAsideFinished);
+    }
+    return any;
+}
+
+bool restore_metadata(int directory, const std::string& path, const Access& access) {
+    bool any = false;
+    for (const std::string& name : entries_of(directory)) {
+        const auto aside = read_aside(directory, name, path, access);
+        any |= aside && aside->mistaken && put_back(directory, name) == 0;
     }
     return any;
 }

@@ -7,6 +7,10 @@
 // somebody's data is never locked; then, of what seems to be garbage, with its creation and presence bytes held
 // (arena/presence.hpp), while nobody can create, open or remove it.
 //
+// store.meta goes before its arena, by a rename. A destroyer takes it whosever it is. Who removes a store that has
+// ended means only that store's, which no rename can say: the name that it gets says whose it should be, and
+// whoever finds another's under it puts that back (restore_metadata), since that store lives.
+//
 // Thread safety: beside anything. A crash leaves what was not removed yet to the next. Only its own file's name is
 // ever unlinked, looked up by inode.
 #pragma once
@@ -25,23 +29,27 @@ namespace shoal {
 
 inline constexpr std::string_view kArenaPrefix = "shoal-";
 
-// Carries through what destroyers that were killed have begun at `path`: those who have such a store open are told,
-// and its files go. True when there was one.
+// Carries through what destroyers that were killed or stopped have begun at `path`: those who have such a store
+// open are told, and its files go. True when there was one.
 bool finish_destructions(int directory, const std::string& path, const Access& access);
+
+// Gives a store that lives its store.meta back, where one who removed another has set it aside. True when there was
+// one.
+bool restore_metadata(int directory, const std::string& path, const Access& access);
 
 // Removes what is left of earlier stores at `path`, whose directory is open as `directory`. `arena_dir`: where its
 // arenas lie.
 void sweep_leftovers(int directory, const std::string& path, const std::string& arena_dir, const Access& access);
 
-// Removes the temporary store whose arena is open as `arena`, with the presence byte held alone. What cannot be
-// removed is left to collect().
+// Removes the temporary store whose arena is open as `arena`, when somebody has held the presence byte alone: from
+// then on it has ended. What cannot be removed is left to collect().
 void remove_ended_store(int arena, const std::string& path, const Metadata& metadata) noexcept;
 
 // See Store::collect.
 [[nodiscard]] Result<std::vector<Leftover>> collect_leftovers(const CollectOptions& options);
 
-// Gives store.meta in `directory` a name of its own that no open looks at; returns it. kNotFound, kPermission,
-// kSystem.
-[[nodiscard]] Result<std::string> set_metadata_aside(int directory);
+// Gives store.meta in `directory` a name of its own that begins with `prefix` and that no open looks at; returns
+// it. kNotFound, kPermission, kSystem.
+[[nodiscard]] Result<std::string> set_metadata_aside(int directory, const std::string& prefix);
 
 }  // namespace shoal

@@ -21,7 +21,10 @@ struct Metadata {
 };
 
 inline constexpr std::string_view kMetadataName = "store.meta";
-inline constexpr std::string_view kDestroyedPrefix = ".destroyed-";  // metadata of a store being destroyed
+// Metadata that was set aside: of the store that is being destroyed, and of one that has ended, or of another that
+// came in its place (store/leftovers.hpp).
+inline constexpr std::string_view kDestroyedPrefix = ".destroyed-";
+inline constexpr std::string_view kEndedPrefix = ".ended-";
 inline constexpr std::size_t kMetadataMaxBytes = 8192;
 
 [[nodiscard]] std::string id_text(const StoreId& id);

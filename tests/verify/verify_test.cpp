@@ -277,8 +277,11 @@ TEST_CASE("A damaged store is not repaired") {
 
 TEST_CASE("Who attaches during a repair waits for its end") {
     TemporaryStore place;
-    REQUIRE(Store::open(place.path(), with_limit(16 * kMiB)).has_value());
+    shoal::Options options = with_limit(16 * kMiB);
+    options.temporary = GENERATE(false, true);  // one that has not ended, though the repair keeps all others out
+    std::optional<Store> owner = *Store::open(place.path(), options);
     ArenaEditor repairer(place.path());
+    owner.reset();
     const int arena = repairer.mapping().descriptor();
     REQUIRE(begin_repair(arena) == 0);
     REQUIRE(claim_removal(arena) == 0);
