@@ -30,9 +30,9 @@ struct Codec {
     friend bool operator==(const Codec&, const Codec&) = default;
 };
 
-// "none", "lz4", "zstd", "zstd:9", "blosc:8" (a type size), or all of blosc's settings, of which only the type size
-// must be given: "blosc:type_size=8,shuffle=byte,inner=lz4,level=5". kInvalidArgument: anything else; the message
-// lists what goes.
+// "none", "lz4", "zstd" (of level 1), "zstd:9", "blosc:8" (a type size), or all of blosc's settings, of which only
+// the type size must be given: "blosc:type_size=8,shuffle=byte,inner=lz4,level=5". kInvalidArgument: anything else;
+// the message lists what goes.
 [[nodiscard]] __attribute__((visibility("default"))) Result<Codec> parse_codec(std::string_view text);
 
 // The text that parse_codec makes this codec of.

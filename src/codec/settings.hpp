@@ -16,7 +16,7 @@ namespace shoal {
 
 inline constexpr int kLowestZstdLevel = -20;
 inline constexpr int kHighestZstdLevel = 22;
-inline constexpr int kDefaultZstdLevel = 3;
+inline constexpr int kDefaultZstdLevel = 1;  // measured: src/README.md
 inline constexpr int kLowestBloscLevel = 1;
 inline constexpr int kHighestBloscLevel = 9;
 inline constexpr int kDefaultBloscLevel = 5;

@@ -28,7 +28,7 @@ TEST_CASE("A codec's name is parsed to the same codec, and its word is of the sa
 TEST_CASE("Settings that are not given have their defaults") {
     CHECK(shoal::parse_codec("none").value() == Codec{});
     CHECK(shoal::parse_codec("lz4").value() == Codec{.id = CodecId::kLz4});
-    CHECK(shoal::name(shoal::parse_codec("zstd").value()) == "zstd:3");
+    CHECK(shoal::name(shoal::parse_codec("zstd").value()) == "zstd:1");
     CHECK(shoal::name(shoal::parse_codec("zstd:-20").value()) == "zstd:-20");
     CHECK(shoal::name(shoal::parse_codec("blosc:8").value()) == "blosc:type_size=8,shuffle=byte,inner=lz4,level=5");
     CHECK(shoal::name(shoal::parse_codec("blosc:level=1,type_size=4").value()) ==
