@@ -18,7 +18,7 @@ struct CollectOptions {
 // An arena that no store has any more, or that may be one.
 struct Leftover {
     std::string arena_path;
-    std::string store_path;   // the store it was made for
+    std::string store_path;   // the store it was made for; empty where it was not whole yet
     std::string why;          // it is taken for garbage; or why it is left all the same
     bool removed = false;     // or would be, in a dry run
     std::uint64_t bytes = 0;  // that it takes in its file system

@@ -155,12 +155,14 @@
     POINT(DeadSourcesBack)                                              \
     POINT(DeadEpochLeft)                                                \
     POINT(DeadSlotFree)                                                 \
-    /* store/directory.cpp, store/arena_file.cpp: creation */           \
+    /* store/directory.cpp, nameless_file.cpp: creation */              \
     POINT(DirectoryMade)                                                \
     POINT(ArenaSized)                                                   \
     POINT(HeaderWritten)                                                \
     POINT(ArenaFilled)                                                  \
     POINT(MagicStored)                                                  \
+    POINT(HiddenNamed)                                                  \
+    POINT(HiddenLinked)                                                 \
     POINT(CreationBegun)                                                \
     POINT(CreatorPresent)                                               \
     POINT(ArenaNamed)                                                   \

@@ -1,9 +1,10 @@
-// Who is attached to an arena, who is making it, and who removes it: locks on two bytes of its header, which the
+// Who is attached to an arena, who is making it, and who removes it: locks on bytes of its header, which the
 // kernel drops at any death (arena/byte_lock.hpp). The bytes themselves mean nothing.
 //
 //   creation byte   held by a creator from before the arena has a name until store.meta names it
 //   presence byte   shared by everybody who has the arena open; held alone by whoever removes or repairs it
 //   repair byte     held by a repair, so that those whom it keeps out know to wait
+//   hidden byte     held by a creator while its file has a name that nobody looks for (store/nameless_file.hpp)
 //
 // A memory mapping keeps the description that it was made of, and that one's locks, until it is unmapped: so a lock
 // that is to end with a close must be on another one (Mapping::reopen).
@@ -25,6 +26,7 @@ namespace shoal {
 inline constexpr std::uint64_t kCreationByte = 0;  // no slot's byte lies in the header
 inline constexpr std::uint64_t kPresenceByte = 1;
 inline constexpr std::uint64_t kRepairByte = 2;
+inline constexpr std::uint64_t kHiddenByte = 3;
 
 // 0 or an errno, as try_lock_byte.
 [[nodiscard]] inline int begin_creation(int descriptor) noexcept {
@@ -34,6 +36,14 @@ inline constexpr std::uint64_t kRepairByte = 2;
     return is_locked(descriptor, kCreationByte, 1);
 }
 inline void finish_creation(int descriptor) noexcept { unlock_byte(descriptor, kCreationByte); }
+
+// Refused while its creator lives.
+[[nodiscard]] inline int claim_hidden_name(int descriptor) noexcept {
+    return try_lock_byte(descriptor, kHiddenByte);
+}
+[[nodiscard]] inline bool is_hidden_name_claimed(int descriptor) noexcept {
+    return is_locked(descriptor, kHiddenByte, 1);
+}
 
 // Says that this process has the arena open, until the description is closed. Refused while it is being removed.
 [[nodiscard]] inline int announce_presence(int descriptor) noexcept {

@@ -123,7 +123,7 @@ Result<StoreDirectory> make_directory(const std::string& path, const Access& acc
 
 Result<void> publish_metadata(int directory, const std::string& path, const Metadata& metadata,
                               const Access& access) {
-    const NamelessFile file(directory, access);
+    NamelessFile file(directory, access);
     if (file.cause() != 0) return failed("cannot write in store directory " + path, file.cause());
     const std::string text = print_metadata(metadata);
     errno = 0;

@@ -23,6 +23,7 @@
 #include "arena/presence.hpp"
 #include "store/arena_file.hpp"
 #include "store/descriptor.hpp"
+#include "store/nameless_file.hpp"
 
 namespace shoal {
 namespace {
@@ -49,6 +50,18 @@ bool is_arena_name(std::string_view name) {
            name.substr(kArenaPrefix.size()).find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
+std::string path_of(const std::string& folder, const std::string& name) {
+    return folder + (folder.back() == '/' ? "" : "/") + name;
+}
+
+Leftover describe(const Abandoned& hidden, const std::string& path) {
+    Leftover found{path, "", "its creator was killed before it had its name", true, hidden.bytes, hidden.cause};
+    if (hidden.cause == 0) return found;
+    found.removed = false;
+    found.why += fmt::format(", but it cannot be removed: {}", std::strerror(hidden.cause));
+    return found;
+}
+
 // An arena file, found by its name in a folder.
 struct Candidate {
     int folder;
@@ -73,7 +86,7 @@ std::optional<Candidate> look_at(int folder, const std::string& folder_path, con
         name != std::string(kArenaPrefix) + id_text(header.store_id)) {
         return std::nullopt;
     }
-    const std::string path = folder_path + (folder_path.back() == '/' ? "" : "/") + name;
+    const std::string path = path_of(folder_path, name);
     return Candidate{folder,
                      name,
                      path,
@@ -288,6 +301,7 @@ Result<std::string> set_metadata_aside(int directory, const std::string& prefix)
 bool finish_destructions(int directory, const std::string& path, const Access& access) {
     bool any = false;
     for (const std::string& name : entries_of(directory)) {
+        static_cast<void>(remove_abandoned(directory, name));
         if (!name.starts_with(kDestroyedPrefix) && !name.starts_with(kEndedPrefix)) continue;
         if (const auto aside = read_aside(directory, name, path, access)) {  // damaged, it names no arena
             // Where a third store is in its place, this one has lost it, as by a destroy.
@@ -319,6 +333,7 @@ void sweep_leftovers(int directory, const std::string& path, const std::string& 
     const Descriptor folder(::open(arena_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (folder.get() < 0) return;
     for (const std::string& name : entries_of(folder.get())) {
+        static_cast<void>(remove_abandoned(folder.get(), name));
         if (!is_arena_name(name)) continue;
         const auto candidate = look_at(folder.get(), arena_dir, name);
         if (candidate && candidate->store_path == path) static_cast<void>(collect_one(*candidate, false));
@@ -347,6 +362,9 @@ Result<std::vector<Leftover>> collect_leftovers(const CollectOptions& options) {
         const Descriptor folder(::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         if (folder.get() < 0) return failed(dir, errno);
         for (const std::string& name : entries_of(folder.get())) {
+            if (const auto hidden = remove_abandoned(folder.get(), name, options.dry_run)) {
+                all.push_back(describe(*hidden, path_of(dir, name)));
+            }
             if (!is_arena_name(name)) continue;
             const auto candidate = look_at(folder.get(), dir, name);
             if (!candidate) continue;

@@ -30,7 +30,7 @@ namespace shoal {
 inline constexpr std::string_view kArenaPrefix = "shoal-";
 
 // Carries through what destroyers that were killed or stopped have begun at `path`: those who have such a store
-// open are told, and its files go. True when there was one.
+// open are told, and its files go. True when there was one. Hidden files of creators that were killed go too.
 bool finish_destructions(int directory, const std::string& path, const Access& access);
 
 // Gives a store that lives its store.meta back, where one who removed another has set it aside. True when there was

@@ -2,43 +2,100 @@
 
 #include <fcntl.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
+
+#include "arena/crash_point.hpp"
+#include "arena/presence.hpp"
 
 namespace shoal {
 namespace {
 
-int open_in(int directory, std::string* temporary) {
+constexpr std::string_view kHiddenPrefix = ".shoal-";
+constexpr std::size_t kHiddenDigits = 16;
+constexpr int kTurns = 100;  // of those against us who take a file for abandoned that is not locked yet
+
+bool is_hidden_name(std::string_view name) {
+    return name.size() == kHiddenPrefix.size() + kHiddenDigits && name.starts_with(kHiddenPrefix) &&
+           name.substr(kHiddenPrefix.size()).find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+// A new file under a hidden name, which `lock` keeps; -1 and errno. The lock is on a description of its own, since
+// a memory mapping of the file would keep the other.
+int open_hidden(int directory, std::string* hidden_name, Descriptor* lock) {
+    for (int turn = 0; turn < kTurns; ++turn) {
+        std::uint64_t unique = 0;
+        if (::getrandom(&unique, sizeof unique, 0) != static_cast<ssize_t>(sizeof unique)) return -1;
+        const std::string name = fmt::format("{}{:016x}", kHiddenPrefix, unique);
+        constexpr int kFlags = O_RDWR | O_NOFOLLOW | O_CLOEXEC;
+        Descriptor file(::openat(directory, name.c_str(), kFlags | O_CREAT | O_EXCL, 0600));
+        if (file.get() < 0) return -1;
+        crash_point(CrashPoint::kHiddenNamed);
+        Descriptor again(::openat(directory, name.c_str(), kFlags));
+        const int cause = again.get() < 0 ? errno : claim_hidden_name(again.get());
+        struct stat info {};
+        if (cause == 0 && ::fstat(file.get(), &info) == 0 && info.st_nlink != 0) {
+            *hidden_name = name;
+            *lock = std::move(again);
+            return file.release();
+        }
+        ::unlinkat(directory, name.c_str(), 0);
+        errno = cause;
+        if (cause != 0 && cause != EAGAIN && cause != EACCES && cause != ENOENT) return -1;
+    }
+    errno = EBUSY;
+    return -1;
+}
+
+int open_in(int directory, std::string* hidden_name, Descriptor* lock) {
     const int nameless = ::openat(directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (nameless >= 0 || (errno != EOPNOTSUPP && errno != EISDIR)) return nameless;
-    std::uint64_t unique = 0;
-    if (::getrandom(&unique, sizeof unique, 0) != static_cast<ssize_t>(sizeof unique)) return -1;
-    *temporary = fmt::format(".shoal-{:016x}", unique);
-    const int named =
-        ::openat(directory, temporary->c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (named < 0) temporary->clear();
-    return named;
+    return open_hidden(directory, hidden_name, lock);
 }
 
 }  // namespace
 
 NamelessFile::NamelessFile(int directory, const Access& access)
-    : directory_(directory), descriptor_(open_in(directory, &temporary_)) {
+    : directory_(directory), descriptor_(open_in(directory, &hidden_name_, &lock_)) {
     cause_ = descriptor_.get() < 0 ? errno : access.grant_file(descriptor_.get());
 }
 
-NamelessFile::~NamelessFile() {
-    if (!temporary_.empty()) ::unlinkat(directory_, temporary_.c_str(), 0);
+NamelessFile::~NamelessFile() { give_up_hidden_name(); }
+
+void NamelessFile::give_up_hidden_name() noexcept {
+    if (!hidden_name_.empty()) ::unlinkat(directory_, hidden_name_.c_str(), 0);
+    hidden_name_.clear();
 }
 
-int NamelessFile::link(int descriptor, const std::string& name) const {
-    const int linked = temporary_.empty() ? ::linkat(AT_FDCWD, fmt::format("/proc/self/fd/{}", descriptor).c_str(),
-                                                     directory_, name.c_str(), AT_SYMLINK_FOLLOW)
-                                          : ::linkat(directory_, temporary_.c_str(), directory_, name.c_str(), 0);
-    return linked == 0 ? 0 : errno;
+int NamelessFile::link(int descriptor, const std::string& name) {
+    if (hidden_name_.empty()) {
+        const std::string open_file = fmt::format("/proc/self/fd/{}", descriptor);
+        const int linked = ::linkat(AT_FDCWD, open_file.c_str(), directory_, name.c_str(), AT_SYMLINK_FOLLOW);
+        return linked == 0 ? 0 : errno;
+    }
+    if (::linkat(directory_, hidden_name_.c_str(), directory_, name.c_str(), 0) != 0) return errno;
+    crash_point(CrashPoint::kHiddenLinked);
+    give_up_hidden_name();
+    return 0;
+}
+
+std::optional<Abandoned> remove_abandoned(int directory, const std::string& name, bool dry_run) noexcept {
+    if (!is_hidden_name(name)) return std::nullopt;
+    const Descriptor file(
+        ::openat(directory, name.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+    struct stat info {};
+    if (file.get() < 0 || ::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) return std::nullopt;
+    if (dry_run ? is_hidden_name_claimed(file.get()) : claim_hidden_name(file.get()) != 0) return std::nullopt;
+    // Where it had its name already, the hidden one takes nothing.
+    Abandoned found{info.st_nlink > 1 ? 0 : static_cast<std::uint64_t>(info.st_blocks) * 512, 0};
+    if (!dry_run && ::unlinkat(directory, name.c_str(), 0) != 0 && errno != ENOENT) found.cause = errno;
+    return found;
 }
 
 }  // namespace shoal

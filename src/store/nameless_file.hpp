@@ -1,9 +1,13 @@
 // A file that has no name yet, so that a crash leaves none behind. Where the file system cannot do that (NFS,
-// Lustre) it has a hidden temporary name until it is linked or given up.
+// Lustre) it has a hidden name of its own until it is linked or given up, and a byte of it is locked for so long
+// (arena/presence.hpp): so what a crash leaves is told from what somebody is at.
 //
-// Thread safety: none; one creator has it. A crash leaves nothing, or that hidden name.
+// Thread safety: none; one creator has it. remove_abandoned: beside anything. A crash leaves nothing, or the hidden
+// name, which remove_abandoned takes away.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "store/access.hpp"
@@ -25,13 +29,25 @@ public:
 
     // Gives the file, open as `descriptor`, its name in the same directory; 0 or an errno (EEXIST: somebody was
     // quicker).
-    [[nodiscard]] int link(int descriptor, const std::string& name) const;
+    [[nodiscard]] int link(int descriptor, const std::string& name);
 
 private:
+    void give_up_hidden_name() noexcept;
+
     int directory_;
-    std::string temporary_;
+    std::string hidden_name_;  // empty where it has none
+    Descriptor lock_{-1};      // of the hidden name
     Descriptor descriptor_;
     int cause_ = 0;
 };
+
+struct Abandoned {
+    std::uint64_t bytes;  // that it takes in its file system
+    int cause;            // errno of a removal that failed, or 0
+};
+
+// Removes `name` in the directory if it is a hidden name whose creator is dead; nothing where it is not. A dry run
+// only says so.
+std::optional<Abandoned> remove_abandoned(int directory, const std::string& name, bool dry_run = false) noexcept;
 
 }  // namespace shoal

@@ -14,6 +14,7 @@
 #include "../store/result_checks.hpp"
 #include "../store/temporary_store.hpp"
 #include "arena/crash_point.hpp"
+#include "no_nameless_files.hpp"
 
 namespace shoal_test {
 
@@ -118,6 +119,11 @@ inline std::string collect(Ground& ground) { return ground.collect(); }
 inline std::string collect_nothing(Ground& ground) { return ground.collect(true); }
 
 inline const Life kCreate{"create", false, true, [](Ground&) {}, open_and_append};
+inline const Life kCreateHidden{"create where each file has a name", false, true, [](Ground&) {},
+                                [](Ground& ground) -> std::string {
+                                    EXPECT(refuse_nameless_files());
+                                    return open_and_append(ground);
+                                }};
 inline const Life kAttach{"attach", true, true, make_store, attach_if_any};
 inline const Life kDestroy{"destroy", false, false,
                            [](Ground& ground) {

@@ -20,6 +20,7 @@ namespace {
 struct Window {
     CrashPoint point;
     const Life& life;
+    std::uint32_t passing = 1;  // of the point, at which the child stops or dies
 };
 
 const std::vector<Window>& windows() {
@@ -35,6 +36,12 @@ const std::vector<Window>& windows() {
         {CrashPoint::kMetadataWritten, kCreate},
         {CrashPoint::kMetadataNamed, kCreate},
         {CrashPoint::kCreationFinished, kCreate},
+        {CrashPoint::kHiddenNamed, kCreateHidden},
+        {CrashPoint::kArenaSized, kCreateHidden},
+        {CrashPoint::kHiddenLinked, kCreateHidden},
+        {CrashPoint::kHiddenNamed, kCreateHidden, 2},
+        {CrashPoint::kMetadataWritten, kCreateHidden},
+        {CrashPoint::kHiddenLinked, kCreateHidden, 2},
         {CrashPoint::kArenaNamed, kClose},
         {CrashPoint::kMetadataNamed, kClose},
         {CrashPoint::kArenaOpened, kAttach},
@@ -93,7 +100,7 @@ const std::vector<Window>& windows() {
 Child start_life(Ground& ground, const Window& window, void (*action)()) {
     window.life.prepare(ground);
     return Child::start([&]() -> std::string {
-        shoal::crash::at(window.point, 1, action);
+        shoal::crash::at(window.point, window.passing, action);
         return window.life.act(ground);
     });
 }
@@ -146,7 +153,7 @@ std::set<CrashPoint> shoal_test::points_in_lives() {
 TEST_CASE("Where a process stops on its way to a store or from it, others have the store or make their own",
           "[process]") {
     for (const Window& window : windows()) {
-        DYNAMIC_SECTION(shoal::crash::name(window.point) << ", " << window.life.name) {
+        DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing << ", " << window.life.name) {
             Ground ground;
             Child child = start_life(ground, window, shoal::crash::stop_here);
             REQUIRE(has_stopped(child));
@@ -180,7 +187,7 @@ TEST_CASE("Where a process stops on its way to a store or from it, others have t
 TEST_CASE("What a process leaves that is killed on its way to a store or from it, the next takes away",
           "[process]") {
     for (const Window& window : windows()) {
-        DYNAMIC_SECTION(shoal::crash::name(window.point) << ", " << window.life.name) {
+        DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing << ", " << window.life.name) {
             Ground ground;
             Child child = start_life(ground, window, shoal::crash::kill_here);
             const std::string ended = child.wait();
