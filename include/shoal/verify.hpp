@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <shoal/options.hpp>
+
 namespace shoal {
 
 struct VerifyOptions {
@@ -12,6 +14,9 @@ struct VerifyOptions {
     // nothing is damaged, else VerifyReport::not_repaired says why not; who attaches meanwhile waits. Costs a
     // second check.
     bool repair = false;
+
+    // Whose store is taken: `group` and `any_owner` alone are looked at, as by Store::attach.
+    Options access;
 };
 
 // A broken invariant: its name is that of a header in src/, "segment I4" for instance, where it is written down.

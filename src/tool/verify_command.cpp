@@ -10,13 +10,14 @@
 
 #include "tool/commands.hpp"
 #include "tool/failure.hpp"
+#include "tool/operands.hpp"
 #include "tool/printable.hpp"
 #include "tool/streams.hpp"
 
 namespace shoal::tool {
 namespace {
 
-constexpr char kExamples[] =
+constexpr char kVerifyExamples[] =
     R"(Checks every invariant that the headers in src/ name, and says which one is broken, at which offset of the arena.
 A store that others are using is checked as far as that goes; the output says what was left out. Leaked blocks, of
 processes that were killed, are no damage. The fields of --json are named as in shoal::VerifyReport.
@@ -31,7 +32,7 @@ Examples:
 struct VerifyArguments {
     std::string store;
     bool json = false;
-    bool repair = false;
+    VerifyOptions options;
 };
 
 std::string as_text(const VerifyReport& report) {
@@ -114,7 +115,7 @@ std::string as_json(const VerifyReport& report) {
 }
 
 int run_verify(const VerifyArguments& arguments) {
-    const auto report = Store::verify(arguments.store, {arguments.repair});
+    const auto report = Store::verify(arguments.store, arguments.options);
     if (!report) return fail(report.error());
     Output output;
     output.add(arguments.json ? as_json(*report) : as_text(*report));
@@ -137,9 +138,10 @@ void add_verify_command(CLI::App& app, int& exit_code) {
     CLI::App* command = app.add_subcommand("verify", "Check a store, and count what is in it");
     command->add_option("STORE", arguments->store, "The store's directory")->required()->type_name("");
     command->add_flag("-j,--json", arguments->json, "Write JSON");
-    command->add_flag("--repair", arguments->repair,
+    command->add_flag("--repair", arguments->options.repair,
                       "Give leaked memory back, when nobody has the store open and nothing is damaged");
-    command->footer(kExamples);
+    add_sharing_options(*command, arguments->options.access);
+    command->footer(kVerifyExamples);
     command->callback([arguments, &exit_code] { exit_code = run_verify(*arguments); });
 }
 

@@ -148,13 +148,13 @@ namespace {
 
 constexpr int kReclaimTurns = 3;  // free anything, when nobody is inside an epoch
 
-Result<VerifyReport> verify_opened(const OpenedArena& opened, const std::string& path) {
+Result<VerifyReport> verify_opened(const OpenedArena& opened, const std::string& path, const Options& access) {
     for (int turn = 0; turn < 2; ++turn) {  // one more, for who only came and went
         if (auto report = verify_at_rest(opened.mapping)) return std::move(*report);
     }
     VerifyReport report;
     std::tie(report.slots_attached, report.slots_dead) = living_and_dead(opened.mapping);
-    auto again = attach_existing(path);
+    auto again = attach_existing(path, access);
     if (!again) return tl::unexpected(std::move(again.error()));
     if (auto done = LiveVerification(std::move(*again)).run(&report); !done) {
         return tl::unexpected(std::move(done.error()));
@@ -164,9 +164,9 @@ Result<VerifyReport> verify_opened(const OpenedArena& opened, const std::string&
 
 // Recovers the dead, which an attach does, and frees what is retired; then gives back what is leaked, with nobody
 // else in the arena. Where that cannot be, the report is what it would have been, and says why.
-Result<VerifyReport> repair_opened(const OpenedArena& opened, const std::string& path) {
+Result<VerifyReport> repair_opened(const OpenedArena& opened, const std::string& path, const Options& access) {
     const auto refused = [&](const std::string& why) {
-        return verify_opened(opened, path).map([&](VerifyReport&& report) {
+        return verify_opened(opened, path, access).map([&](VerifyReport&& report) {
             report.not_repaired = why;
             return std::move(report);
         });
@@ -174,10 +174,10 @@ Result<VerifyReport> repair_opened(const OpenedArena& opened, const std::string&
     const int arena = opened.mapping.descriptor();
     if (begin_repair(arena) != 0) return refused("another repair is under way");
     // Before anything is changed: recovery and reclaim follow what the arena says.
-    auto before = verify_opened(opened, path);
+    auto before = verify_opened(opened, path, access);
     if (!before) return before;
     if (before->sound()) {
-        auto again = attach_existing(path);
+        auto again = attach_existing(path, access);
         if (!again) return tl::unexpected(std::move(again.error()));
         LiveVerification(std::move(*again)).tidy(kReclaimTurns);
     }
@@ -223,14 +223,15 @@ void return_leaks(const Mapping& mapping, const Leaks& leaks) {
 }
 
 Result<VerifyReport> verify_store(const std::string& path, const VerifyOptions& options) {
-    auto opened = attach_existing(path);
+    auto opened = attach_existing(path, options.access);
     if (!opened && opened.error().code == Code::kDamaged) {
         VerifyReport report = unattachable(path, opened.error().message);
         if (options.repair) report.not_repaired = "the store is damaged";
         return report;
     }
     if (!opened) return tl::unexpected(std::move(opened.error()));
-    auto report = options.repair ? repair_opened(*opened, path) : verify_opened(*opened, path);
+    auto report = options.repair ? repair_opened(*opened, path, options.access)
+                                 : verify_opened(*opened, path, options.access);
     if (!report) return report;
     report->path = opened->path;
     report->arena_path = opened->arena_path;

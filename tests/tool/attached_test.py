@@ -97,12 +97,14 @@ class Sharing(ToolTest):
         for path in (self.stat()["arena_path"], os.path.join(self.store, "store.meta"), self.store):
             os.chown(path, 65534, -1)
         for command in (["get", self.store, "key"], ["stat", self.store], ["ps", self.store], ["keys", self.store],
-                        ["rm", self.store, "key"], ["drop", self.store], ["destroy", self.store]):
+                        ["verify", self.store], ["rm", self.store, "key"], ["drop", self.store], ["destroy", self.store]):
             with self.subTest(command=command):
                 result = self.run_shoal(*command)
                 self.assertEqual(result.returncode, 4)
                 self.assertIn(b"--any-owner", result.stderr)
         self.assertEqual(self.shoal("get", "--any-owner", self.store, "key"), b"value")
+        self.assertIn(b"sound", self.shoal("verify", "--any-owner", self.store))
+        self.assertIn(b"sound", self.shoal("verify", "--any-owner", "--repair", self.store))
         self.shoal("destroy", "--any-owner", self.store)
 
 
