@@ -93,7 +93,7 @@
     POINT(SlotTaken)                                                    \
     POINT(SlotSourcesBack)                                              \
     POINT(SlotFree)                                                     \
-    /* index/index.cpp: growth */                                       \
+    /* index/growth.cpp */                                              \
     POINT(LeafPartTaken)                                                \
     POINT(LeafPartRemembered)                                           \
     POINT(LeafAllocated)                                                \
@@ -104,11 +104,13 @@
     POINT(LeafPartForgotten)                                            \
     POINT(LeafSucceeded)                                                \
     POINT(LeafReplaced)                                                 \
+    POINT(LeafNamed)                                                    \
     POINT(LeafInstalling)                                               \
     POINT(LeafInstalled)                                                \
     POINT(LeafHalfSettled)                                              \
     POINT(LeafSettled)                                                  \
     POINT(LeafRetiring)                                                 \
+    POINT(LeafRetired)                                                  \
     /* store/append.cpp: erase */                                       \
     POINT(EraseNamed)                                                   \
     POINT(EraseClosed)                                                  \
@@ -144,6 +146,7 @@
     POINT(HolesPadded)                                                  \
     POINT(MadeUndone)                                                   \
     POINT(ChainUndone)                                                  \
+    POINT(DeadLeafReplaced)                                             \
     POINT(DeadEraseUnlinked)                                            \
     POINT(DeadEraseCounted)                                             \
     POINT(DeadEraseRetired)                                             \

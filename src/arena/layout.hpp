@@ -18,7 +18,7 @@
 namespace shoal {
 
 inline constexpr std::uint64_t kArenaMagic = 0x4152'4c41'4f48'5301;  // bytes 01 "SHOALRA" in the file
-inline constexpr std::uint32_t kArenaVersion = 2;
+inline constexpr std::uint32_t kArenaVersion = 3;
 
 inline constexpr std::uint64_t kPieceBytes = kPiecePages * kPageBytes;
 inline constexpr std::uint32_t kEpochBuckets = 3;
@@ -91,6 +91,9 @@ struct Slot {
     alignas(64) Atomic<std::uint64_t> epoch;  // epoch that it is in; 0 outside of every operation
     Atomic<std::uint64_t> segment;            // segment in which it may have claimed and not yet said so
     Atomic<std::uint64_t> taking;             // pages it is making ready for use: first | count << 32; 0 for none
+    Atomic<std::uint64_t> replacing_leaf;     // leaf that it puts out of the index and may retire, 0 for none
+    Atomic<std::uint64_t> replacing_in;       // tree in which that leaf is
+    Atomic<std::uint64_t> replacing_hash;     // of a key that belongs there
     Atomic<std::uint32_t> light_fences;       // 1: enters epochs with a light fence (arena/asymmetric_fence.hpp)
 
     // --- written at attach and detach, and in slow paths ---

@@ -105,11 +105,15 @@ public:
     void forget_replacement(Slot& maker) noexcept;
     // Whether the leaf's successor is what `maker` has made.
     [[nodiscard]] bool is_replacement_linked(ArenaOffset leaf, const Slot& maker) const noexcept;
+    // Carries through the replacement of a leaf that `dead` was about, and retires the leaf if that was left to it.
+    void finish_replacement(Slot& dead) noexcept;
     // Whether that very chain is in the tree.
     [[nodiscard]] bool names(ArenaOffset tree, ArenaOffset chain) const noexcept;
 
     // Takes an erased chain out. kNoSpace or kLimit: a split that a dead process left half-done needs memory.
-    [[nodiscard]] AllocationStatus unlink(ArenaOffset tree, ArenaOffset chain, Slot& slot) noexcept;
+    // `maker` is inside the epoch, and its recoverer finishes what is left half-done: the caller's slot, or a dead
+    // one that it recovers. `slot` is the caller's.
+    [[nodiscard]] AllocationStatus unlink(ArenaOffset tree, ArenaOffset chain, Slot& maker, Slot& slot) noexcept;
 
     // Calls visit for every chain of the tree that is not marked erased; keys that are there throughout come once.
     // The calls happen inside the caller's epoch. False when the arena is damaged, and then perhaps not for all.
@@ -154,14 +158,17 @@ private:
     [[nodiscard]] Entry* entries_of_leaf(ArenaOffset tree, std::uint64_t hash, unsigned depth,
                                          std::uint64_t* count) const noexcept;
 
-    [[nodiscard]] AllocationStatus replace_leaf(ArenaOffset tree, Leaf& leaf, std::uint64_t hash,
+    // `maker` and `slot`: as in unlink.
+    [[nodiscard]] AllocationStatus replace_leaf(ArenaOffset tree, Leaf& leaf, std::uint64_t hash, Slot& maker,
                                                 Slot& slot) noexcept;
-    [[nodiscard]] AllocationStatus make_replacement(const Leaf& leaf, std::uint64_t consumed, Slot& slot) noexcept;
+    [[nodiscard]] AllocationStatus make_replacement(const Leaf& leaf, std::uint64_t consumed, Slot& maker,
+                                                    Slot& slot) noexcept;
     void discard_part(Slot& maker, std::size_t part, Slot& slot) noexcept;
-    [[nodiscard]] std::uint64_t fill_replacement(const Leaf& leaf, Slot& slot) noexcept;
-    void install(ArenaOffset tree, Leaf& leaf, std::uint64_t hash) noexcept;
+    [[nodiscard]] std::uint64_t fill_replacement(const Leaf& leaf, Slot& maker, Slot& slot) noexcept;
+    void install(ArenaOffset tree, Leaf& leaf, std::uint64_t hash, Slot& maker) noexcept;
     [[nodiscard]] std::uint64_t offset_of(const Leaf& leaf) const noexcept;
-    void settle(ArenaOffset tree, const Leaf& leaf, std::uint64_t hash) noexcept;
+    [[nodiscard]] std::uint32_t number_of(const Slot& slot) const noexcept;
+    void settle(ArenaOffset tree, const Leaf& leaf, std::uint64_t hash, Slot& maker) noexcept;
     void empty_node(ArenaOffset tree, std::uint64_t node, unsigned bits, unsigned consumed, std::uint64_t prefix,
                     std::uint64_t* left, Slot& slot) noexcept;
     void empty_leaf(Leaf& leaf, Slot& slot) noexcept;

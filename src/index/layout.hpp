@@ -66,7 +66,7 @@ inline constexpr std::uint32_t kLeafSlots = kLeafBuckets * kBucketSlots;
 
 struct Leaf {
     alignas(64) std::uint32_t depth;     // bits of hash that all of its keys share; immutable
-    Atomic<std::uint32_t> retired;       // set by the one who retires the leaf
+    Atomic<std::uint32_t> retirer;       // slot number + 1 of the one who retires the leaf, 0 before
     std::uint64_t sibling;               // the other half, in the lower leaf of a split; immutable
     Atomic<std::uint64_t> successor;     // offset | SuccessorKind, 0 until replaced
     Atomic<std::uint64_t> next_retired;  // link of arena/epoch

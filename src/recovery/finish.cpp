@@ -9,6 +9,8 @@ void finish_work(const Mapping& mapping, Blocks& blocks, Index& index, Epochs& e
                  Slot& dead, Slot& own) {
     finish_claims(mapping, slots, dead);
     undo_making(mapping, blocks, index, dead, own);
+    index.finish_replacement(dead);
+    crash_point(CrashPoint::kDeadLeafReplaced);
     finish_erase(mapping, index, epochs, slots, dead, own);
     finish_drop(mapping, index, epochs, slots, dead);
     epochs.forget_reclaimer(dead);
@@ -90,7 +92,7 @@ void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Sl
     const auto tail = static_cast<ArenaOffset>(chain.tail.load(std::memory_order_acquire));  // as in append_to
     if (mapping.at<Segment>(tail)->next.load(std::memory_order_acquire) == mark) {  // else it was not the one
         const auto tree = static_cast<ArenaOffset>(dead.erasing_tree.load(std::memory_order_relaxed));  // as above
-        if (index.unlink(tree, offset, own) == AllocationStatus::kDone &&
+        if (index.unlink(tree, offset, dead, own) == AllocationStatus::kDone &&
             !epochs.is_retired(RetiredKind::kChain, offset)) {
             crash_point(CrashPoint::kDeadEraseUnlinked);
             mapping.header().retirements.fetch_add(1,

@@ -8,7 +8,8 @@
 
 namespace shoal {
 
-// All of the following, in the order that recovery needs: claims, what was made, an erase, a drop; and the drain of
+// All of the following, in the order that recovery needs: claims, what was made, a
+// replaced leaf, an erase, a drop; and the drain of
 // retired memory is nobody's from then on. `own` is the slot to allocate with.
 void finish_work(const Mapping& mapping, Blocks& blocks, Index& index, Epochs& epochs, const Slots& slots,
                  Slot& dead, Slot& own);

@@ -212,7 +212,7 @@ void IndexCheck::check_successor(const Leaf& leaf, std::uint64_t at, Place place
     const std::uint64_t from = at + offsetof(Leaf, successor);
     if (strict && !frozen)
         inspection_.damage("index I4", from, "the leaf has a successor and is not wholly frozen");
-    if (strict && leaf.retired.load(std::memory_order_relaxed) != 0) {  // relaxed: at rest
+    if (strict && leaf.retirer.load(std::memory_order_relaxed) != 0) {  // relaxed: at rest
         inspection_.damage("index I5", at, "the leaf is retired, and can still be reached");
     }
     if (strict) replaced_.push_back(at);

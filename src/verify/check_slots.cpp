@@ -71,6 +71,10 @@ void check_dead(Inspection& inspection, const Slot& slot, std::uint64_t at) {
     if (const std::uint64_t tree = slot.dropping_tree.load(std::memory_order_relaxed); tree != 0) {
         follow_dropped(inspection, tree, at + offsetof(Slot, dropping_tree));
     }
+    const std::uint64_t replacing = slot.replacing_leaf.load(std::memory_order_relaxed);  // relaxed: at rest
+    if (replacing != 0 && !was_reached(inspection, replacing)) {
+        IndexCheck::check_retired_leaf(inspection, replacing, at + offsetof(Slot, replacing_leaf), Holder::kDead);
+    }
     follow_journal(inspection, slot, at);
 }
 
@@ -78,7 +82,8 @@ bool holds_nothing(const Slot& slot) {
     std::uint64_t held =
         slot.epoch.load(std::memory_order_relaxed) | slot.segment.load(std::memory_order_relaxed) |
         slot.erasing_chain.load(std::memory_order_relaxed) | slot.dropping_tree.load(std::memory_order_relaxed) |
-        slot.made_chain.load(std::memory_order_relaxed) | slot.taking.load(std::memory_order_relaxed);
+        slot.made_chain.load(std::memory_order_relaxed) | slot.replacing_leaf.load(std::memory_order_relaxed) |
+        slot.taking.load(std::memory_order_relaxed);
     for (const auto& made : slot.made) held |= made.load(std::memory_order_relaxed);
     for (const auto& source : slot.sources) held |= source.page.load(std::memory_order_relaxed);
     return held == 0;

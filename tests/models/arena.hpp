@@ -117,7 +117,7 @@ struct Process {
         slot.erasing_tree.store(raw(tree), std::memory_order_relaxed);
         slot.erasing_chain.store(raw(chain), std::memory_order_release);
         if (mark_erased(context(), *mapping.at<Chain>(chain)) &&
-            index.unlink(tree, chain, slot) == AllocationStatus::kDone) {
+            index.unlink(tree, chain, slot, slot) == AllocationStatus::kDone) {
             epochs.retire(RetiredKind::kChain, chain);
         }
         slot.erasing_chain.store(0, std::memory_order_release);

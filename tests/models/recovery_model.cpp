@@ -75,6 +75,7 @@ private:
             expect(slot.epoch.load(std::memory_order_relaxed) == 0, "a recovered slot is in no epoch");
             expect(slot.erasing_chain.load(std::memory_order_relaxed) == 0 &&
                        slot.dropping_tree.load(std::memory_order_relaxed) == 0 &&
+                       slot.replacing_leaf.load(std::memory_order_relaxed) == 0 &&
                        slot.made_chain.load(std::memory_order_relaxed) == 0 &&
                        slot.made[0].load(std::memory_order_relaxed) == 0,
                    "a recovered slot has nothing under way");
