@@ -22,7 +22,7 @@
 namespace shoal::tool {
 namespace {
 
-constexpr char kExamples[] =
+constexpr char kAppendExamples[] =
     R"(Without VALUE the whole of standard input is one record, also when it is empty. The store is made if there is
 none; --memory and --arena-dir count only then.
 
@@ -184,7 +184,7 @@ void add_append_command(CLI::App& app, int& exit_code) {
                      "Where a new store's memory lies; default: a tmpfs")
         ->type_name("DIR");
     add_sharing_options(*command, arguments->options);
-    command->footer(kExamples);
+    command->footer(kAppendExamples);
     command->callback([arguments, &exit_code] { exit_code = run_append(*arguments); });
 }
 

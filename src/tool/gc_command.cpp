@@ -16,7 +16,7 @@
 namespace shoal::tool {
 namespace {
 
-constexpr char kExamples[] =
+constexpr char kGcExamples[] =
     R"(Looks at the arenas in /dev/shm, in $XDG_RUNTIME_DIR and in each DIR. Garbage is an arena whose store's directory is
 gone, which no store.meta names, or whose store is temporary and has no owner left. What a process has open is never
 touched. A store whose directory was moved elsewhere counts as gone: look first, with --dry-run.
@@ -66,7 +66,7 @@ void add_gc_command(CLI::App& app, int& exit_code) {
     CLI::App* command = app.add_subcommand("gc", "Remove arenas that killed processes have left");
     arguments->dirs = add_operands(*command, "DIR", "A folder to look into as well");
     command->add_flag("-n,--dry-run", arguments->options.dry_run, "Remove nothing, only say what would go");
-    command->footer(kExamples);
+    command->footer(kGcExamples);
     command->callback([arguments, &exit_code] { exit_code = run_gc(*arguments); });
 }
 

@@ -16,7 +16,7 @@
 namespace shoal::tool {
 namespace {
 
-constexpr char kExamples[] =
+constexpr char kGetExamples[] =
     R"(A key that has no value is named on standard error, the others are still written, and the exit code is 1.
 
 Examples:
@@ -92,7 +92,7 @@ void add_get_command(CLI::App& app, int& exit_code) {
     CLI::Option* nul = command->add_flag("-0,--null", arguments->nul, "Write a NUL after each record");
     nul->excludes(separator);
     add_sharing_options(*command, arguments->options);
-    command->footer(kExamples);
+    command->footer(kGetExamples);
     command->callback([arguments, separator, &exit_code] {
         arguments->records = arguments->records || arguments->nul || separator->count() > 0;
         exit_code = run_get(*arguments);

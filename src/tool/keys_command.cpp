@@ -15,7 +15,7 @@
 namespace shoal::tool {
 namespace {
 
-constexpr char kExamples[] =
+constexpr char kKeysExamples[] =
     R"(The keys come in no order. On a terminal, bytes that are not printable text are shown as \n, \t or \xNN and a
 backslash as \\ (also with --escape); into a pipe or a file they go as they are, so for keys that may hold a
 newline use -0, or --hex, which 'shoal get -x' reads.
@@ -70,7 +70,7 @@ void add_keys_command(CLI::App& app, int& exit_code) {
     CLI::Option* hex = command->add_flag("-x,--hex", arguments->hex, "Write keys in hex")->excludes(nul);
     command->add_flag("-e,--escape", arguments->escape, "Escape as on a terminal")->excludes(nul)->excludes(hex);
     add_sharing_options(*command, arguments->options);
-    command->footer(kExamples);
+    command->footer(kKeysExamples);
     command->callback([arguments, &exit_code] { exit_code = run_keys(*arguments); });
 }
 

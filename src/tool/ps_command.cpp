@@ -17,7 +17,7 @@
 namespace shoal::tool {
 namespace {
 
-constexpr char kExamples[] =
+constexpr char kPsExamples[] =
     R"(A line for each thread that has used the store and is there still, and one for the views of each process.
 DOING is idle, reading, appending, erasing, dropping or reclaiming; BEHIND says for how long at least a thread has
 kept erased memory from reuse. A dead one is recovered by whoever meets it. The ids of a process in another
@@ -85,7 +85,7 @@ void add_ps_command(CLI::App& app, int& exit_code) {
     command->add_option("STORE", arguments->store, "The store's directory")->required()->type_name("");
     command->add_flag("-j,--json", arguments->json, "Write JSON");
     add_sharing_options(*command, arguments->options);
-    command->footer(kExamples);
+    command->footer(kPsExamples);
     command->callback([arguments, &exit_code] { exit_code = run_ps(*arguments); });
 }
 

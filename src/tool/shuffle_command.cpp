@@ -20,7 +20,7 @@ using shuffling::OnBadRow;
 using shuffling::ShuffleCause;
 using shuffling::ShuffleOptions;
 
-constexpr char kExamples[] =
+constexpr char kShuffleExamples[] =
     R"(--by is a column's name (CSV, TSV), a top-level key (jsonl) or a field's number from 1 (lines). A row goes to
 partition XXH3_64bits(value) % N, where the value is what the field says: unquoted, unescaped. --out appears only
 when all is done, with manifest.json: rows, bytes and checksum of each file (xxh128sum verifies them). TSV has no
@@ -138,7 +138,7 @@ void add_shuffle_command(CLI::App& app, int& exit_code) {
     add_input_options(*command, *arguments);
     add_output_options(*command, *arguments);
     add_resource_options(*command, arguments->options);
-    command->footer(kExamples);
+    command->footer(kShuffleExamples);
     command->callback([arguments, &exit_code] { exit_code = run_shuffle(*arguments); });
 }
 

@@ -17,7 +17,7 @@
 namespace shoal::tool {
 namespace {
 
-constexpr char kExamples[] =
+constexpr char kStatExamples[] =
     R"(Counting visits every key. The fields of --json are named as in shoal::Stats; sizes are in bytes.
 
 Examples:
@@ -121,7 +121,7 @@ void add_stat_command(CLI::App& app, int& exit_code) {
     command->add_option("STORE", arguments->store, "The store's directory")->required()->type_name("");
     command->add_flag("-j,--json", arguments->json, "Write JSON");
     add_sharing_options(*command, arguments->options);
-    command->footer(kExamples);
+    command->footer(kStatExamples);
     command->callback([arguments, &exit_code] { exit_code = run_stat(*arguments); });
 }
 
