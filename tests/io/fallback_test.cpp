@@ -3,13 +3,17 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <thread>
 
 #include "io/scratch.hpp"
 #include "store/child.hpp"
@@ -30,6 +34,12 @@ bool refuse(long call, unsigned error) {
     sock_fprog program{filter.size(), filter.data()};
     return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
            ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+bool is_asleep(pid_t thread) {
+    std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    return text.find(") S ") != std::string::npos;
 }
 
 std::string write_and_read(IoQueue& queue, std::uint64_t seed) {
@@ -90,6 +100,30 @@ TEST_CASE("A queue whose ring is refused later goes on by threads, with what it 
               EXPECT(queue.engine() == IoEngine::kThreads);
               EXPECT(queue.why() == "threads: io_uring_enter: Operation not permitted");
               return write_and_read(queue, 4);
+          }) == "");
+}
+
+TEST_CASE("What the kernel had taken before it refused the ring is waited for, asleep", "[process]") {
+    QUEUE_OR_SKIP(probe, 1, IoEngine::kRing);
+    CHECK(Child::run([]() -> std::string {
+              int ends[2];
+              EXPECT(::pipe(ends) == 0);
+              IoQueue queue = IoQueue::make(2);
+              std::string read(5, '?');
+              submit(queue, kRead, ends[0], 0, piece_of(read), 1);
+              queue.flush();
+              const pid_t waiting = ::gettid();
+              std::thread writer([&] {
+                  while (!is_asleep(waiting)) ::sched_yield();
+                  (void)!::write(ends[1], "bytes", 5);
+              });
+              const bool refused = refuse(SYS_io_uring_enter, EPERM);
+              const auto done = queue.wait();
+              writer.join();
+              EXPECT(refused);
+              EXPECT(done.has_value() && done->error == 0 && done->bytes == 5);
+              EXPECT(read == "bytes");
+              return {};
           }) == "");
 }
 

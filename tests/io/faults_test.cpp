@@ -161,3 +161,20 @@ TEST_CASE("An EAGAIN that does not pass becomes the request's error, and the que
     CHECK(wait_for_all(queue).at(0).error == 0);
     CHECK(file.content() == bytes);
 }
+
+TEST_CASE("EINVAL after a short read is the end of the file where the file ends there, and an error elsewhere") {
+    const auto engine = GENERATE(IoEngine::kRing, IoEngine::kThreads);
+    const auto [file_bytes, expected_error] = GENERATE(table<std::size_t, int>({{100, 0}, {101, EINVAL}}));
+    QUEUE_OR_SKIP(queue, 1, engine);
+    const Disarm disarm;
+    const ScratchFile file;
+    file.fill(noise(file_bytes, 1));
+    std::string read(200, '?');
+    io_fault::at(1, {0, 100});
+    submit(queue, kRead, file.get(), 0, piece_of(read));
+    queue.flush();
+    io_fault::at(1, {EINVAL, 0});
+    const IoDone done = wait_for_all(queue).at(0);
+    CHECK(done.error == expected_error);
+    CHECK(done.bytes == 100);
+}

@@ -75,6 +75,16 @@ inline iovec piece_of(std::string& bytes, std::size_t from = 0, std::size_t size
     return {bytes.data() + from, std::min(size, bytes.size() - from)};
 }
 
+// Memory for files opened O_DIRECT.
+struct Aligned {
+    explicit Aligned(std::size_t bytes) : size(bytes), data(static_cast<char*>(std::aligned_alloc(4096, bytes))) {}
+    Aligned(const Aligned&) = delete;
+    Aligned& operator=(const Aligned&) = delete;
+    ~Aligned() { std::free(data); }
+    std::size_t size;
+    char* data;
+};
+
 // A request of one piece, which is copied by submit().
 inline void submit(IoQueue& queue, IoRequest::Kind kind, int file, std::uint64_t offset, iovec piece,
                    std::uint64_t tag = 0) {
