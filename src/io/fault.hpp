@@ -34,17 +34,20 @@ struct Armed {
     std::mutex mutex;
     std::uint64_t seen = 0;             // transfers, since the process began
     std::uint64_t first = 0, last = 0;  // of those that have the fault, counted as `seen` is
+    std::uint64_t every = 1;
     IoFault fault;
 };
 inline Armed armed;
 
 inline constexpr std::uint64_t kForEver = std::numeric_limits<std::uint32_t>::max();
 
-// The transfer of that number, counted from 1 from now on, and `times` in a row from there. Forgets what was armed.
-inline void at(std::uint64_t transfer, IoFault fault, std::uint64_t times = 1) {
+// The transfer of that number, counted from 1 from now on, and of the `among` from there each `every`-th. Forgets
+// what was armed.
+inline void at(std::uint64_t transfer, IoFault fault, std::uint64_t among = 1, std::uint64_t every = 1) {
     const std::lock_guard lock(armed.mutex);
     armed.first = armed.seen + transfer;
-    armed.last = armed.first + times - 1;
+    armed.last = armed.first + among - 1;
+    armed.every = every;
     armed.fault = fault;
 }
 
@@ -61,9 +64,11 @@ inline void forget() {
 }  // namespace io_fault
 
 inline IoFault next_io_fault() {
-    const std::lock_guard lock(io_fault::armed.mutex);
-    const std::uint64_t now = ++io_fault::armed.seen;
-    return io_fault::armed.first <= now && now <= io_fault::armed.last ? io_fault::armed.fault : IoFault{};
+    io_fault::Armed& armed = io_fault::armed;
+    const std::lock_guard lock(armed.mutex);
+    const std::uint64_t now = ++armed.seen;
+    const bool has_it = armed.first <= now && now <= armed.last && (now - armed.first) % armed.every == 0;
+    return has_it ? armed.fault : IoFault{};
 }
 
 #endif

@@ -162,6 +162,22 @@ TEST_CASE("An EAGAIN that does not pass becomes the request's error, and the que
     CHECK(file.content() == bytes);
 }
 
+TEST_CASE("EAGAIN time and again is no error as long as there are bytes in between") {
+    const auto engine = GENERATE(IoEngine::kRing, IoEngine::kThreads);
+    QUEUE_OR_SKIP(queue, 2, engine);
+    const Disarm disarm;
+    const ScratchFile file;
+    std::string bytes = noise(50, 1);
+    std::vector<iovec> pieces;
+    for (int i = 0; i < 50'000; ++i) pieces.push_back(piece_of(bytes, static_cast<std::size_t>(i) % 50, 1));
+    io_fault::at(1, {EAGAIN, 0}, io_fault::kForEver, 2);  // before each IOV_MAX of the pieces
+    queue.submit({kWrite, file.get(), 0, pieces, 1});
+    const IoDone done = wait_for_all(queue).at(1);
+    CHECK(done.error == 0);
+    CHECK(done.bytes == pieces.size());
+    CHECK(file.content().substr(49'950) == bytes);
+}
+
 TEST_CASE("EINVAL after a short read is the end of the file where the file ends there, and an error elsewhere") {
     const auto engine = GENERATE(IoEngine::kRing, IoEngine::kThreads);
     const auto [file_bytes, expected_error] = GENERATE(table<std::size_t, int>({{100, 0}, {101, EINVAL}}));
