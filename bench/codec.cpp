@@ -10,6 +10,7 @@
 #include <xxhash.h>
 
 #include "codec/codec.hpp"
+#include "spill/extent.hpp"
 #include "spill/extent_builder.hpp"
 #include "workload.hpp"
 
@@ -136,19 +137,22 @@ BENCHMARK_CAPTURE(compress_numbers, blosc_bit_zstd, "blosc:type_size=8,shuffle=b
 
 // An extent of 1 MiB in records of one length, which lie apart as frames do; copied and summed up. With `odd`,
 // lengths differ and are listed.
-void make_extent(benchmark::State& state) {
-    const auto record_bytes = static_cast<std::size_t>(state.range(0));
+void add_records(shoal::ExtentBuilder& builder, shoal::ByteView piece, const benchmark::State& state) {
+    const auto stride = static_cast<std::size_t>(state.range(0));
     const bool odd = state.range(1) != 0;
+    builder.begin({{}, "key-00000042", 1, 0});
+    builder.begin_segment();
+    for (std::size_t at = 0; at + stride <= kPieceBytes; at += stride)
+        builder.add({piece.data() + at, stride - 8 - (odd ? at / stride % 2 : 0)});
+}
+
+void make_extent(benchmark::State& state) {
     shoal::ExtentBuilder builder;
     shoal::Compressor compressor;
     std::vector<std::byte> out(2 * kPieceBytes);
     std::size_t number = 0;
     for (auto _ : state) {
-        const shoal::ByteView piece = piece_of_text(number++);
-        builder.begin({{}, "key-00000042", 1, 0});
-        builder.begin_segment();
-        for (std::size_t at = 0; at + record_bytes <= kPieceBytes; at += record_bytes)
-            builder.add({piece.data() + at, record_bytes - 8 - (odd ? at / record_bytes % 2 : 0)});
+        add_records(builder, piece_of_text(number++), state);
         benchmark::DoNotOptimize(builder.finish({}, compressor, out));
     }
     count_bytes(state);
@@ -159,6 +163,34 @@ BENCHMARK(make_extent)
     ->Args({64, 1})
     ->Args({1024, 0})
     ->Args({65536, 0})
+    ->Unit(benchmark::kMicrosecond);
+
+// Checks all of it and goes over the records' lengths, as they lie in the cache.
+void read_extent(benchmark::State& state) {
+    shoal::ExtentBuilder builder;
+    shoal::Compressor compressor;
+    add_records(builder, piece_of_text(0), state);
+    std::vector<std::byte> bytes(builder.bytes_needed());
+    builder.finish({}, compressor, bytes);
+    for (auto _ : state) {
+        const auto view = shoal::parse_extent(bytes);
+        if (!view) return state.SkipWithError(view.error().message.c_str());
+        const shoal::ExtentHeader& header = view->header();
+        const shoal::ByteView stored(bytes.data() + shoal::prefix_bytes(header), header.stored_bytes);
+        if (!shoal::check_stored(header, stored)) state.SkipWithError("not read");
+        const shoal::ExtentPiece piece = *view->piece(0);
+        shoal::RecordLengths lengths = view->lengths(piece);
+        std::uint64_t sum = 0;
+        for (std::uint32_t record = 0; record < piece.records; ++record) sum += lengths.next();
+        if (sum != header.payload_bytes) state.SkipWithError("lengths are lost");
+    }
+    count_bytes(state);
+}
+BENCHMARK(read_extent)
+    ->ArgNames({"stride", "odd"})
+    ->Args({64, 0})
+    ->Args({64, 1})
+    ->Args({1024, 1})
     ->Unit(benchmark::kMicrosecond);
 
 }  // namespace

@@ -19,7 +19,7 @@ enum class Code {
     kNoSpace,          // the file system that holds the arena is full, or ulimit -f is too low; as above
     kPermission,       // the operating system refused, or the files belong to somebody else
     kIncompatible,     // the arena was made by another layout of shoal; the message names both
-    kDamaged,          // bytes in the metadata or the arena cannot be right; the message names where
+    kDamaged,          // bytes in the metadata, the arena or a spill file cannot be right; the message names where
     kArenaGone,        // the store's directory is there and its arena is not (a reboot, or somebody removed it)
     kDestroyed,        // the store was destroyed while this process had it open
     kTooManyThreads,   // every slot of the process table is taken

@@ -58,8 +58,8 @@ public:
     // segments before it.
     [[nodiscard]] std::optional<ExtentPiece> piece(std::uint32_t segment) const noexcept;
 
-    // From the piece's first record on. Linear in the records before it, unless all are of one length. Not of a
-    // part, whose record is longer than its payload.
+    // From the piece's first record on, and on into the next pieces. Linear in the records before it, unless all
+    // are of one length. Not of a part, whose record is longer than its payload.
     [[nodiscard]] RecordLengths lengths(const ExtentPiece& piece) const noexcept;
 
 private:

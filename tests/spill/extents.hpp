@@ -88,14 +88,17 @@ inline Reading read_extent(shoal::ByteView bytes) {
     return reading;
 }
 
-// What the segments of a reading hold; every piece and every length is asked for.
+// What the segments of a reading hold; every piece is asked for, and where few come before it its own lengths, else
+// those that run on from the first.
 inline Segments segments_of(const Reading& reading) {
     Segments segments;
     const shoal::ExtentHeader& header = reading.view->header();
+    if (header.segments == 0) return segments;
+    shoal::RecordLengths lengths = reading.view->lengths(reading.view->piece(header.first_segment).value());
     for (std::uint32_t index = 0; index < header.segments; ++index) {
         const shoal::ExtentPiece piece = reading.view->piece(header.first_segment + index).value();
         std::vector<std::string> records;
-        shoal::RecordLengths lengths = reading.view->lengths(piece);
+        if (index < 20) lengths = reading.view->lengths(piece);
         std::uint64_t at = piece.offset;
         for (std::uint32_t record = 0; record < piece.records; ++record) {
             const std::uint32_t bytes = lengths.next();
