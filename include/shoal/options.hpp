@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include <shoal/codec.hpp>
+
 namespace shoal {
 
 // Only the process that creates a store decides; one that attaches takes what it finds, and looks at group and
@@ -33,6 +35,22 @@ struct Options {
     // The store is there for as long as somebody has it open: whoever closes it last removes it. If that one is
     // killed, or ends without closing (_exit), the next open of the path, or Store::collect, does.
     bool temporary = false;
+
+    // Folder for spill files, which must exist. Empty, the default: all data stays in memory, and an append that
+    // finds none fails. With it, data that does not change any more goes to files there when memory gets short (and
+    // costs a read when it is asked for), and an append waits for that where it must.
+    std::string spill_dir;
+
+    // How what is spilled is compressed; for single keys see Store::set_codec.
+    Codec codec;
+
+    // A thread of this process spills in the background; on attaching too. Without it those of other processes do,
+    // and an append that finds no room does it itself.
+    bool spill_thread = true;
+
+    // Milliseconds that an append of this process waits for room in a store that spills, before it fails; on
+    // attaching too.
+    std::uint32_t room_wait_ms = 10'000;
 
     // Bytes of a key's first segment, a power of two from 64 to max_segment_bytes. Raising it saves links
     // for keys that will grow, and costs that much memory for every key that does not.
@@ -77,6 +95,15 @@ struct Stats {
     std::uint64_t payload_bytes = 0;  // of those records
     std::uint64_t segments = 0;
     std::uint64_t index_bytes = 0;
+    std::uint64_t spilled_bytes = 0;     // of payload_bytes, those that are in files
+    std::uint64_t spilled_segments = 0;  // of segments
+    std::string spill_dir;               // where; empty in a store that does not spill
+    std::string codec;                   // of the store
+    std::uint64_t spill_files = 0;
+    std::uint64_t stored_bytes = 0;  // that extents take up in those files, compressed and with their headers
+    std::uint64_t disk_bytes = 0;    // that the file system has given for them
+    std::string io_engine;  // "io_uring", or "threads" and why; of this process, empty before its first use
+    int spill_errno = 0;    // of the last try to spill, by any process; 0 when it went well
     std::uint64_t retired_objects = 0;  // erased, waiting until no reader can hold them
     std::uint32_t slots_in_use = 0;     // attached threads
     std::uint32_t slots_total = 0;

@@ -29,6 +29,7 @@
 #include <vector>
 
 #include <shoal/bytes.hpp>
+#include <shoal/codec.hpp>
 #include <shoal/error.hpp>
 #include <shoal/key.hpp>
 #include <shoal/leftover.hpp>
@@ -134,6 +135,17 @@ public:
     [[nodiscard]] Result<void> drop();
 
     [[nodiscard]] Result<Stats> stats() const;
+
+    // --- spilling, in a store with Options::spill_dir ---------------------------------------------------------
+    // Writes data out to files now, until `bytes` of memory will be free, or all that can be: closed segments
+    // first, the largest, and then the open ones. Bytes of memory that are free, or will be when their last reader
+    // is gone. Errors: kNoSpace, kPermission, kSystem of the files, and nothing is lost; kInvalidArgument in a
+    // store that does not spill. Blocks until it is written.
+    [[nodiscard]] Result<std::uint64_t> spill(std::uint64_t bytes = ~0ULL);
+
+    // How what is spilled of this key from now on is compressed, until it is erased. kNotFound as get;
+    // kInvalidArgument in a store that does not spill.
+    [[nodiscard]] Result<void> set_codec(ByteView key, const Codec& codec);
 
     // Every thread that is attached, the views of each process, and the dead that nobody has recovered yet. Asking
     // attaches nobody. Cost: a system call or two for each.

@@ -1,4 +1,5 @@
-// Values without a copy: spans into the arena, and what keeps them valid.
+// Values without a copy: spans into the arena (and memory of their own, for what had been spilled), and what keeps
+// them valid.
 #pragma once
 
 #include <cstddef>
@@ -24,6 +25,8 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return spans_.size(); }  // records
     [[nodiscard]] bool empty() const noexcept { return spans_.empty(); }
     [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+    // Of those, bytes that had been spilled and were read from files for it, into memory of its own.
+    [[nodiscard]] std::size_t loaded_bytes() const noexcept { return loaded_bytes_; }
     [[nodiscard]] ByteView operator[](std::size_t record) const noexcept { return spans_[record]; }
     [[nodiscard]] auto begin() const noexcept { return spans_.begin(); }
     [[nodiscard]] auto end() const noexcept { return spans_.end(); }
@@ -33,6 +36,8 @@ private:
     std::shared_ptr<detail::Pin> pin_;
     std::vector<ByteView> spans_;
     std::size_t bytes_ = 0;
+    std::shared_ptr<std::byte[]> loaded_;
+    std::size_t loaded_bytes_ = 0;
 };
 
 // The same bytes where boundaries do not matter: non-empty spans that, one after the other, are the value.
@@ -43,12 +48,16 @@ public:
 
     [[nodiscard]] const std::vector<ByteView>& spans() const noexcept { return spans_; }
     [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+    // Of those, bytes that had been spilled and were read from files for it, into memory of its own.
+    [[nodiscard]] std::size_t loaded_bytes() const noexcept { return loaded_bytes_; }
 
 private:
     friend class ViewBuilder;
     std::shared_ptr<detail::Pin> pin_;
     std::vector<ByteView> spans_;
     std::size_t bytes_ = 0;
+    std::shared_ptr<std::byte[]> loaded_;
+    std::size_t loaded_bytes_ = 0;
 };
 
 }  // namespace shoal

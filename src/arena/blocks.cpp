@@ -10,6 +10,8 @@
 namespace shoal {
 namespace {
 
+constexpr std::uint64_t kCallsAFilling = 64;  // of the spillers, while all pages are taken once
+
 constexpr std::uint64_t bit_mask(std::uint64_t count) noexcept { return count >= 64 ? ~0ULL : (1ULL << count) - 1; }
 
 }  // namespace
@@ -256,6 +258,12 @@ void Blocks::give_back_sources(Slot& slot) noexcept {
 // not leak a run of any size, they stand in the slot.
 Allocation Blocks::allocate_pages(Slot& slot, std::uint32_t first, std::uint64_t pages) noexcept {
     if (first == kNoPage) return {ArenaOffset::kNull, AllocationStatus::kLimit};
+    // relaxed: a count, and a rough one
+    if (pages_taken_ && header_->pages_since_call.fetch_add(pages, std::memory_order_relaxed) + pages >=
+                            page_count_ / kCallsAFilling) {
+        header_->pages_since_call.store(0, std::memory_order_relaxed);
+        pages_taken_();
+    }
     slot.taking.store(first | pages << 32, std::memory_order_release);  // release: pairs with free_taken
     crash_point(CrashPoint::kPagesTaken);
     if (make_pages_real(first, pages) != 0) {
@@ -438,6 +446,15 @@ int Blocks::reserve(std::uint64_t bytes) noexcept {
         if (const int cause = make_pages_real(static_cast<std::uint32_t>(page), 1)) return cause;
     }
     return 0;
+}
+
+std::uint64_t Blocks::used_pages() const noexcept {
+    std::uint64_t used = 0;
+    for (std::uint64_t index = 0; index < words_; ++index) {
+        // relaxed: a count of one moment
+        used += static_cast<std::uint64_t>(std::popcount(used_[index].load(std::memory_order_relaxed)));
+    }
+    return used;
 }
 
 Blocks::Usage Blocks::usage() const noexcept {

@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 
 #include "arena/mapping.hpp"
 
@@ -52,6 +53,18 @@ public:
     // Gives back what allocate(…, bytes) returned, after zeroing its first `written` bytes: no other may have been
     // written to. Nobody may be able to reach it any more.
     void release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::uint64_t written) noexcept;
+
+    // What becomes of a place in a file that no segment names any more, and who is called when many pages have been
+    // taken since the last call. To be set before anything is spilled.
+    void on_release_stored(std::function<void(std::uint64_t place)> release) {
+        release_stored_ = std::move(release);
+    }
+    void on_pages_taken(std::function<void()> call) { pages_taken_ = std::move(call); }
+    void release_stored(std::uint64_t place) noexcept {
+        if (release_stored_) release_stored_(place);
+    }
+    [[nodiscard]] std::uint64_t pages() const noexcept { return page_count_; }
+    [[nodiscard]] std::uint64_t used_pages() const noexcept;
 
     // Makes the slot's next blocks of that size come from a page at the top of the arena, if there is room.
     void move_source_to_top(Slot& slot, std::uint64_t bytes) noexcept;
@@ -134,6 +147,8 @@ private:
     std::uint64_t page_count_;
     std::uint64_t block_bits_at_;
     std::uint64_t pages_at_;
+    std::function<void(std::uint64_t)> release_stored_;
+    std::function<void()> pages_taken_;
 };
 
 }  // namespace shoal

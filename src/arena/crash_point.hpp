@@ -33,6 +33,15 @@
     POINT(SealBegun)                                                    \
     POINT(SealPadded)                                                   \
     POINT(SealWritten)                                                  \
+    /* segment/hand_over.hpp, spill/batch.cpp: spilling */              \
+    POINT(SegmentInHand)                                                \
+    POINT(SpillJournalled)                                              \
+    POINT(SpillGathered)                                                \
+    POINT(SpillWritten)                                                 \
+    POINT(SpillCounted)                                                 \
+    POINT(SpillPublished)                                               \
+    POINT(SpillRetired)                                                 \
+    POINT(SpilledBlockForgotten)                                        \
     /* chain/chain.cpp: segments */                                     \
     POINT(SegmentTaken)                                                 \
     POINT(SegmentRemembered)                                            \
@@ -154,6 +163,8 @@
     POINT(DeadDropCounted)                                              \
     POINT(DeadDropRetired)                                              \
     POINT(DeadReclaimerForgotten)                                       \
+    POINT(DeadSpillLetGo)                                               \
+    POINT(DeadSpillRetired)                                             \
     POINT(DeadWorkFinished)                                             \
     POINT(DeadSourcesBack)                                              \
     POINT(DeadEpochLeft)                                                \

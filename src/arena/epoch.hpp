@@ -23,7 +23,7 @@
 namespace shoal {
 
 // What a retired object is, in the low bits of its link: all are 64 B aligned.
-enum class RetiredKind : std::uint64_t { kChain = 0, kLeaf = 1, kTree = 2 };
+enum class RetiredKind : std::uint64_t { kChain = 0, kLeaf = 1, kTree = 2, kBlocks = 3 };
 
 // One clock for all processes of the host, that counts while it sleeps too.
 [[nodiscard]] std::uint64_t boot_clock_ms() noexcept;

@@ -10,4 +10,7 @@ inline constexpr std::uint64_t kPiecePages = 32;        // whose block bits are 
 inline constexpr std::uint32_t kSizeClasses = 10;       // 64 B << class, up to 32 KiB
 inline constexpr std::uint32_t kSlots = 1024;           // threads attached at once
 
+// Of one batch of a spiller, at most: as many as a 32 KiB block names (arena/spilled_blocks.hpp).
+inline constexpr std::uint32_t kSpilledBlocksEntries = 1364;
+
 }  // namespace shoal

@@ -18,7 +18,7 @@
 namespace shoal {
 
 inline constexpr std::uint64_t kArenaMagic = 0x4152'4c41'4f48'5301;  // bytes 01 "SHOALRA" in the file
-inline constexpr std::uint32_t kArenaVersion = 3;
+inline constexpr std::uint32_t kArenaVersion = 4;
 
 inline constexpr std::uint64_t kPieceBytes = kPiecePages * kPageBytes;
 inline constexpr std::uint32_t kEpochBuckets = 3;
@@ -51,6 +51,9 @@ struct ArenaHeader {
     std::uint64_t created_unix_s;
     std::array<char, kStorePathBytes> store_path;  // NUL-terminated; empty for an in-memory store
     std::uint64_t flags;                           // kTemporaryFlag
+    std::uint64_t spill_files_at;  // offset: kSpillFiles SpillFile; 0 where the store does not spill
+    std::uint64_t codec;           // packed, of what is spilled (shoal/codec.hpp)
+    std::array<char, kStorePathBytes> spill_folder;  // NUL-terminated, absolute; empty where it does not spill
 
     // --- read by every operation, written seldom ---
     alignas(64) Atomic<std::uint64_t> epoch;  // from 1; kDestroyedBit once the store is destroyed
@@ -67,9 +70,20 @@ struct ArenaHeader {
     Atomic<std::uint64_t> retired_objects;                                 // in those lists
     Atomic<std::uint64_t> reclaimer;       // slot number + 1 of who drains them, 0 for nobody
     Atomic<std::uint64_t> epoch_began_ms;  // of the boot clock, when the reclaimer last moved the epoch; to show
+
+    // --- spilling (spill/) ---
+    alignas(64) Atomic<std::uint64_t> generations;  // of chains, handed out so far
+    alignas(64) Atomic<std::uint64_t> spill_hand;   // hash from which on the next spiller looks for what is cold
+    Atomic<std::uint64_t> pages_since_call;         // pages taken since spillers were last called
+    Atomic<std::uint32_t> spill_calls;              // futex: spillers sleep on it
+    Atomic<std::uint32_t> spill_answers;            // futex: who waits for memory sleeps on it
+    Atomic<std::uint32_t> spill_waits;              // for memory, begun so far
+    Atomic<std::uint32_t> spillers;                 // asleep on spill_calls, more or less: 0 saves a system call
+    Atomic<std::uint32_t> spill_errno;              // of the last try to write; 0 when it went well
+    Atomic<std::uint32_t> spill_failures;           // tries that failed
 };
 
-static_assert(sizeof(ArenaHeader) == 1472, "part of the format: src/FORMAT.md");
+static_assert(sizeof(ArenaHeader) == 2624, "part of the format: src/FORMAT.md");
 static_assert(offsetof(ArenaHeader, magic) == 0, "a damaged or foreign file must fail on its first word");
 static_assert(offsetof(ArenaHeader, signature) == 8, "an incompatible build reads this much");
 static_assert(offsetof(ArenaHeader, layout) == 16, "an incompatible build reads this much");
@@ -78,10 +92,12 @@ static_assert(offsetof(ArenaHeader, arena_bytes) == 96);
 static_assert(offsetof(ArenaHeader, pages_at) == 176);
 static_assert(offsetof(ArenaHeader, store_path) == 200);
 static_assert(offsetof(ArenaHeader, flags) == 1224);
-static_assert(offsetof(ArenaHeader, epoch) == 1280, "epoch, tree and retirements share one line");
-static_assert(offsetof(ArenaHeader, page_hint) == 1344, "allocation must not disturb the epoch's line");
-static_assert(offsetof(ArenaHeader, retired) == 1408);
-static_assert(offsetof(ArenaHeader, epoch_began_ms) == 1448);
+static_assert(offsetof(ArenaHeader, epoch) == 2304, "epoch, tree and retirements share one line");
+static_assert(offsetof(ArenaHeader, page_hint) == 2368, "allocation must not disturb the epoch's line");
+static_assert(offsetof(ArenaHeader, retired) == 2432);
+static_assert(offsetof(ArenaHeader, epoch_began_ms) == 2472);
+static_assert(offsetof(ArenaHeader, spill_files_at) == 1232 && offsetof(ArenaHeader, codec) == 1240);
+static_assert(offsetof(ArenaHeader, generations) == 2496 && offsetof(ArenaHeader, spill_hand) == 2560);
 static_assert(std::is_standard_layout_v<ArenaHeader>, "offsets must mean the same in every build");
 
 // One attached thread's entry in the process table. Its owner alone writes it, but for recovery of the dead,
@@ -95,6 +111,7 @@ struct Slot {
     Atomic<std::uint64_t> replacing_in;       // tree in which that leaf is
     Atomic<std::uint64_t> replacing_hash;     // of a key that belongs there
     Atomic<std::uint32_t> light_fences;       // 1: enters epochs with a light fence (arena/asymmetric_fence.hpp)
+    Atomic<std::uint64_t> spilling;  // SpilledBlocks that it is filling, 0 for none (segment/hand_over.hpp)
 
     // --- written at attach and detach, and in slow paths ---
     alignas(64) Atomic<std::uint32_t> state;  // SlotState
@@ -131,7 +148,7 @@ inline constexpr std::uint64_t kClaimsDone = 1;
 enum class SlotState : std::uint32_t { kFree = 0, kTaken = 1 };
 
 static_assert(sizeof(Slot) % 64 == 0 && alignof(Slot) == 64, "slots must not share lines");
-static_assert(offsetof(Slot, epoch) == 0 && offsetof(Slot, segment) == 8);
+static_assert(offsetof(Slot, epoch) == 0 && offsetof(Slot, segment) == 8 && offsetof(Slot, spilling) == 56);
 static_assert(offsetof(Slot, state) == 64, "the hot line is the owner's alone");
 static_assert(offsetof(Slot, pid_namespace) == 120);
 static_assert(offsetof(Slot, sources) == 128);

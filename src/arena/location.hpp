@@ -4,8 +4,9 @@
 //   bit   0      1: stored in a file
 //   bits  1..12  file number
 //   bits 13..38  offset in the file, in units of 64 B: extents begin below 4 GiB
-//   bits 39..55  bytes to read, in units of 64 B, as a float that rounds up: 12 bits mantissa, then 5 bits exponent
-//   bits 56..63  0
+//   bits 39..63  bytes to read, in units of 64 B, as a float that rounds up: 20 bits mantissa, then 5 bits
+//   exponent:
+//                exact up to 64 MiB, that is for all but large records
 #pragma once
 
 #include <bit>
@@ -16,13 +17,14 @@ namespace shoal {
 inline constexpr std::uint64_t kStoredUnitBytes = 64;
 inline constexpr unsigned kFileNumberBits = 12;
 inline constexpr unsigned kStoredOffsetBits = 26;
-inline constexpr unsigned kMantissaBits = 12;
+inline constexpr unsigned kMantissaBits = 20;
 inline constexpr unsigned kExponentBits = 5;
+inline constexpr std::uint64_t kMantissaUnits = (1ULL << kMantissaBits) - 1;
 
 inline constexpr std::uint32_t kMostFiles = 1U << kFileNumberBits;
 inline constexpr std::uint64_t kMostSpillFileBytes = kStoredUnitBytes
                                                      << kStoredOffsetBits;  // before an extent begins
-// 512 TiB less a little.
+// 128 PiB less a little.
 inline constexpr std::uint64_t kMostStoredBytes = ((1ULL << kMantissaBits) - 1) * kStoredUnitBytes
                                                   << ((1U << kExponentBits) - 1);
 
@@ -42,7 +44,7 @@ struct StoredAt {
     return units > ((1ULL << kMantissaBits) - 1) << exponent ? exponent + 1 : exponent;
 }
 
-// What a reader is told of an extent of `bytes`: never less, and more by 63 B and a 2048th at most.
+// What a reader is told of an extent of `bytes`: never less, and more by 63 B and a 500,000th at most.
 [[nodiscard]] constexpr std::uint64_t stored_bytes_rounded(std::uint64_t bytes) noexcept {
     const std::uint64_t units = (bytes + kStoredUnitBytes - 1) / kStoredUnitBytes;
     const std::uint64_t step = 1ULL << stored_exponent(units);
@@ -72,17 +74,18 @@ struct StoredAt {
     return at;
 }
 
-static_assert(1 + kFileNumberBits + kStoredOffsetBits + kMantissaBits + kExponentBits == 56, "the rest is 0");
+static_assert(1 + kFileNumberBits + kStoredOffsetBits + kMantissaBits + kExponentBits == 64);
 static_assert(kMostSpillFileBytes == 4ULL << 30);
 static_assert(stored_bytes_rounded(0) == 0 && stored_bytes_rounded(1) == 64 && stored_bytes_rounded(64) == 64);
-static_assert(stored_bytes_rounded(4095 * 64) == 4095 * 64, "exact up to 256 KiB");
-static_assert(stored_bytes_rounded(4097 * 64) == 4098 * 64, "from there on rounded up");
-static_assert(stored_bytes_rounded(8191 * 64) == 8192 * 64, "a carry out of the mantissa");
+static_assert(stored_bytes_rounded(kMantissaUnits * 64) == kMantissaUnits * 64, "exact up to 64 MiB");
+static_assert(stored_bytes_rounded((kMantissaUnits + 2) * 64) == (kMantissaUnits + 3) * 64, "then rounded up");
+static_assert(stored_bytes_rounded((2 * kMantissaUnits + 1) * 64) == (2 * kMantissaUnits + 2) * 64,
+              "a carry out of the mantissa");
 static_assert(stored_bytes_rounded(kMostStoredBytes) == kMostStoredBytes);
 static_assert(stored_at(pack(StoredAt{4095, kMostSpillFileBytes - 64, kMostStoredBytes})) ==
                   StoredAt{4095, kMostSpillFileBytes - 64, kMostStoredBytes},
               "the largest of everything");
-static_assert(stored_at(pack(StoredAt{1, 4096, 8191 * 64})) == StoredAt{1, 4096, 8192 * 64});
+static_assert(stored_at(pack(StoredAt{1, 4096, 8191 * 64})) == StoredAt{1, 4096, 8191 * 64});
 static_assert(is_stored(pack(StoredAt{})) && !is_stored(64));
 
 }  // namespace shoal

@@ -224,6 +224,32 @@ bool Slots::anyone_writes_to(std::uint64_t segment) const noexcept {
     return false;
 }
 
+void Slots::recover_dead_writers(std::uint64_t segment, Slot& own) noexcept {
+    for (std::uint32_t index = 0; index < high_water(); ++index) {
+        // acquire: pairs with claim_and_write
+        if (table_[index].segment.load(std::memory_order_acquire) == segment) recover_if_dead(index, own);
+    }
+}
+
+bool Slots::is_current(std::uint64_t word) const noexcept {
+    const Slot& slot = table_[(word >> 8 & 0xff'ffff) % kSlots];
+    // acquire, in this order: a slot that was freed and taken again is seen with its new generation
+    const bool taken = slot.state.load(std::memory_order_acquire) == static_cast<std::uint32_t>(SlotState::kTaken);
+    return taken && slot.generation.load(std::memory_order_relaxed) == word >> 32;  // relaxed: by the above
+}
+
+Slot* Slots::take(int* failure) noexcept {
+    SlotsRegistry::instance().call_at_thread_end();
+    const std::lock_guard lock(mutex_);
+    return take_locked(failure);
+}
+
+void Slots::release(Slot* slot) noexcept {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(owned_, [&](const Owned& owned) { return owned.slot == slot; });
+    release_locked(slot);
+}
+
 std::uint32_t Slots::in_use() const noexcept {
     std::uint32_t count = 0;
     for (std::uint32_t index = 0; index < high_water(); ++index) {

@@ -81,6 +81,16 @@ public:
     // Whether a slot, of the living or the dead, says that it may be writing to the segment at that offset.
     [[nodiscard]] bool anyone_writes_to(std::uint64_t segment) const noexcept;
 
+    // As recover_if_dead, for those whose slots say that they may be writing to the segment.
+    void recover_dead_writers(std::uint64_t segment, Slot& own) noexcept;
+
+    // Whether the slot that the word names, by in_hand(), is taken, and still by the same.
+    [[nodiscard]] bool is_current(std::uint64_t word) const noexcept;
+
+    // A slot for no thread in particular, as take_locked(), and its end. Null as current().
+    [[nodiscard]] Slot* take(int* failure) noexcept;
+    void release(Slot* slot) noexcept;
+
     // The calling thread is ending: releases its slots of all stores.
     static void release_all_of_this_thread() noexcept;
 

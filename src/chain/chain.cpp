@@ -28,6 +28,16 @@ std::uint64_t written_units(const Segment& segment) noexcept {
 
 void release_block(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept {
     Segment& segment = *mapping.at<Segment>(offset);
+    if (const std::uint64_t place = segment.block.load(std::memory_order_relaxed); is_stored(place)) {
+        // Neighbours that were spilled together share an extent: the last of them gives it up.
+        const std::uint64_t next = segment.next.load(std::memory_order_relaxed);
+        const bool last = next == 0 || is_erased(next) ||
+                          mapping.at<Segment>(next)->block.load(std::memory_order_relaxed) != place;
+        segment.block.store(0, std::memory_order_relaxed);
+        crash_point(CrashPoint::kSegmentBlockForgotten);
+        if (last) blocks.release_stored(place);
+        return;
+    }
     const std::uint64_t written = written_units(segment);
     // relaxed: nobody else can reach the segment
     const std::uint64_t block = segment.block.exchange(0, std::memory_order_relaxed);
@@ -121,7 +131,12 @@ NewSegment make_next(const ChainContext& context, ArenaOffset after, const Paylo
         write_claim(frame_at(context.mapping, raw(made.block), 0), payload, 0);
         return made;
     }
-    const std::uint64_t wanted = before == nullptr ? header.first_segment_bytes : 4ULL * before->growth_bytes;
+    std::uint64_t wanted = before == nullptr ? header.first_segment_bytes : 4ULL * before->growth_bytes;
+    if (before != nullptr && header.spill_files_at != 0) {
+        // Half empty, it was closed so that it can be spilled: the key does not fill more between two spills.
+        const std::uint64_t held = extent_of(*before).units * kUnitBytes;
+        if (held <= before->growth_bytes / 2) wanted = std::max<std::uint64_t>(std::bit_ceil(held + 1), 64);
+    }
     std::uint32_t bytes = fitting_bytes(context, payload, wanted);
     NewSegment made = make_segment(context, after, bytes, bytes, 0);
     const std::uint32_t least = fitting_bytes(context, payload, 0);
@@ -144,6 +159,12 @@ NewChain make_chain(const ChainContext& context, ArenaOffset tree, ByteView key,
     const Allocation place = context.blocks.allocate(context.slot, chain_bytes);
     if (is_null(place.offset)) return {ArenaOffset::kNull, outcome_of(place.status)};
     auto* chain = context.mapping.at<Chain>(place.offset);  // zero, as the allocator gives it
+    // relaxed: only has to be another for each; the chain is published by the index
+    if (context.mapping.header().spill_files_at != 0) {
+        const std::uint64_t generation =
+            context.mapping.header().generations.fetch_add(1, std::memory_order_relaxed) + 1;
+        chain->identity.store(identity_of(generation, 0), std::memory_order_relaxed);
+    }
     chain->key_bytes = static_cast<std::uint32_t>(key.size());
     chain->hash = hash;
     if (!key.empty()) std::memcpy(chain->key_data(), key.data(), key.size());
@@ -219,12 +240,12 @@ std::optional<Reserve> measure(const Mapping& mapping, const Cut& cut, std::uint
         total.records += part.records;
         total.pad += part.pad;
     };
-    const bool sound = each_segment(mapping, cut, room, [&](const Segment& segment, const SegmentExtent& extent) {
+    const bool sound = each_segment(mapping, cut, room, [&](const Segment&, const SegmentExtent& extent) {
         if (extent.exact) {
             add(extent.reserve);
             return can_be(extent.reserve);
         }
-        const AtomicWord* frames = frames_of(mapping, segment, extent.units);
+        const AtomicWord* frames = frames_of(mapping, extent);
         return frames != nullptr && walk(frames, extent.units, [&](const std::byte*, std::uint64_t bytes) {
                    add({frame_units(bytes), 1, pad_bytes(bytes)});
                });

@@ -86,8 +86,10 @@ bool each_segment(const Mapping& mapping, const Cut& cut, std::uint64_t& room, V
         const bool last = at == cut.tail;
         const SegmentExtent extent = last ? cut.end : extent_of(segment);
         constexpr std::uint64_t kOwnUnits = sizeof(Segment) / kUnitBytes;
-        if (room < kOwnUnits || extent.units > room - kOwnUnits) return false;
-        room -= kOwnUnits + extent.units;
+        const std::uint64_t units = extent.stored() ? 0 : extent.units;  // that it takes of the arena
+        if (room < kOwnUnits || units > room - kOwnUnits) return false;
+        if (extent.stored() && extent.reserve.payload_bytes() > segment.data_units * kUnitBytes) return false;
+        room -= kOwnUnits + units;
         if (!visit(segment, extent)) return false;
         if (last) return true;
         at = static_cast<ArenaOffset>(segment.next.load(std::memory_order_acquire));  // pairs with the link
@@ -114,11 +116,19 @@ bool each_segment(const Mapping& mapping, const Cut& cut, Visit&& visit) {
 [[nodiscard]] std::optional<std::uint64_t> payload_bound(const Mapping& mapping, const Cut& cut) noexcept;
 [[nodiscard]] std::uint64_t segments_of(const Mapping& mapping, const Cut& cut) noexcept;
 
-// Calls visit(payload, bytes) for each record of the cut. False: a frame cannot be right, the arena is damaged.
-template <class Visit>
-bool walk_cut(const Mapping& mapping, const Cut& cut, Visit&& visit) {
-    return each_segment(mapping, cut, [&](const Segment& segment, const SegmentExtent& extent) {
-        const AtomicWord* frames = frames_of(mapping, segment, extent.units);
+// Calls visit(payload, bytes) for each record of the cut that is in the arena, and visit_stored(extent, ordinal)
+// for each segment that is in a file, the chain's `ordinal`th from 0, in order. False: a frame cannot be right, the
+// arena is damaged.
+template <class Visit, class VisitStored>
+bool walk_cut(const Mapping& mapping, const Cut& cut, Visit&& visit, VisitStored&& visit_stored) {
+    std::uint64_t ordinal = 0;
+    return each_segment(mapping, cut, [&](const Segment&, const SegmentExtent& extent) {
+        if (extent.stored()) {
+            visit_stored(extent, ordinal++);
+            return true;
+        }
+        ordinal += 1;
+        const AtomicWord* frames = frames_of(mapping, extent);
         return frames != nullptr && walk(frames, extent.units, visit);
     });
 }

@@ -29,6 +29,7 @@ struct Chain {
     std::uint64_t root;                  // offset of the first segment; immutable, but for who frees the chain
     std::uint64_t hash;                  // XXH3 of the key with the arena's seed
     Atomic<std::uint64_t> next_retired;  // link of arena/epoch
+    Atomic<std::uint64_t> identity;      // identity_of(): which chain of all that the store ever had, and its codec
     std::uint32_t key_bytes;
 
     [[nodiscard]] std::byte* key_data() noexcept { return reinterpret_cast<std::byte*>(this) + kKeyAt; }
@@ -43,16 +44,31 @@ struct Chain {
                (key.empty() || std::memcmp(key_data(), key.data(), key.size()) == 0);
     }
 
-    static constexpr std::uint64_t kKeyAt = 36;  // right behind key_bytes: keys up to 28 bytes share the line
+    static constexpr std::uint64_t kKeyAt = 44;  // right behind key_bytes: keys up to 20 bytes share the line
     [[nodiscard]] static constexpr std::uint64_t bytes_for(std::uint64_t key_bytes) noexcept {
         return kKeyAt + key_bytes;
     }
 };
 
-static_assert(sizeof(Chain) == 40 && alignof(Chain) == 8);
+static_assert(sizeof(Chain) == 48 && alignof(Chain) == 8);
 static_assert(offsetof(Chain, tail) == 0 && offsetof(Chain, root) == 8 && offsetof(Chain, hash) == 16);
-static_assert(offsetof(Chain, next_retired) == 24 && offsetof(Chain, key_bytes) == 32);
+static_assert(offsetof(Chain, next_retired) == 24 && offsetof(Chain, identity) == 32);
+static_assert(offsetof(Chain, key_bytes) == 40);
 static_assert(Chain::kKeyAt == offsetof(Chain, key_bytes) + sizeof(std::uint32_t), "the key follows its length");
 static_assert(std::is_standard_layout_v<Chain>, "offsets must mean the same in every build");
+
+// A chain's identity: its generation, 1 for the store's first chain and never given twice, by which extents tell a
+// key that was erased and made again from what it was before (0 in a store that does not spill); and the packed
+// codec of its extents, 0 where it is the store's.
+inline constexpr unsigned kGenerationBits = 40;
+[[nodiscard]] constexpr std::uint64_t identity_of(std::uint64_t generation, std::uint32_t codec) noexcept {
+    return generation | static_cast<std::uint64_t>(codec) << kGenerationBits;
+}
+[[nodiscard]] constexpr std::uint64_t generation_of(std::uint64_t identity) noexcept {
+    return identity & ((1ULL << kGenerationBits) - 1);
+}
+[[nodiscard]] constexpr std::uint32_t codec_of(std::uint64_t identity) noexcept {
+    return static_cast<std::uint32_t>(identity >> kGenerationBits);
+}
 
 }  // namespace shoal

@@ -107,7 +107,7 @@ std::uint64_t Index::fill_replacement(const Leaf& leaf, Slot& maker, Slot& slot)
     for (const auto& leaf_slot : leaf.slots) {
         // relaxed: frozen, so it never changes; our fetch_or acquired it
         const std::uint64_t word = leaf_slot.load(std::memory_order_relaxed);
-        tombstones += (word & kTombstone) != 0;
+        tombstones += (word & kTombstoneSlot) != 0;
         if (!is_chain(word)) continue;
         prefetch_to_read(mapping_->at<Chain>(slot_chain(word)));
         ++live;

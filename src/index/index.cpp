@@ -16,7 +16,7 @@ constexpr int kMostReplacements = 1 << 10;  // as kMostTurns: of one hash's leaf
 
 bool has_tombstone(const Leaf& leaf) noexcept {
     return std::any_of(leaf.slots.begin(), leaf.slots.end(), [](const auto& leaf_slot) {
-        return (leaf_slot.load(std::memory_order_relaxed) & kTombstone) != 0;  // relaxed: what is one stays one
+        return (leaf_slot.load(std::memory_order_relaxed) & kTombstoneSlot) != 0;  // relaxed: what is one stays one
     });
 }
 
@@ -167,7 +167,7 @@ AllocationStatus Index::unlink(ArenaOffset tree, ArenaOffset erased, Slot& maker
         if (slot_chain(word) != erased) return AllocationStatus::kDone;  // another took it out
         if (!is_frozen(word)) {
             // release: pairs with find's acquire; a failed try: another took it out, or froze it
-            if (leaf.slots[at].compare_exchange_strong(word, kTombstone, std::memory_order_acq_rel,
+            if (leaf.slots[at].compare_exchange_strong(word, kTombstoneSlot, std::memory_order_acq_rel,
                                                        std::memory_order_acquire)) {
                 return AllocationStatus::kDone;
             }
@@ -196,31 +196,48 @@ bool Index::for_each(ArenaOffset tree, const std::function<void(ArenaOffset)>& v
     std::uint64_t left = mapping_->bytes() / sizeof(Leaf);  // no arena has room for more
     // By ranges of the hash: a leaf that splits behind us is not seen twice.
     for (std::uint64_t prefix = 0; left != 0; --left) {
-        const Leaf& leaf = leaf_for(tree, prefix);
-        // All words first, then a look at each chain: a key that is erased and made again between two words is in
-        // both, and by then its first chain is marked.
-        std::array<ArenaOffset, kLeafSlots> chains;
-        std::size_t count = 0;
-        for (const auto& leaf_slot : leaf.slots) {
-            const std::uint64_t word = leaf_slot.load(std::memory_order_acquire);  // pairs with insert's release
-            if (!is_chain(word)) continue;
-            prefetch_to_read(mapping_->at<Chain>(slot_chain(word)));
-            chains[count++] = slot_chain(word);
-        }
-        for (std::size_t at = 0; at < count; ++at) {
-            const Chain& chain = *mapping_->at<Chain>(chains[at]);
-            if (chain.hash < prefix)
-                continue;  // of a leaf that was replaced in the entries behind us, and seen there
-            if (!is_marked_erased(*mapping_, chain)) visit(chains[at]);
-        }
-        const std::uint32_t depth = snapshot(leaf.depth);
-        if (depth == 0) return true;
-        if (depth > kMaxDepth) return false;
-        const std::uint64_t step = 1ULL << (64 - depth);
-        prefix = (prefix & ~(step - 1)) + step;
+        const std::optional<std::uint64_t> next = visit_leaf(tree, prefix, [&](ArenaOffset chain) {
+            visit(chain);
+            return true;
+        });
+        if (!next) return false;
+        prefix = *next;
         if (prefix == 0) return true;
     }
     return false;
+}
+
+std::optional<std::uint64_t> Index::visit_leaf(ArenaOffset tree, std::uint64_t from,
+                                               const std::function<bool(ArenaOffset)>& visit) const {
+    const Leaf& leaf = leaf_for(tree, from);
+    // All words first, then a look at each chain: a key that is erased and made again between two words is in both,
+    // and by then its first chain is marked.
+    std::array<ArenaOffset, kLeafSlots> chains;
+    std::size_t count = 0;
+    for (const auto& leaf_slot : leaf.slots) {
+        const std::uint64_t word = leaf_slot.load(std::memory_order_acquire);  // pairs with insert's release
+        if (!is_chain(word)) continue;
+        prefetch_to_read(mapping_->at<Chain>(slot_chain(word)));
+        chains[count++] = slot_chain(word);
+    }
+    for (std::size_t at = 0; at < count; ++at) {
+        const Chain& chain = *mapping_->at<Chain>(chains[at]);
+        if (chain.hash < from) continue;  // of a leaf that was replaced in the entries behind us, and seen there
+        if (!is_marked_erased(*mapping_, chain) && !visit(chains[at])) break;
+    }
+    return leaf_behind(leaf, from);
+}
+
+std::optional<std::uint64_t> Index::next_leaf(ArenaOffset tree, std::uint64_t from) const {
+    return leaf_behind(leaf_for(tree, from), from);
+}
+
+std::optional<std::uint64_t> Index::leaf_behind(const Leaf& leaf, std::uint64_t from) {
+    const std::uint32_t depth = snapshot(leaf.depth);
+    if (depth == 0) return 0;
+    if (depth > kMaxDepth) return std::nullopt;
+    const std::uint64_t step = 1ULL << (64 - depth);
+    return (from & ~(step - 1)) + step;
 }
 
 void Index::empty_tree(ArenaOffset offset, Slot& slot) noexcept {
@@ -279,7 +296,7 @@ void Index::empty_leaf(Leaf& leaf, Slot& slot) noexcept {
         if (!is_chain(word)) continue;
         empty_chain(*mapping_, *blocks_, slot, slot_chain(word));
         crash_point(CrashPoint::kTreeChainEmptied);
-        leaf_slot.store(kTombstone, std::memory_order_relaxed);  // relaxed: as above
+        leaf_slot.store(kTombstoneSlot, std::memory_order_relaxed);  // relaxed: as above
         crash_point(CrashPoint::kTreeChainForgotten);
         free_chain(*mapping_, *blocks_, slot, slot_chain(word));
     }

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include "arena/epoch.hpp"
 #include "chain/chain.hpp"
@@ -119,6 +120,13 @@ public:
     // The calls happen inside the caller's epoch. False when the arena is damaged, and then perhaps not for all.
     bool for_each(ArenaOffset tree, const std::function<void(ArenaOffset)>& visit) const;
 
+    // As for_each, for the one leaf that holds the hash `from`, and its chains of that hash or above, until visit
+    // returns false. The hash at which the next leaf begins, 0 after the last; nothing when the arena is damaged.
+    std::optional<std::uint64_t> visit_leaf(ArenaOffset tree, std::uint64_t from,
+                                            const std::function<bool(ArenaOffset)>& visit) const;
+    // The same without a visit.
+    [[nodiscard]] std::optional<std::uint64_t> next_leaf(ArenaOffset tree, std::uint64_t from) const;
+
     // Frees all that hangs from a tree that nobody can reach. May be broken off by a crash and begun anew: it leaks
     // one block then. The Tree itself is left.
     void empty_tree(ArenaOffset tree, Slot& slot) noexcept;
@@ -136,6 +144,9 @@ private:
     static constexpr std::size_t kLowerPart = 0;
     static constexpr std::size_t kUpperPart = 1;
     static constexpr std::size_t kNodePart = 2;
+
+    // The hash behind those of the leaf that holds `from`, as next_leaf.
+    [[nodiscard]] static std::optional<std::uint64_t> leaf_behind(const Leaf& leaf, std::uint64_t from);
 
     // The same where a drop has put another in its place.
     [[nodiscard]] ArenaOffset tree_behind(ArenaOffset tree) const noexcept;

@@ -82,7 +82,7 @@ inline constexpr std::uint64_t kSuccessorKindBits = 3;
 
 // Slot words. Chains are 64 B aligned, so the low bits are free for flags.
 inline constexpr std::uint64_t kFrozen = 1;
-inline constexpr std::uint64_t kTombstone = 2;
+inline constexpr std::uint64_t kTombstoneSlot = 2;
 inline constexpr std::uint64_t kOffsetBits = 0x0000'ffff'ffff'ffc0ULL;
 
 [[nodiscard]] constexpr std::uint64_t slot_word(std::uint64_t hash, ArenaOffset chain) noexcept {

@@ -1,7 +1,7 @@
 #include "recovery/finish.hpp"
 
 #include "arena/crash_point.hpp"
-#include "segment/unblock.hpp"
+#include "segment/hand_over.hpp"
 
 namespace shoal {
 
@@ -13,6 +13,7 @@ void finish_work(const Mapping& mapping, Blocks& blocks, Index& index, Epochs& e
     crash_point(CrashPoint::kDeadLeafReplaced);
     finish_erase(mapping, index, epochs, slots, dead, own);
     finish_drop(mapping, index, epochs, slots, dead);
+    finish_spilling(mapping, blocks, epochs, slots, dead, own);
     epochs.forget_reclaimer(dead);
     crash_point(CrashPoint::kDeadReclaimerForgotten);
 }
@@ -27,10 +28,10 @@ void finish_claims(const Mapping& mapping, const Slots& slots, Slot& dead) {
     crash_point(CrashPoint::kClaimsPadded);
     // The end first, then who is there: whoever claimed before that end is seen, or is done. seq_cst: of two who
     // recover two dead slots of one segment, the later sees that the other's is out of it.
-    const std::uint64_t end = extent_of(segment).units;
+    const SegmentExtent extent = extent_of(segment);
     dead.segment.store(offset | kClaimsDone, std::memory_order_seq_cst);
     crash_point(CrashPoint::kDeadClaimsDone);
-    if (!slots.anyone_writes_to(offset)) pad_holes(mapping, segment, end);
+    if (!slots.anyone_writes_to(offset)) pad_holes(mapping, extent);
     crash_point(CrashPoint::kHolesPadded);
     dead.segment.store(0, std::memory_order_relaxed);  // relaxed: published by the slot's release
 }
@@ -103,6 +104,42 @@ void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Sl
         }
     }
     dead.erasing_chain.store(0, std::memory_order_relaxed);  // relaxed: published by the slot's release
+}
+
+// A batch of a spiller: what its segments do not name any more is to be freed, the others stay as they are.
+void finish_spilling(const Mapping& mapping, Blocks& blocks, Epochs& epochs, const Slots& slots, Slot& dead,
+                     Slot& own) {
+    const auto offset = static_cast<ArenaOffset>(dead.spilling.load(std::memory_order_acquire));  // pairs: Batch
+    if (is_null(offset)) return;
+    SpilledBlocks& batch = *mapping.at<SpilledBlocks>(offset);
+    if (batch.entries_now() == 0) {                         // between two batches
+        dead.spilling.store(0, std::memory_order_relaxed);  // first, as a crash here
+        free_spilled_blocks(mapping, blocks, own, offset);  // can leak it, but not free it twice
+        return;
+    }
+    // Inside an epoch from here on, if the dead was not: so that who dies after the retiring below, and before the
+    // journal is forgotten, leaves a list that nobody drains. False: destroyed, and nobody reuses anything.
+    if (dead.epoch.load(std::memory_order_relaxed) == 0) static_cast<void>(epochs.enter(dead));  // relaxed: dead's
+    if (!epochs.is_retired(RetiredKind::kBlocks, offset)) {
+        // relaxed: as above. Published, its segments may be gone: they are not looked at.
+        const bool published = batch.published_in.load(std::memory_order_relaxed) != 0;
+        const std::uint64_t count = published ? 0 : batch.entries_now();
+        for (std::uint64_t at = 0; at < count; ++at) {
+            SpilledBlocks::Entry& entry = batch.entries[at];
+            Segment& segment = *mapping.at<Segment>(entry.segment);
+            // relaxed: by the dead alone, whose slot is ours. Each is in its hand (I1 of arena/spilled_blocks.hpp).
+            if (entry.block == 0 || segment.block.load(std::memory_order_relaxed) != entry.block) continue;
+            // As it was before it was counted, so that whoever dies here too leaves it in nobody's hand.
+            segment.spill.store(in_hand(slots.number(dead), dead.generation.load(std::memory_order_relaxed)),
+                                std::memory_order_relaxed);
+            entry.block = 0;  // first: once let go it is another's
+            let_go(segment);
+        }
+        crash_point(CrashPoint::kDeadSpillLetGo);
+        epochs.retire(RetiredKind::kBlocks, offset);
+        crash_point(CrashPoint::kDeadSpillRetired);
+    }
+    dead.spilling.store(0, std::memory_order_relaxed);  // relaxed: published by the slot's release
 }
 
 void finish_drop(const Mapping& mapping, Index& index, Epochs& epochs, const Slots& slots, Slot& dead) {

@@ -8,8 +8,8 @@
 
 namespace shoal {
 
-// All of the following, in the order that recovery needs: claims, what was made, a
-// replaced leaf, an erase, a drop; and the drain of
+// All of the following, in the order that recovery needs: claims, what was made, a replaced leaf, an erase, a drop,
+// a spill; and the drain of
 // retired memory is nobody's from then on. `own` is the slot to allocate with.
 void finish_work(const Mapping& mapping, Blocks& blocks, Index& index, Epochs& epochs, const Slots& slots,
                  Slot& dead, Slot& own);
@@ -28,5 +28,10 @@ void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Sl
 
 // A drop: the tree is replaced if the dead slot was the one to do it, and retired if it is not yet.
 void finish_drop(const Mapping& mapping, Index& index, Epochs& epochs, const Slots& slots, Slot& dead);
+
+// A batch of a spiller (arena/spilled_blocks.hpp): segments that are not in a file yet are in nobody's hand again,
+// and the blocks of those that are get retired.
+void finish_spilling(const Mapping& mapping, Blocks& blocks, Epochs& epochs, const Slots& slots, Slot& dead,
+                     Slot& own);
 
 }  // namespace shoal

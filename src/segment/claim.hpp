@@ -22,6 +22,7 @@
 
 #include "arena/bytes.hpp"
 #include "arena/crash_point.hpp"
+#include "arena/location.hpp"
 #include "arena/mapping.hpp"
 #include "segment/layout.hpp"
 #include "segment/reserve.hpp"
@@ -104,9 +105,14 @@ inline void seal(const Mapping& mapping, Segment& segment, std::uint64_t before)
     const std::uint64_t end = reserved_units(before);
     crash_point(CrashPoint::kSealBegun);
     if (end < segment.claimable_units) {
-        // relaxed: the block of a segment that is not spilled never changes
-        AtomicWord* rest = frame_at(mapping, segment.block.load(std::memory_order_relaxed), end);
-        rest->store(padding_header(segment.claimable_units - end), std::memory_order_release);  // pairs with walk()
+        // relaxed: where it is in the arena, that is since before we could claim. It may be spilled already, by who
+        // took us for dead or found nothing missing; else it stays as long as we are in our epoch.
+        const std::uint64_t block = segment.block.load(std::memory_order_relaxed);
+        // release: pairs with walk()
+        if (!is_stored(block)) {
+            frame_at(mapping, block, end)
+                ->store(padding_header(segment.claimable_units - end), std::memory_order_release);
+        }
     }
     crash_point(CrashPoint::kSealPadded);
     segment.sealed.store(before | kSealedBit, std::memory_order_release);  // pairs with extent_of()
@@ -133,7 +139,8 @@ enum class ClaimOutcome { kWritten, kClosed };
     if (at + payload.claim.units <= segment.claimable_units) [[likely]] {
         crash_point(CrashPoint::kClaimAdded);
         AtomicWord* first =
-            frame_at(mapping, segment.block.load(std::memory_order_relaxed), at);  // relaxed: see seal
+            // relaxed: nobody spills it while our claim is open (segment/hand_over.hpp)
+            frame_at(mapping, segment.block.load(std::memory_order_relaxed), at);
         // relaxed: our own slot's word
         write_claim(
             first, payload,

@@ -7,8 +7,10 @@
 //             I3 every byte of the block beyond what was claimed is zero;
 //             I4 sealed, once set, is the reserve word at the claim that closed the segment;
 //             I5 either all of data_units is claimable, and they are a power of two of bytes up to 1 MiB, or
-//             nothing
-//                is, and they are the one frame of single_bytes.
+//                nothing is, and they are the one frame of single_bytes;
+//             I6 block names bytes in the arena or, from its one change on, bytes in a file; `spill` has the counts
+//             of
+//                those by then.
 #pragma once
 
 #include <cstddef>
@@ -26,13 +28,13 @@ struct Segment {
     Atomic<std::uint64_t> next;                 // offset of the next segment, 0 while last, or erased_mark()
     Atomic<std::uint64_t> sealed;               // kSealedBit and the reserve at the end, by whoever closed it
 
-    // --- immutable once linked, until the spiller takes the block ---
-    Atomic<std::uint64_t> block;    // offset of the bytes
+    // --- immutable once linked, but for the spiller ---
+    Atomic<std::uint64_t> block;    // offset of the bytes; once spilled, where they are stored (arena/location.hpp)
     std::uint32_t claimable_units;  // units that may be claimed; 0 where one large record fills it
     std::uint32_t growth_bytes;     // size from which the next segment's is reckoned
     std::uint64_t data_units;       // units of the block that may hold frames
     std::uint64_t single_bytes;     // payload of the one large record; else 0
-    std::uint64_t spill;            // for the spiller (DESIGN §8); 0
+    Atomic<std::uint64_t> spill;    // who has it in hand to spill it, or what the extent holds of it; 0 else
 };
 
 static_assert(sizeof(Segment) == 64 && alignof(Segment) == 64, "one line, one miss; 64 B a key matter");
@@ -48,5 +50,25 @@ static_assert(std::is_standard_layout_v<Segment>, "offsets must mean the same in
     return 1 | static_cast<std::uint64_t>(slot_number) << 8 | static_cast<std::uint64_t>(generation) << 32;
 }
 [[nodiscard]] constexpr bool is_erased(std::uint64_t next) noexcept { return (next & 1) != 0; }
+
+// In `spill`: the slot, and its generation, of who is spilling the segment. It holds only while that slot is
+// taken and of that generation (segment/hand_over.hpp).
+[[nodiscard]] constexpr std::uint64_t in_hand(std::uint32_t slot_number, std::uint32_t generation) noexcept {
+    return 1 | static_cast<std::uint64_t>(slot_number) << 8 | static_cast<std::uint64_t>(generation) << 32;
+}
+[[nodiscard]] constexpr bool is_in_hand(std::uint64_t spill) noexcept { return (spill & 3) == 1; }
+
+// In `spill` of a spilled segment: what the extent holds of it, without the claims of the dead.
+struct SpilledCounts {
+    std::uint64_t records = 0;
+    std::uint64_t payload_bytes = 0;
+};
+inline constexpr unsigned kSpilledRecordsBits = 18;
+[[nodiscard]] constexpr std::uint64_t pack(SpilledCounts counts) noexcept {
+    return 2 | counts.records << 2 | counts.payload_bytes << (2 + kSpilledRecordsBits);
+}
+[[nodiscard]] constexpr SpilledCounts spilled_counts(std::uint64_t spill) noexcept {
+    return {spill >> 2 & ((1ULL << kSpilledRecordsBits) - 1), spill >> (2 + kSpilledRecordsBits)};
+}
 
 }  // namespace shoal

@@ -39,30 +39,33 @@ inline void pad_claims(const Mapping& mapping, Segment& segment, std::uint32_t s
     // First (I1). acq_rel: part of the release sequence of the claims before it
     segment.reserve.fetch_or(kAbandonedBit, std::memory_order_acq_rel);
     crash_point(CrashPoint::kClaimsAbandoned);
-    const std::uint64_t end = extent_of(segment).units;
-    AtomicWord* frames = frames_of(mapping, segment, end);
-    if (frames == nullptr) return;
-    static_cast<void>(walk_headers(frames, end, [&](AtomicWord& frame, std::uint64_t header, std::uint64_t units) {
-        // release: as any header; no other writes there, as the owner is dead
-        if (is_claimed_by(header, slot_number, generation)) {
-            frame.store(padding_header(units), std::memory_order_release);
-        }
-    }));
+    const SegmentExtent extent = extent_of(segment);
+    AtomicWord* frames = frames_of(mapping, extent);
+    if (frames == nullptr) return;  // spilled: then nobody's claim was open
+    static_cast<void>(
+        walk_headers(frames, extent.units, [&](AtomicWord& frame, std::uint64_t header, std::uint64_t units) {
+            // release: as any header; no other writes there, as the owner is dead
+            if (is_claimed_by(header, slot_number, generation)) {
+                frame.store(padding_header(units), std::memory_order_release);
+            }
+        }));
 }
 
-// Turns the holes before `end` units into padding. `end` was taken first, and then nobody was found who writes to
-// the segment: whoever claimed below it has said so in Slot::segment before, and is done since, or dead (I2).
-inline void pad_holes(const Mapping& mapping, Segment& segment, std::uint64_t end) noexcept {
-    AtomicWord* frames = frames_of(mapping, segment, end);
+// Turns the holes before a segment's end into padding. The end was taken first, and then nobody was found who
+// writes to the segment: whoever claimed below it has said so in Slot::segment before, and is done since, or dead
+// (I2).
+inline void pad_holes(const Mapping& mapping, const SegmentExtent& extent) noexcept {
+    AtomicWord* frames = frames_of(mapping, extent);
     if (frames == nullptr) return;
-    static_cast<void>(walk_headers(frames, end, [](AtomicWord& frame, std::uint64_t header, std::uint64_t units) {
-        std::uint64_t hole = 0;
-        // release: as any header; a failed try: another padded it
-        if (header == hole) {
-            frame.compare_exchange_strong(hole, padding_header(units), std::memory_order_release,
-                                          std::memory_order_relaxed);
-        }
-    }));
+    static_cast<void>(
+        walk_headers(frames, extent.units, [](AtomicWord& frame, std::uint64_t header, std::uint64_t units) {
+            std::uint64_t hole = 0;
+            // release: as any header; a failed try: another padded it
+            if (header == hole) {
+                frame.compare_exchange_strong(hole, padding_header(units), std::memory_order_release,
+                                              std::memory_order_relaxed);
+            }
+        }));
 }
 
 }  // namespace shoal

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "arena/location.hpp"
 #include "segment/claim.hpp"
 
 namespace shoal {
@@ -17,29 +18,48 @@ struct SegmentExtent {
     std::uint64_t units = 0;  // frames lie before this
     bool exact = false;       // reserve is exact (else a closing writer has not said yet, or a writer died)
     Reserve reserve;
+    std::uint64_t block = 0;  // where they are: in the arena, or as is_stored(block) says in a file
+
+    [[nodiscard]] bool stored() const noexcept { return is_stored(block); }
 };
 
+// What is in an extent, as a reserve word would count it.
+[[nodiscard]] inline Reserve counted(SpilledCounts counts) noexcept {
+    const std::uint64_t units = (counts.payload_bytes + kUnitBytes - 1) / kUnitBytes;
+    return {counts.records + units, counts.records, units * kUnitBytes - counts.payload_bytes};
+}
+
 [[nodiscard]] inline SegmentExtent extent_of(const Segment& segment) noexcept {
+    // Once, and first: bytes that are in the arena at this look stay there while the caller is in its epoch.
+    // acquire: pairs with publish_spilled: whoever sees the place in a file sees the counts (segment I6)
+    const std::uint64_t block = segment.block.load(std::memory_order_acquire);
+    if (is_stored(block)) [[unlikely]] {
+        // relaxed: stored before the block's word, and then for ever
+        const Reserve reserve = counted(spilled_counts(segment.spill.load(std::memory_order_relaxed)));
+        return {reserve.units, true, reserve, block};
+    }
     if (segment.single_bytes != 0) {
         return {segment.data_units,
                 true,
-                {segment.data_units, 1, (segment.data_units - 1) * kUnitBytes - segment.single_bytes}};
+                {segment.data_units, 1, (segment.data_units - 1) * kUnitBytes - segment.single_bytes},
+                block};
     }
     // acquire: pairs with claim_and_write: whatever was acknowledged before the last claim is visible to the walk
     const std::uint64_t word = segment.reserve.load(std::memory_order_acquire);
     const bool exact = (word & kAbandonedBit) == 0;
-    if (reserved_units(word) <= segment.claimable_units) return {reserved_units(word), exact, unpack(word)};
+    if (reserved_units(word) <= segment.claimable_units) return {reserved_units(word), exact, unpack(word), block};
     const std::uint64_t sealed = segment.sealed.load(std::memory_order_acquire);  // pairs with seal()
-    if ((sealed & kSealedBit) == 0) return {segment.claimable_units, false, {}};
-    return {reserved_units(sealed), exact, unpack(sealed)};
+    if ((sealed & kSealedBit) == 0) return {segment.claimable_units, false, {}, block};
+    return {reserved_units(sealed), exact, unpack(sealed), block};
 }
 
-// The segment's frames, of which `units` can be read; null where they would not lie in the arena.
-[[nodiscard]] inline AtomicWord* frames_of(const Mapping& mapping, const Segment& segment,
-                                           std::uint64_t units) noexcept {
-    const std::uint64_t block = segment.block.load(std::memory_order_relaxed);  // relaxed: see seal
-    if (units > mapping.bytes() / kUnitBytes || !mapping.holds(block, units * kUnitBytes)) return nullptr;
-    return mapping.at<AtomicWord>(block);
+// The frames of a segment that is not stored; null where they would not lie in the arena.
+[[nodiscard]] inline AtomicWord* frames_of(const Mapping& mapping, const SegmentExtent& extent) noexcept {
+    if (extent.stored() || extent.units > mapping.bytes() / kUnitBytes ||
+        !mapping.holds(extent.block, extent.units * kUnitBytes)) {
+        return nullptr;
+    }
+    return mapping.at<AtomicWord>(extent.block);
 }
 
 // The first header at or after `unit`, where a hole begins, or `end`. A writer stands between its fetch_add and its

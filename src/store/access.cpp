@@ -89,6 +89,14 @@ int Access::grant_directory(int descriptor) const noexcept {
     return ::fchmodat(descriptor, ".", group_ ? 02770 : 0700, 0) == 0 ? 0 : errno;
 }
 
+int grant_like(int model, int descriptor) noexcept {
+    struct stat info {};
+    if (::fstat(model, &info) != 0) return errno;
+    const bool shared = (info.st_mode & 0060) != 0;
+    if (shared && ::fchown(descriptor, static_cast<uid_t>(-1), info.st_gid) != 0) return errno;
+    return ::fchmod(descriptor, shared ? 0660 : 0600) == 0 ? 0 : errno;
+}
+
 Result<void> Access::check_file(const struct stat& info, const std::string& what) const {
     return check(info, what, kOthers);
 }

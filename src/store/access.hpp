@@ -39,6 +39,9 @@ private:
     bool any_owner_ = false;
 };
 
+// Gives a file that this process has just made the group and mode of another. 0 or an errno.
+[[nodiscard]] int grant_like(int model, int descriptor) noexcept;
+
 // "alice (user 1000)", or "user 1000" where it has no name.
 [[nodiscard]] std::string user_text(uid_t user);
 

@@ -1,11 +1,11 @@
 // One record at a time: append, iset; and what removes: erase, drop.
 #include "arena/crash_point.hpp"
-#include "store/impl.hpp"
+#include "store/room.hpp"
 
 namespace shoal {
 
 Result<void> StoreImpl::append(const KeyRef& key, const Payload& payload) {
-    for (int tried = 1;; ++tried) {
+    for (RoomWait room(*this);;) {
         AppendOutcome outcome{};
         Slot* slot = nullptr;
         bool anew = false;
@@ -20,8 +20,7 @@ Result<void> StoreImpl::append(const KeyRef& key, const Payload& payload) {
             tidy(*slot);
         if (outcome == AppendOutcome::kAppended) [[likely]]
             return {};
-        if (tried == kTries || outcome == AppendOutcome::kDamaged || !make_room())
-            return tl::unexpected(no_memory(outcome, payload.bytes));
+        if (!room.again(outcome)) return tl::unexpected(no_memory(outcome, payload.bytes));
     }
 }
 
@@ -70,7 +69,7 @@ AppendOutcome StoreImpl::append_anew(const ChainContext& context, const KeyRef& 
 
 Result<bool> StoreImpl::iset(const KeyRef& key, ByteView value) {
     const Payload payload = Payload::record({&value, 1});
-    for (int tried = 1;; ++tried) {
+    for (RoomWait room(*this);;) {
         AppendOutcome outcome{};
         bool was_there = false;
         {
@@ -80,8 +79,7 @@ Result<bool> StoreImpl::iset(const KeyRef& key, ByteView value) {
             outcome = append_anew(context(inside->slot()), key, payload, true, &was_there);
         }
         if (outcome == AppendOutcome::kAppended) return !was_there;
-        if (tried == kTries || outcome == AppendOutcome::kDamaged || !make_room())
-            return tl::unexpected(no_memory(outcome, payload.bytes));
+        if (!room.again(outcome)) return tl::unexpected(no_memory(outcome, payload.bytes));
     }
 }
 

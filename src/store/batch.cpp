@@ -9,6 +9,7 @@
 
 #include "store/group_look_up.hpp"
 #include "store/hash.hpp"
+#include "store/room.hpp"
 
 namespace shoal {
 namespace {
@@ -25,7 +26,7 @@ public:
     BatchAppender(StoreImpl& store, std::span<const Pair> batch) noexcept : store_(store), batch_(batch) {}
 
     Result<void> run() {
-        int tried = 0;  // at the same pair
+        RoomWait room(store_);
         std::size_t failed_at = 0;
         while (done_ < batch_.size()) {
             AppendOutcome outcome{};
@@ -43,11 +44,8 @@ public:
                 if (too_long_) return failed(std::move(store_.key_ref(batch_[done_].key).error()));
                 continue;
             }
-            tried = done_ == failed_at ? tried + 1 : 1;
-            failed_at = done_;
-            if (tried == StoreImpl::kTries || outcome == AppendOutcome::kDamaged || !store_.make_room()) {
-                return failed(store_.no_memory(outcome, batch_[done_].value.size()));
-            }
+            if (std::exchange(failed_at, done_) != done_) room.reset();
+            if (!room.again(outcome)) return failed(store_.no_memory(outcome, batch_[done_].value.size()));
         }
         return {};
     }

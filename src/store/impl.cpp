@@ -9,9 +9,11 @@
 
 #include "arena/presence.hpp"
 #include "recovery/finish.hpp"
+#include "spill/codec_word.hpp"
 #include "store/hash.hpp"
 #include "store/leftovers.hpp"
 #include "store/place.hpp"
+#include "store/room.hpp"
 
 namespace shoal {
 namespace {
@@ -27,6 +29,8 @@ Atomic<std::uint64_t>& retired_link(const Mapping& mapping, RetiredKind kind, Ar
             return mapping.at<Leaf>(object)->next_retired;
         case RetiredKind::kTree:
             return mapping.at<Tree>(object)->next_retired;
+        case RetiredKind::kBlocks:
+            return mapping.at<SpilledBlocks>(object)->next_retired;
         case RetiredKind::kChain:
             break;
     }
@@ -35,7 +39,7 @@ Atomic<std::uint64_t>& retired_link(const Mapping& mapping, RetiredKind kind, Ar
 
 }  // namespace
 
-StoreImpl::StoreImpl(OpenedArena&& opened)
+StoreImpl::StoreImpl(OpenedArena&& opened, const Options& options)
     : path_(std::move(opened.path)),
       arena_path_(std::move(opened.arena_path)),
       arena_note_(std::move(opened.note)),
@@ -47,6 +51,7 @@ StoreImpl::StoreImpl(OpenedArena&& opened)
           [this](RetiredKind kind, ArenaOffset object, Slot& slot) {
               if (kind == RetiredKind::kChain) empty_chain(mapping_, blocks_, slot, object);
               if (kind == RetiredKind::kTree) index_.empty_tree(object, slot);
+              if (kind == RetiredKind::kBlocks) empty_spilled_blocks(mapping_, blocks_, slot, object);
           },
           [this](RetiredKind kind, ArenaOffset object, Slot& slot) {
               switch (kind) {
@@ -59,13 +64,23 @@ StoreImpl::StoreImpl(OpenedArena&& opened)
                   case RetiredKind::kTree:
                       index_.free_tree(object, slot);
                       break;
+                  case RetiredKind::kBlocks:
+                      free_spilled_blocks(mapping_, blocks_, slot, object);
+                      break;
               }
           }),
       index_(mapping_, blocks_, epochs_),
-      pins_(slots_, epochs_) {
+      pins_(slots_, epochs_),
+      files_(mapping_, slots_, [this](int file) { return grant_like(mapping_.descriptor(), file); }),
+      loader_(files_, slots_, mapping_.header().store_id),
+      room_wait_(options.room_wait_ms),
+      spiller_({mapping_, blocks_, slots_, epochs_, files_}, index_) {
+    blocks_.on_release_stored([this](std::uint64_t place) { files_.release(place); });
+    if (files_.enabled()) blocks_.on_pages_taken([this] { spiller_.call(); });
     slots_.on_death(
         [this](Slot& dead, Slot& own) { finish_work(mapping_, blocks_, index_, epochs_, slots_, dead, own); });
     slots_.recover_all_dead();
+    if (options.spill_thread) spiller_.start();
 }
 
 StoreImpl::~StoreImpl() {
@@ -95,6 +110,16 @@ Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options) {
                                     fmt::format("cannot allocate the arena's first {} bytes: {}",
                                                 std::max(options.reserve_bytes, kPieceBytes), std::strerror(cause)),
                                     cause});
+    }
+    if (!options.spill_dir.empty()) {
+        const Allocation table = blocks.allocate(*slot, sizeof(SpillFileTable));
+        if (is_null(table.offset)) {
+            return tl::unexpected(Error{Code::kMemoryLimit, "no room for the table of spill files", 0});
+        }
+        ArenaHeader& header = mapping.header();
+        header.codec = codec_word(options.codec);
+        options.spill_dir.copy(header.spill_folder.data(), header.spill_folder.size() - 1);
+        header.spill_files_at = raw(table.offset);
     }
     index.publish_first_tree(tree.offset);
     forget_made(*slot, 0);
@@ -153,6 +178,23 @@ Result<std::shared_ptr<detail::Pin>> StoreImpl::pin() {
     if (ticket.attachment == 0) return tl::unexpected(no_slot(failure));
     crash_point(CrashPoint::kViewPinned);
     return std::make_shared<detail::Pin>(shared_from_this(), ticket);
+}
+
+bool RoomWait::again(AppendOutcome outcome) {
+    if (outcome == AppendOutcome::kDamaged) return false;
+    const auto now = std::chrono::steady_clock::now();
+    Spiller& spiller = store_.spiller_;
+    if (tried_++ == 0) {
+        begun_ = now;
+        failures_ = spiller.failures();
+    }
+    if (!spiller.enabled() || outcome == AppendOutcome::kNoSpace) return tried_ < kTries && store_.make_room();
+    // What spillers free comes back by epochs, as everything does.
+    if (store_.make_room()) return true;
+    const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(now - begun_);
+    if (waited >= store_.room_wait_ || spiller.failures() - failures_ >= kTries) return false;
+    spiller.wait_for_room(store_.room_wait_ - waited);
+    return true;
 }
 
 bool StoreImpl::make_room() {

@@ -3,15 +3,19 @@
 // Thread safety: as Store. A crash in any operation: see the rooms; this file adds no state to the arena.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <shoal/store.hpp>
 
 #include "arena/crash_point.hpp"
 #include "arena/pins.hpp"
 #include "index/index.hpp"
+#include "spill/load.hpp"
+#include "spill/spiller.hpp"
 #include "store/directory.hpp"
 
 namespace shoal {
@@ -27,7 +31,7 @@ class GroupLookUp;
 
 class StoreImpl : public std::enable_shared_from_this<StoreImpl> {
 public:
-    explicit StoreImpl(OpenedArena&& opened);
+    StoreImpl(OpenedArena&& opened, const Options& options);
     ~StoreImpl();  // the last one of a temporary store removes it
     StoreImpl(const StoreImpl&) = delete;
     StoreImpl& operator=(const StoreImpl&) = delete;
@@ -54,6 +58,8 @@ public:
     [[nodiscard]] Result<bool> contains(const KeyRef& key);
     [[nodiscard]] Result<std::vector<Bytes>> keys();
     [[nodiscard]] Result<Stats> stats();
+    [[nodiscard]] Result<std::uint64_t> spill(std::uint64_t bytes);
+    [[nodiscard]] Result<void> set_codec(const KeyRef& key, const Codec& codec);
     [[nodiscard]] Result<std::vector<Attached>> attached();
 
 private:
@@ -61,6 +67,7 @@ private:
     friend class BatchAppender;
     friend class GroupLookUp;
     friend class LiveVerification;
+    friend class RoomWait;
 
     // The calling thread inside an epoch, from construction to destruction.
     class Inside {
@@ -91,11 +98,22 @@ private:
         return {mapping_, blocks_, slot, slots_.number(slot)};
     }
 
+    struct CutOfChain {
+        Cut cut;
+        std::uint64_t generation = 0;
+    };
     // The key's chain in `tree`: from the handle when it still holds, else looked up and remembered there.
     [[nodiscard]] ArenaOffset find_chain(const KeyRef& key, ArenaOffset tree, Index::Which which) noexcept;
-    [[nodiscard]] Result<Bytes> get_inside(const KeyRef& key);
     void look_ahead(const GroupLookUp& look_up, std::size_t count) const noexcept;
-    [[nodiscard]] std::optional<Cut> cut_of(const KeyRef& key) noexcept;
+    [[nodiscard]] std::optional<CutOfChain> cut_of(const KeyRef& key) noexcept;
+    // The cut's bytes, as far as they fit into `to`: what is resident is copied now, what is stored is added to
+    // `stored`, for load(). Bytes of all of it.
+    [[nodiscard]] Result<std::size_t> gather(const KeyRef& key, const CutOfChain& found, std::span<std::byte> to,
+                                             std::vector<StoredPart>& stored) const;
+    [[nodiscard]] Result<Bytes> gather_whole(const KeyRef& key, std::vector<StoredPart>& stored);
+    // Outside of every epoch. False: the key was erased meanwhile, and its value is to be read anew.
+    [[nodiscard]] Result<bool> load(const KeyRef& key, std::span<StoredPart> stored);
+    [[nodiscard]] Result<bool> loaded(const KeyRef& key, std::span<StoredPart> stored);  // what became of it
     [[nodiscard]] AppendOutcome append_inside(const ChainContext& context, const KeyRef& key,
                                               const Payload& payload, bool* anew) noexcept;
     [[nodiscard]] AppendOutcome append_anew(const ChainContext& context, const KeyRef& key, const Payload& payload,
@@ -107,9 +125,7 @@ private:
     [[nodiscard]] Result<bool> replace_index();  // by an empty one; false: there is no memory for it
     [[nodiscard]] Result<void> erase_each();
 
-    // After a failure for lack of memory, outside of every epoch: true when some came back, and another try is
-    // worth it.
-    static constexpr int kTries = 3;
+    // After a failure for lack of memory, outside of every epoch: frees what is retired; true when some came back.
     [[nodiscard]] bool make_room();
     // After an operation that may have retired something, outside of every epoch: frees what it can, now and then.
     void tidy(Slot& slot) noexcept;
@@ -134,6 +150,10 @@ private:
     Epochs epochs_;
     Index index_;
     Pins pins_;
+    SpillFiles files_;
+    Loader loader_;
+    std::chrono::milliseconds room_wait_;
+    Spiller spiller_;  // last: its thread uses all of the above
 };
 
 namespace detail {

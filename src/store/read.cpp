@@ -1,6 +1,9 @@
 // What reads: get, views, sizes, keys, stats.
 #include <algorithm>
 
+#include <fmt/format.h>
+
+#include "spill/codec_word.hpp"
 #include "store/group_look_up.hpp"
 #include "store/hash.hpp"
 #include "store/metadata.hpp"
@@ -19,68 +22,170 @@ public:
         made.spans_.reserve(records);
     }
     template <class Made>
+    static void keep_loaded(Made& made, std::shared_ptr<std::byte[]> memory, std::size_t bytes) {
+        made.loaded_ = std::move(memory);
+        made.loaded_bytes_ = bytes;
+    }
+    template <class Made>
     static void pin(Made& made, std::shared_ptr<detail::Pin> pin) {
         made.pin_ = std::move(pin);
     }
 };
 
-std::optional<Cut> StoreImpl::cut_of(const KeyRef& key) noexcept {
+std::optional<StoreImpl::CutOfChain> StoreImpl::cut_of(const KeyRef& key) noexcept {
     ArenaOffset chain = find_chain(key, index_.tree(), Index::Which::kFirst);
     // A turn fails when the chain is erased under us.
     for (int turn = 0; !is_null(chain) && turn < kMostTurns; ++turn) {
-        const Cut cut = take_cut(mapping_, *mapping_.at<Chain>(chain));
-        if (!is_null(cut.root)) return cut;
+        const Chain& found = *mapping_.at<Chain>(chain);
+        const Cut cut = take_cut(mapping_, found);
+        // relaxed: never changes but for the codec
+        if (!is_null(cut.root))
+            return CutOfChain{cut, generation_of(found.identity.load(std::memory_order_relaxed))};
         chain = find_chain(key, index_.tree(), Index::Which::kLive);
     }
     return std::nullopt;
 }
 
-Result<Bytes> StoreImpl::get(const KeyRef& key) {
-    auto inside = enter();
-    if (!inside) [[unlikely]]
-        return tl::unexpected(std::move(inside.error()));
-    return get_inside(key);
+Result<std::size_t> StoreImpl::gather(const KeyRef& key, const CutOfChain& found, std::span<std::byte> to,
+                                      std::vector<StoredPart>& stored) const {
+    std::size_t total = 0;
+    const auto copy = [&](const std::byte* payload, std::uint64_t bytes) {
+        if (bytes != 0 && bytes <= to.size() && total <= to.size() - bytes) {
+            std::memcpy(to.data() + total, payload, bytes);
+        }
+        total += bytes;
+    };
+    const auto note = [&](const SegmentExtent& extent, std::uint64_t ordinal) {
+        const std::uint64_t bytes = extent.reserve.payload_bytes();
+        if (bytes <= to.size() && total <= to.size() - bytes) {
+            if (!stored.empty() && stored.back().place == extent.block) {  // its neighbour, in the same extent
+                stored.back().segments += 1;
+                stored.back().bytes += bytes;
+            } else {
+                stored.push_back({extent.block,
+                                  found.generation,
+                                  static_cast<std::uint32_t>(ordinal),
+                                  1,
+                                  key.bytes,
+                                  to.data() + total,
+                                  bytes,
+                                  false,
+                                  {},
+                                  {}});
+            }
+        }
+        total += bytes;
+    };
+    if (!walk_cut(mapping_, found.cut, copy, note)) return tl::unexpected(damaged(key.bytes));
+    return total;
 }
 
-Result<Bytes> StoreImpl::get_inside(const KeyRef& key) {
-    const std::optional<Cut> cut = cut_of(key);
-    if (!cut) return tl::unexpected(not_found());
-    const std::optional<std::uint64_t> bound = payload_bound(mapping_, *cut);
+// Inside an epoch.
+Result<Bytes> StoreImpl::gather_whole(const KeyRef& key, std::vector<StoredPart>& stored) {
+    const std::optional<CutOfChain> found = cut_of(key);
+    if (!found) return tl::unexpected(not_found());
+    const std::optional<std::uint64_t> bound = payload_bound(mapping_, found->cut);
     if (!bound) return tl::unexpected(damaged(key.bytes));
     Bytes value(*bound);
-    std::size_t filled = 0;
-    bool fits = true;
-    const bool sound = walk_cut(mapping_, *cut, [&](const std::byte* payload, std::uint64_t bytes) {
-        fits &= bytes <= value.size() - filled;
-        if (!fits) return;
-        if (bytes != 0) std::memcpy(value.data() + filled, payload, bytes);
-        filled += bytes;
-    });
-    if (!sound || !fits) return tl::unexpected(damaged(key.bytes));
-    value.shrink(filled);
+    const Result<std::size_t> bytes = gather(key, *found, {value.data(), value.size()}, stored);
+    if (!bytes) return tl::unexpected(bytes.error());
+    if (*bytes > value.size()) return tl::unexpected(damaged(key.bytes));
+    value.shrink(*bytes);
     return value;
+}
+
+Result<bool> StoreImpl::load(const KeyRef& key, std::span<StoredPart> stored) {
+    if (stored.empty()) [[likely]]
+        return true;
+    loader_.load(stored);
+    return loaded(key, stored);
+}
+
+Result<bool> StoreImpl::loaded(const KeyRef& key, std::span<StoredPart> stored) {
+    const auto has_failed = [](const StoredPart& part) { return part.error.has_value(); };
+    if (std::none_of(stored.begin(), stored.end(), has_failed)) return true;
+    std::optional<CutOfChain> now;
+    {
+        auto inside = enter();
+        if (!inside) return tl::unexpected(std::move(inside.error()));
+        now = cut_of(key);
+    }
+    // Its room in the files was given back while we read.
+    if (!now || now->generation != stored.front().generation) return false;
+    for (StoredPart& part : stored) {
+        if (!part.error) continue;
+        // Once more: what we have open under that number may have been removed, and another made.
+        files_.forget(stored_at(part.place).file);
+        part.error.reset();
+        part.lengths.clear();
+        loader_.load({&part, 1});
+        if (!part.error) continue;
+        Error error = std::move(*part.error);
+        error.message = fmt::format("a part of the value of the key with {} bytes cannot be read: {}",
+                                    key.bytes.size(), error.message);
+        return tl::unexpected(std::move(error));
+    }
+    return true;
+}
+
+Result<Bytes> StoreImpl::get(const KeyRef& key) {
+    for (;;) {  // again where the key was erased while we read files
+        std::vector<StoredPart> stored;
+        Result<Bytes> value = [&]() -> Result<Bytes> {
+            auto inside = enter();
+            if (!inside) [[unlikely]]
+                return tl::unexpected(std::move(inside.error()));
+            return gather_whole(key, stored);
+        }();
+        if (!value || stored.empty()) return value;
+        const Result<bool> done = load(key, stored);
+        if (!done) return tl::unexpected(done.error());
+        if (*done) return value;
+    }
 }
 
 std::vector<Result<Bytes>> StoreImpl::get(std::span<const ByteView> keys) {
     std::vector<Result<Bytes>> values;
     values.reserve(keys.size());
     GroupLookUp look_up(*this);
+    std::vector<StoredPart> stored;        // of all keys: their extents are read together
+    std::vector<std::size_t> parts_begin;  // of each key, in `stored`
+    parts_begin.reserve(keys.size());
     while (values.size() < keys.size()) {
         auto inside = enter();  // for each group, so as not to hold back reuse
+        if (!inside) {
+            while (values.size() < keys.size()) values.emplace_back(tl::unexpected(inside.error()));
+            return values;
+        }
         const std::size_t first = values.size();
         const std::size_t count = std::min(GroupLookUp::kKeys, keys.size() - first);
         std::size_t good = 0;
-        for (; inside && good < count && keys[first + good].size() <= kMaxKeyBytes; ++good) {
+        for (; good < count && keys[first + good].size() <= kMaxKeyBytes; ++good) {
             look_up.refs[good] = {keys[first + good], hash_key(keys[first + good], mapping_.header().hash_seed),
                                   nullptr};
         }
         look_up.find(index_.tree(), good);
         look_ahead(look_up, good);
-        for (std::size_t at = 0; at < good; ++at) values.push_back(get_inside(look_up.refs[at]));
-        if (!inside) {
-            values.emplace_back(tl::unexpected(inside.error()));
-        } else if (good < count) {
+        for (std::size_t at = 0; at < good; ++at) {
+            parts_begin.push_back(stored.size());
+            values.push_back(gather_whole(look_up.refs[at], stored));
+        }
+        if (good < count) {
+            parts_begin.push_back(stored.size());
             values.emplace_back(tl::unexpected(std::move(key_ref(keys[first + good]).error())));
+        }
+    }
+    if (stored.empty()) return values;
+    loader_.load(stored);
+    for (std::size_t at = 0; at < keys.size(); ++at) {
+        const std::size_t end = at + 1 < keys.size() ? parts_begin[at + 1] : stored.size();
+        const std::span<StoredPart> parts(stored.data() + parts_begin[at], end - parts_begin[at]);
+        if (!values[at] || parts.empty()) continue;
+        const KeyRef key{keys[at], hash_key(keys[at], mapping_.header().hash_seed), nullptr};
+        if (const Result<bool> done = loaded(key, parts); !done) {
+            values[at] = tl::unexpected(done.error());
+        } else if (!*done) {
+            values[at] = get(key);
         }
     }
     return values;
@@ -106,37 +211,100 @@ void StoreImpl::look_ahead(const GroupLookUp& look_up, std::size_t count) const 
 }
 
 Result<std::size_t> StoreImpl::get_into(const KeyRef& key, std::span<std::byte> buffer) {
-    auto inside = enter();
-    if (!inside) [[unlikely]]
-        return tl::unexpected(std::move(inside.error()));
-    const std::optional<Cut> cut = cut_of(key);
-    if (!cut) return tl::unexpected(not_found());
-    std::size_t total = 0;
-    const bool sound = walk_cut(mapping_, *cut, [&](const std::byte* payload, std::uint64_t bytes) {
-        if (bytes != 0 && total + bytes <= buffer.size()) std::memcpy(buffer.data() + total, payload, bytes);
-        total += bytes;
-    });
-    if (!sound) return tl::unexpected(damaged(key.bytes));
-    if (total > buffer.size()) return tl::unexpected(Error{Code::kBufferTooSmall, "buffer too small", 0, total});
-    return total;
+    for (;;) {  // as get
+        std::vector<StoredPart> stored;
+        const Result<std::size_t> bytes = [&]() -> Result<std::size_t> {
+            auto inside = enter();
+            if (!inside) [[unlikely]]
+                return tl::unexpected(std::move(inside.error()));
+            const std::optional<CutOfChain> found = cut_of(key);
+            if (!found) return tl::unexpected(not_found());
+            return gather(key, *found, buffer, stored);
+        }();
+        if (!bytes) return bytes;
+        if (*bytes > buffer.size()) {
+            return tl::unexpected(Error{Code::kBufferTooSmall, "buffer too small", 0, *bytes});
+        }
+        const Result<bool> done = load(key, stored);
+        if (!done) return tl::unexpected(done.error());
+        if (*done) return bytes;
+    }
 }
 
 template <class Made>
 Result<Made> StoreImpl::make_view(const KeyRef& key, bool with_empty) {
-    auto pinned = pin();  // before the cut: it protects all that is reachable from now on
-    if (!pinned) return tl::unexpected(std::move(pinned.error()));
-    const std::optional<Cut> cut = cut_of(key);
-    if (!cut) return tl::unexpected(not_found());
-    Made made;
-    const std::optional<Reserve> total = measure(mapping_, *cut);
-    if (!total) return tl::unexpected(damaged(key.bytes));
-    ViewBuilder::reserve(made, total->records);
-    const bool sound = walk_cut(mapping_, *cut, [&](const std::byte* payload, std::uint64_t bytes) {
-        if (bytes != 0 || with_empty) ViewBuilder::add(made, payload, bytes);
-    });
-    if (!sound) return tl::unexpected(damaged(key.bytes));
-    ViewBuilder::pin(made, std::move(*pinned));
-    return made;
+    for (;;) {                // as get
+        auto pinned = pin();  // before the cut: it protects all that is reachable from now on
+        if (!pinned) return tl::unexpected(std::move(pinned.error()));
+        const std::optional<CutOfChain> found = cut_of(key);
+        if (!found) return tl::unexpected(not_found());
+        const std::optional<Reserve> total = measure(mapping_, found->cut);
+        if (!total) return tl::unexpected(damaged(key.bytes));
+        // Spans in order: of resident records, and for each stored part a place that is filled below.
+        struct Piece {
+            ByteView resident;
+            std::size_t part = 0;  // 1 + its index, where it is stored
+        };
+        std::vector<Piece> pieces;
+        std::vector<StoredPart> stored;
+        std::uint64_t stored_bytes = 0;
+        pieces.reserve(total->records);
+        const bool sound = walk_cut(
+            mapping_, found->cut,
+            [&](const std::byte* payload, std::uint64_t bytes) {
+                if (bytes != 0 || with_empty) pieces.push_back({{payload, bytes}, 0});
+            },
+            [&](const SegmentExtent& extent, std::uint64_t ordinal) {
+                const std::uint64_t bytes = extent.reserve.payload_bytes();
+                stored_bytes += bytes;
+                if (!pieces.empty() && pieces.back().part != 0 && stored.back().place == extent.block) {
+                    stored.back().segments += 1;
+                    stored.back().bytes += bytes;
+                    return;
+                }
+                stored.push_back({extent.block,
+                                  found->generation,
+                                  static_cast<std::uint32_t>(ordinal),
+                                  1,
+                                  key.bytes,
+                                  nullptr,
+                                  bytes,
+                                  with_empty,
+                                  {},
+                                  {}});
+                pieces.push_back({{}, stored.size()});
+            });
+        if (!sound) return tl::unexpected(damaged(key.bytes));
+        Made made;
+        if (!stored.empty()) {
+            const std::shared_ptr<std::byte[]> memory(new std::byte[stored_bytes]);
+            std::uint64_t at = 0;
+            for (StoredPart& part : stored) part.to = memory.get() + std::exchange(at, at + part.bytes);
+            const Result<bool> done = load(key, stored);
+            if (!done) return tl::unexpected(done.error());
+            if (!*done) continue;
+            ViewBuilder::keep_loaded(made, memory, stored_bytes);
+        }
+        ViewBuilder::reserve(made, total->records);
+        for (const Piece& piece : pieces) {
+            if (piece.part == 0) {
+                ViewBuilder::add(made, piece.resident.data(), piece.resident.size());
+                continue;
+            }
+            const StoredPart& part = stored[piece.part - 1];
+            if (part.lengths.empty()) {  // one large record; or boundaries do not matter
+                if (part.bytes != 0 || with_empty) ViewBuilder::add(made, part.to, part.bytes);
+                continue;
+            }
+            std::uint64_t at = 0;
+            for (const std::uint32_t length : part.lengths) {
+                ViewBuilder::add(made, part.to + at, length);
+                at += length;
+            }
+        }
+        ViewBuilder::pin(made, std::move(*pinned));
+        return made;
+    }
 }
 
 Result<View> StoreImpl::view(const KeyRef& key) { return make_view<View>(key, false); }
@@ -145,9 +313,9 @@ Result<Records> StoreImpl::records(const KeyRef& key) { return make_view<Records
 Result<ValueSize> StoreImpl::size(const KeyRef& key) {
     auto inside = enter();
     if (!inside) return tl::unexpected(std::move(inside.error()));
-    const std::optional<Cut> cut = cut_of(key);
-    if (!cut) return tl::unexpected(not_found());
-    const std::optional<Reserve> total = measure(mapping_, *cut);
+    const std::optional<CutOfChain> found = cut_of(key);
+    if (!found) return tl::unexpected(not_found());
+    const std::optional<Reserve> total = measure(mapping_, found->cut);
     if (!total) return tl::unexpected(damaged(key.bytes));
     return ValueSize{total->payload_bytes(), total->records};
 }
@@ -207,9 +375,26 @@ Result<Stats> StoreImpl::stats() {
         stats.records += total->records;
         stats.payload_bytes += total->payload_bytes();
         stats.segments += segments_of(mapping_, cut);
+        if (!files_.enabled()) return;
+        static_cast<void>(each_segment(mapping_, cut, [&](const Segment&, const SegmentExtent& extent) {
+            if (!extent.stored()) return true;
+            stats.spilled_segments += 1;
+            stats.spilled_bytes += extent.reserve.payload_bytes();
+            return true;
+        }));
     });
     if (!sound) return tl::unexpected(damaged_index());
     stats.index_bytes = index_.bytes(tree);
+    if (files_.enabled()) {
+        const SpillFiles::Usage files = files_.usage();
+        stats.spill_dir = files_.folder();
+        stats.codec = shoal::name(codec_from(static_cast<std::uint32_t>(mapping_.header().codec)));
+        stats.spill_files = files.files;
+        stats.stored_bytes = files.live_bytes;
+        stats.disk_bytes = files.disk_bytes;
+        stats.io_engine = spiller_.engine();
+        stats.spill_errno = spiller_.last_error();
+    }
     stats.retired_objects = epochs_.retired_objects();
     stats.slots_in_use = slots_.in_use();
     stats.slots_total = kSlots;

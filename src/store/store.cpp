@@ -16,9 +16,9 @@ auto with_key(const StoreImpl& impl, ByteView key, Use&& use) -> decltype(use(st
     return use(*ref);
 }
 
-Result<std::shared_ptr<StoreImpl>> make_impl(Result<OpenedArena>&& opened) {
+Result<std::shared_ptr<StoreImpl>> make_impl(Result<OpenedArena>&& opened, const Options& options) {
     if (!opened) return tl::unexpected(std::move(opened.error()));
-    return std::make_shared<StoreImpl>(std::move(*opened));
+    return std::make_shared<StoreImpl>(std::move(*opened), options);
 }
 
 }  // namespace
@@ -59,15 +59,17 @@ Store& Store::operator=(Store&&) noexcept = default;
 Store::~Store() = default;
 
 Result<Store> Store::open(const std::string& path, const Options& options) {
-    return make_impl(open_or_create(path, options, StoreImpl::fill_arena)).map([](auto&& impl) {
+    return make_impl(open_or_create(path, options, StoreImpl::fill_arena), options).map([](auto&& impl) {
         return Store(impl);
     });
 }
 Result<Store> Store::attach(const std::string& path, const Options& options) {
-    return make_impl(attach_existing(path, options)).map([](auto&& impl) { return Store(impl); });
+    return make_impl(attach_existing(path, options), options).map([](auto&& impl) { return Store(impl); });
 }
 Result<Store> Store::in_memory(const Options& options) {
-    return make_impl(create_in_memory(options, StoreImpl::fill_arena)).map([](auto&& impl) { return Store(impl); });
+    return make_impl(create_in_memory(options, StoreImpl::fill_arena), options).map([](auto&& impl) {
+        return Store(impl);
+    });
 }
 Result<void> Store::destroy(const std::string& path, const Options& options) {
     return destroy_store(path, options);
@@ -120,6 +122,10 @@ Result<bool> Store::erase(ByteView key) {
 }
 Result<void> Store::drop() { return impl_->drop(); }
 Result<Stats> Store::stats() const { return impl_->stats(); }
+Result<std::uint64_t> Store::spill(std::uint64_t bytes) { return impl_->spill(bytes); }
+Result<void> Store::set_codec(ByteView key, const Codec& codec) {
+    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->set_codec(ref, codec); });
+}
 Result<std::vector<Attached>> Store::attached() const { return impl_->attached(); }
 
 }  // namespace shoal

@@ -8,11 +8,12 @@
 namespace shoal {
 namespace {
 
-constexpr std::uint64_t kSlotFlags = 63 & ~(kFrozen | kTombstone);  // bits of a slot that mean nothing
+constexpr std::uint64_t kSlotFlags = 63 & ~(kFrozen | kTombstoneSlot);  // bits of a slot that mean nothing
 
 bool is_malformed(std::uint64_t word) noexcept {
     if ((word & kSlotFlags) != 0) return true;
-    return (word & kTombstone) != 0 ? (word & ~kFrozen) != kTombstone : !is_chain(word) && !is_empty_slot(word);
+    return (word & kTombstoneSlot) != 0 ? (word & ~kFrozen) != kTombstoneSlot
+                                        : !is_chain(word) && !is_empty_slot(word);
 }
 
 std::uint64_t top_bits(std::uint64_t hash, unsigned count) noexcept {

@@ -83,13 +83,21 @@ std::pair<std::uint32_t, std::uint32_t> living_and_dead(const Mapping& mapping) 
     return count;
 }
 
+// Who checks a store does not work on it.
+Options without_spilling() {
+    Options options;
+    options.spill_thread = false;
+    return options;
+}
+
 }  // namespace
 
 // Attached as anybody else. Beside others: what is reachable, inside an epoch that is left and entered again on the
 // way.
 class LiveVerification {
 public:
-    explicit LiveVerification(OpenedArena&& opened) : store_(std::make_shared<StoreImpl>(std::move(opened))) {}
+    explicit LiveVerification(OpenedArena&& opened)
+        : store_(std::make_shared<StoreImpl>(std::move(opened), without_spilling())) {}
 
     Result<void> run(VerifyReport* report) {
         Inspection inspection(store_->mapping_, false, *report);

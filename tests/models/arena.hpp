@@ -44,6 +44,8 @@ inline Atomic<std::uint64_t>& retired_link(const Mapping& mapping, RetiredKind k
             return mapping.at<Leaf>(object)->next_retired;
         case RetiredKind::kTree:
             return mapping.at<Tree>(object)->next_retired;
+        case RetiredKind::kBlocks:
+            return mapping.at<SpilledBlocks>(object)->next_retired;
         case RetiredKind::kChain:
             break;
     }

@@ -62,7 +62,8 @@ private:
         const bool second_is_in = acknowledged_.load(std::memory_order_acquire) == 1;
         const Cut cut = take_cut(arena_, *chain_);
         expect(!is_null(cut.root), "the chain is not erased");
-        const bool sound = walk_cut(arena_, cut, [&](const std::byte* payload, std::uint64_t bytes) {
+        const auto stored = [](const SegmentExtent&, std::uint64_t) { expect(false, "nothing is spilled"); };
+        const auto visit = [&](const std::byte* payload, std::uint64_t bytes) {
             expect(bytes == kRecordWords * 8, "what is visited is a record");
             const auto* words = reinterpret_cast<const AtomicWord*>(payload);
             const std::uint64_t record = words[0].load(std::memory_order_relaxed);
@@ -72,7 +73,8 @@ private:
             expect(has(1), "the first comes first");
             expect((record != 3 || has(2)) && (record != 5 || has(4)) && (record != 7 || has(6)),
                    "a writer's records come in its order");
-        });
+        };
+        const bool sound = walk_cut(arena_, cut, visit, stored);
         expect(sound, "every word that is taken for a header is one");
         expect(!second_is_in || has(2), "what was acknowledged before is in the cut");
         expect(!has(6) || has(2), "no record is in the cut without those acknowledged before it was begun");

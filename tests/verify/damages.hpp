@@ -216,7 +216,9 @@ inline const std::vector<Damaging> kDamages{
     {"index I1", "flags in a slot that mean nothing",
      [](ArenaEditor& arena) { arena.set(arena.slot("long"), ArenaEditor::get(arena.slot("long")) | 8); }},
     {"index I1", "a tombstone that names a chain",
-     [](ArenaEditor& arena) { arena.set(arena.slot("long"), ArenaEditor::get(arena.slot("long")) | kTombstone); }},
+     [](ArenaEditor& arena) {
+         arena.set(arena.slot("long"), ArenaEditor::get(arena.slot("long")) | kTombstoneSlot);
+     }},
     {"index I2", "a chain where no look-up finds it",
      [](ArenaEditor& arena) { swap_words(arena, arena.slot("long"), empty_slot_of(arena.leaf("long"))); }},
     {"index I2", "a tag that is not the chain's",
@@ -229,7 +231,7 @@ inline const std::vector<Damaging> kDamages{
          auto& leaf = arena.leaf("twin");
          auto at = static_cast<std::uint32_t>(&arena.slot("twin") - leaf.slots.data());
          while (!is_empty_slot(ArenaEditor::get(leaf.slots[at]))) at = next_slot(at);
-         arena.set(word, kTombstone);
+         arena.set(word, kTombstoneSlot);
          arena.set(leaf.slots[at], slot_word(one.hash, static_cast<ArenaOffset>(arena.offset_of(&other))));
          for (int byte = 0; byte < 4; ++byte) arena.set(other.key_data()[byte], one.key_data()[byte]);
          arena.set(other.hash, one.hash);

@@ -198,7 +198,7 @@ TEST_CASE("A repair gives back what is leaked, and what is there stays") {
         ArenaEditor arena(place.path());
         const std::uint64_t page = arena.page_of(&arena.chain("key 7"));
         // A chain's word in the index is lost, with all that hangs from it: a chain, a segment, its block.
-        arena.set(arena.slot("key 7"), kTombstone);
+        arena.set(arena.slot("key 7"), kTombstoneSlot);
         // A run of three pages, of which none has been made real; a page of free blocks that is nobody's; one whose
         // blocks are all taken.
         const std::uint64_t first = 70;

@@ -9,5 +9,6 @@ inline constexpr std::uint64_t kPageBytes = 512;
 inline constexpr std::uint64_t kPiecePages = 32;
 inline constexpr std::uint32_t kSizeClasses = 3;  // 64, 128 and 256 bytes
 inline constexpr std::uint32_t kSlots = 4;
+inline constexpr std::uint32_t kSpilledBlocksEntries = 4;
 
 }  // namespace shoal

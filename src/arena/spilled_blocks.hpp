@@ -1,0 +1,61 @@
+// A batch's journal (Slot::spilling): the blocks that it empties. First which segments it has in hand; then, once
+// their bytes are in a file, what to free when the last reader is gone. The spiller frees that itself, when the
+// epoch has moved on by two, and has its journal back: so that it needs no memory to make room. Only a dead one's
+// becomes a retired object of arena/epoch.hpp.
+//
+// Thread safety: the batch's spiller alone, then whoever recovers its slot, then the reclaimer.
+// A crash leaves a journal: recovery/finish.cpp lets go of what is not spilled and retires the rest.
+// Invariants: I1 an entry is written after its segment is in hand, and before the segment's block changes;
+//             I2 one that is published, or retired, names only blocks that their segments no longer name, each
+//             once; I3 it is published before its spiller leaves the epoch in which it took the segments.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "arena/atomic.hpp"
+#include "arena/blocks.hpp"
+#include "arena/snapshot.hpp"
+
+namespace shoal {
+
+struct SpilledBlocks {
+    struct Entry {
+        std::uint64_t segment;  // offset of the descriptor
+        std::uint64_t block;    // offset of its bytes; 0: nothing to free
+        std::uint32_t units;    // of the block, 8 B each; a record of over 32 GiB is not spilled
+        std::uint32_t written;  // of those, from the first on: not zero
+    };
+
+    Atomic<std::uint64_t> next_retired;  // link of arena/epoch
+    Atomic<std::uint64_t> count;         // of entries; release: what they say is seen by whoever recovers
+    Atomic<std::uint64_t> published_in;  // epoch after which no segment names its blocks; 0: some still do
+    std::uint64_t bytes;                 // of this block: fewer entries fit where memory is short
+    std::array<Entry, kSpilledBlocksEntries> entries;
+
+    [[nodiscard]] static constexpr std::uint64_t bytes_for(std::uint64_t count) noexcept {
+        return offsetof(SpilledBlocks, entries) + count * sizeof(Entry);
+    }
+    // How many entries it has, and how many room: never more than there are, whatever stands here.
+    [[nodiscard]] std::uint64_t entries_now() const noexcept {  // acquire: pairs with the release of count
+        return std::min(count.load(std::memory_order_acquire), capacity());
+    }
+    [[nodiscard]] std::uint64_t capacity() const noexcept {
+        const std::uint64_t all = std::min<std::uint64_t>(snapshot(bytes), sizeof(SpilledBlocks));
+        return (all - std::min(all, offsetof(SpilledBlocks, entries))) / sizeof(Entry);
+    }
+};
+
+static_assert(sizeof(SpilledBlocks::Entry) == 24 && offsetof(SpilledBlocks, entries) == 32);
+static_assert(sizeof(SpilledBlocks) <= 32 * 1024, "one block of the allocator");
+// The two halves of freeing a retired one: its blocks, which may be broken off by a crash and begun anew, leaking
+// one block; then the object itself.
+void empty_spilled_blocks(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept;
+void free_spilled_blocks(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept;
+
+static_assert(std::is_standard_layout_v<SpilledBlocks>, "offsets must mean the same in every build");
+
+}  // namespace shoal

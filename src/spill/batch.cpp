@@ -1,0 +1,226 @@
+#include "spill/batch.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+
+#include "arena/crash_point.hpp"
+
+namespace shoal {
+namespace {
+
+constexpr std::uint64_t kExtentPayloadBytes = kPartBytes;  // at which no neighbour is added any more
+
+// Large batches of small segments want many entries; where memory is short, few must do.
+constexpr std::array<std::uint64_t, 4> kJournalBytes{sizeof(SpilledBlocks), 4096, 512, 64};
+
+}  // namespace
+
+Batch::~Batch() {
+    if (slot_ == nullptr || attachment_ != context_.slots.attachment()) return;  // the parent's
+    if (journal_ != nullptr) {
+        // Ours, so relaxed. What its blocks wait for is somebody else's to wait for now.
+        const auto offset = static_cast<ArenaOffset>(slot_->spilling.load(std::memory_order_relaxed));
+        if (!is_free() && context_.epochs.enter(*slot_)) {
+            context_.epochs.retire(RetiredKind::kBlocks, offset);
+            slot_->spilling.store(0, std::memory_order_release);  // pairs with finish_spilling
+            context_.epochs.leave(*slot_);
+        } else {
+            slot_->spilling.store(0,
+                                  std::memory_order_release);  // before it is another's: a crash leaks it at most
+            free_spilled_blocks(context_.mapping, context_.blocks, *slot_, offset);
+        }
+    }
+    context_.slots.release(slot_);
+}
+
+bool Batch::set_up() {
+    if (slot_ == nullptr) {
+        slot_ = context_.slots.take(nullptr);
+        if (slot_ == nullptr) return false;
+        slot_->thread_id.store(0, std::memory_order_relaxed);  // relaxed: to show
+        attachment_ = context_.slots.attachment();
+    }
+    if (buffer_ == nullptr) {
+        buffer_.reset(static_cast<std::byte*>(std::aligned_alloc(kBufferUnit, kBufferBytes)));
+        if (buffer_ == nullptr) return false;
+    }
+    for (const std::uint64_t bytes : kJournalBytes) {
+        if (journal_ != nullptr) break;
+        const Allocation place = context_.blocks.allocate(*slot_, bytes);
+        if (is_null(place.offset)) continue;
+        journal_ = context_.mapping.at<SpilledBlocks>(place.offset);  // zero, as the allocator gives it
+        journal_->bytes = bytes;
+        slot_->spilling.store(raw(place.offset), std::memory_order_release);  // pairs with finish_spilling
+    }
+    return journal_ != nullptr;
+}
+
+bool Batch::is_free() noexcept {
+    // relaxed, here and below: our own
+    const std::uint64_t published = journal_->published_in.load(std::memory_order_relaxed);
+    if (published == 0) return true;
+    if (context_.epochs.current() < published + kEpochBuckets - 1) return false;
+    empty_spilled_blocks(context_.mapping, context_.blocks, *slot_,
+                         static_cast<ArenaOffset>(slot_->spilling.load(std::memory_order_relaxed)));
+    journal_->count.store(0, std::memory_order_release);  // pairs with entries_now; in this order: see recovery
+    journal_->published_in.store(0, std::memory_order_release);
+    return true;
+}
+
+bool Batch::begin(std::uint32_t file, std::uint64_t file_offset) noexcept {
+    if (!context_.epochs.enter(*slot_)) return false;
+    file_ = file;
+    file_offset_ = file_offset;
+    used_ = 0;
+    items_.clear();
+    extent_begins_ = 0;
+    block_bytes_ = 0;
+    stored_bytes_ = 0;
+    return true;
+}
+
+ExtentOrigin Batch::origin(const Chain& chain, std::uint64_t generation, std::uint64_t ordinal) const {
+    return {context_.mapping.header().store_id, chain.key(), generation, static_cast<std::uint32_t>(ordinal)};
+}
+
+void Batch::begin_extent(const Chain& chain, std::uint64_t generation, std::uint64_t ordinal) {
+    builder_.begin(origin(chain, generation, ordinal));
+    extent_begins_ = items_.size();
+}
+
+// In hand, settled and journalled; or nothing has changed.
+bool Batch::take(Segment& segment, ArenaOffset offset, const SegmentExtent& extent) {
+    if (!take_in_hand(segment, context_.slots, *slot_)) return false;
+    if (!settle(context_.mapping, segment, context_.slots, *slot_)) {
+        let_go(segment);
+        return false;
+    }
+    const std::uint64_t at = journal_->count.load(std::memory_order_relaxed);  // relaxed: our own
+    const auto units = static_cast<std::uint32_t>(segment.data_units);
+    const auto written = static_cast<std::uint32_t>(std::min(extent.units + 1, segment.data_units));
+    journal_->entries[at] = {raw(offset), extent.block, units, extent.exact ? written : units};
+    journal_->count.store(at + 1, std::memory_order_release);  // pairs with entries_now in recovery
+    crash_point(CrashPoint::kSpillJournalled);
+    block_bytes_ += segment.data_units * kUnitBytes;
+    return true;
+}
+
+Batch::Added Batch::add(Segment& segment, ArenaOffset offset) {
+    const SegmentExtent extent = extent_of(segment);
+    if (extent.stored()) return Added::kNotNow;
+    // No claim is counted twice in a reserve word: what a dead writer left only makes it too much.
+    const std::uint64_t bytes = extent.units * kUnitBytes;
+    const std::uint64_t records = extent.exact ? extent.reserve.records : extent.units;
+    const std::uint64_t most =
+        bytes + records * kMostLengthBytes + sizeof(SegmentEntry) + padded_to_extent(1);  // beside what is there
+    const bool extent_full = builder_.segments() != 0 && builder_.payload_bytes() + bytes > kExtentPayloadBytes;
+    if (extent_full || !builder_.has_room(records, bytes) ||
+        journal_->count.load(std::memory_order_relaxed) == journal_->capacity() ||  // relaxed: our own
+        used_ + builder_.bytes_needed() + most > kBufferBytes) {
+        return Added::kNoRoom;
+    }
+    if (!take(segment, offset, extent)) return Added::kNotNow;
+    builder_.begin_segment();
+    Item item{&segment, {}, 0};
+    const AtomicWord* frames = frames_of(context_.mapping, extent);
+    const auto gather = [&](const std::byte* payload, std::uint64_t length) {
+        builder_.add({payload, length});
+        item.counts.records += 1;
+        item.counts.payload_bytes += length;
+    };
+    static_cast<void>(walk(frames, extent.units, gather));  // settle() has been through it
+    items_.push_back(item);
+    return Added::kYes;
+}
+
+void Batch::place_extent(std::uint64_t file_offset, std::uint64_t bytes) noexcept {
+    const std::uint64_t place = pack(StoredAt{file_, file_offset, bytes});
+    stored_bytes_ += stored_at(place).bytes;
+    for (std::size_t at = extent_begins_; at < items_.size(); ++at) items_[at].place = place;
+    extent_begins_ = items_.size();
+}
+
+void Batch::end_extent(const Codec& codec, Compressor& compressor) {
+    if (builder_.segments() == 0) return;
+    const std::size_t bytes = builder_.finish(codec, compressor, {buffer_.get() + used_, kBufferBytes - used_});
+    place_extent(file_offset_ + used_, bytes);
+    used_ += bytes;
+    builder_.begin({});
+    crash_point(CrashPoint::kSpillGathered);
+}
+
+Batch::Added Batch::add_parts(const Chain& chain, std::uint64_t generation, std::uint64_t ordinal, Segment& segment,
+                              ArenaOffset offset, const Codec& codec, Compressor& compressor,
+                              const std::function<bool(Batch&)>& write) {
+    const SegmentExtent extent = extent_of(segment);
+    const std::uint64_t record_bytes = extent.reserve.payload_bytes();
+    if (extent.stored() || segment.data_units > std::numeric_limits<std::uint32_t>::max()) return Added::kNotNow;
+    // relaxed: our own
+    if (journal_->count.load(std::memory_order_relaxed) == journal_->capacity()) return Added::kNoRoom;
+    const AtomicWord* frames = frames_of(context_.mapping, extent);
+    if (frames == nullptr || !take(segment, offset, extent)) return Added::kNotNow;
+    const ExtentOrigin origin = this->origin(chain, generation, ordinal);
+    const ByteView record(reinterpret_cast<const std::byte*>(frames + 1), record_bytes);
+    extent_begins_ = items_.size();
+    items_.push_back({&segment, {1, record_bytes}, 0});
+    const std::uint64_t begin = file_offset_ + used_;
+    for (std::uint32_t part = 0; part < parts_of(record_bytes); ++part) {
+        if (used_ + part_bytes_needed(origin.key.size(), record_bytes, part) > kBufferBytes) {
+            if (!write(*this)) return Added::kNoRoom;
+            drop_written();
+        }
+        used_ += write_part(origin, record, part, codec, compressor, {buffer_.get() + used_, kBufferBytes - used_});
+    }
+    place_extent(begin, file_offset_ + used_ - begin);
+    return Added::kYes;
+}
+
+std::span<const std::byte> Batch::bytes() const noexcept {
+    const std::size_t whole = used_ / kBufferUnit * kBufferUnit;
+    // What is left behind a full unit is written with what comes next, or, padded by zeroes, last.
+    return {buffer_.get(), whole};
+}
+
+void Batch::pad() noexcept {
+    const std::size_t padded = (used_ + kBufferUnit - 1) / kBufferUnit * kBufferUnit;
+    std::memset(buffer_.get() + used_, 0, padded - used_);
+    used_ = padded;
+}
+
+void Batch::drop_written() noexcept {
+    const std::size_t whole = bytes().size();
+    std::memmove(buffer_.get(), buffer_.get() + whole, used_ - whole);
+    file_offset_ += whole;
+    used_ -= whole;
+}
+
+void Batch::publish() noexcept {
+    SpillFile& file = context_.files.entry(file_);
+    // relaxed: before the segments name it, by whose release it is seen (I3 of spill/file_table.hpp)
+    file.live_bytes.fetch_add(stored_bytes_, std::memory_order_relaxed);
+    crash_point(CrashPoint::kSpillWritten);
+    for (const Item& item : items_) publish_spilled(*item.segment, item.counts, item.place);
+    // As in Epochs::retire: a reader that came in before it could see the new places has read no later epoch.
+    thread_fence(std::memory_order_seq_cst);
+    journal_->published_in.store(context_.epochs.current(),
+                                 std::memory_order_release);  // pairs with finish_spilling
+    crash_point(CrashPoint::kSpillRetired);
+    leave();
+}
+
+void Batch::abandon() noexcept {
+    // First: a segment that is let go may be another's before we die, and is none of our recoverer's then.
+    journal_->count.store(0, std::memory_order_release);  // pairs with entries_now
+    for (const Item& item : items_) let_go(*item.segment);
+    leave();
+}
+
+void Batch::leave() noexcept {
+    items_.clear();
+    builder_.begin({});
+    context_.epochs.leave(*slot_);
+}
+
+}  // namespace shoal

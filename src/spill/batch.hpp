@@ -1,0 +1,101 @@
+// A batch of a spiller: segments in hand, their extents gathered into one buffer, the write of it, and the
+// hand-over when the file has it (segment/hand_over.hpp).
+//
+// Thread safety: none; one thread at a time. A crash leaves what finish_spilling (recovery/finish.hpp) undoes.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "arena/epoch.hpp"
+#include "chain/chain.hpp"
+#include "segment/hand_over.hpp"
+#include "spill/extent_builder.hpp"
+#include "spill/files.hpp"
+
+namespace shoal {
+
+struct SpillContext {
+    const Mapping& mapping;
+    Blocks& blocks;
+    Slots& slots;
+    Epochs& epochs;
+    SpillFiles& files;
+};
+
+class Batch {
+public:
+    static constexpr std::size_t kBufferBytes = 2 << 20;  // any extent of one segment fits, and most of several
+    static constexpr std::size_t kBufferUnit = 4096;      // where it is written, and how much, are multiples
+
+    explicit Batch(const SpillContext& context) noexcept : context_(context), buffer_(nullptr, &std::free) {}
+    ~Batch();  // after publish() or abandon()
+    Batch(const Batch&) = delete;
+    Batch& operator=(const Batch&) = delete;
+
+    // Takes what a batch needs: a slot, a buffer, a journal. False where one is not to be had.
+    [[nodiscard]] bool set_up();
+    // Frees the blocks of the last one, if nobody can be reading them any more; true when there are none left.
+    [[nodiscard]] bool is_free() noexcept;
+
+    // After is_free(); inside an epoch from here on. False: the store is destroyed.
+    [[nodiscard]] bool begin(std::uint32_t file, std::uint64_t file_offset) noexcept;
+
+    // --- gathering: extents of neighbours ---
+    void begin_extent(const Chain& chain, std::uint64_t generation, std::uint64_t ordinal);
+    enum class Added : std::uint8_t { kYes, kNotNow, kNoRoom };
+    // Takes a closed segment into the extent. kNotNow: somebody else has it in hand, or has not written all of it
+    // yet. kNoRoom: in the extent, after end_extent() perhaps in the next; or in the batch.
+    [[nodiscard]] Added add(Segment& segment, ArenaOffset offset);
+    void end_extent(const Codec& codec, Compressor& compressor);
+    // No extent may be under way. A record over kPartBytes; `write` is called when the buffer is full, writes
+    // bytes() at file_offset() and returns whether that went well.
+    [[nodiscard]] Added add_parts(const Chain& chain, std::uint64_t generation, std::uint64_t ordinal,
+                                  Segment& segment, ArenaOffset offset, const Codec& codec, Compressor& compressor,
+                                  const std::function<bool(Batch&)>& write);
+
+    [[nodiscard]] bool is_empty() const noexcept { return items_.empty(); }
+    [[nodiscard]] std::uint64_t block_bytes() const noexcept { return block_bytes_; }  // to be free in the end
+    [[nodiscard]] std::span<const std::byte> bytes() const noexcept;                   // to be written
+    [[nodiscard]] std::uint64_t file_offset() const noexcept { return file_offset_; }  // there
+    [[nodiscard]] std::uint32_t file() const noexcept { return file_; }
+
+    // Behind the last extent: zeroes, up to where the next batch begins.
+    void pad() noexcept;
+
+    // The file has the bytes: hands over, and leaves the epoch.
+    void publish() noexcept;
+    // It has not: all stays resident; leaves the epoch.
+    void abandon() noexcept;
+
+private:
+    struct Item {
+        Segment* segment;
+        SpilledCounts counts;
+        std::uint64_t place;  // 0 until its extent is ended
+    };
+
+    [[nodiscard]] ExtentOrigin origin(const Chain& chain, std::uint64_t generation, std::uint64_t ordinal) const;
+    [[nodiscard]] bool take(Segment& segment, ArenaOffset offset, const SegmentExtent& extent);
+    void place_extent(std::uint64_t file_offset, std::uint64_t bytes) noexcept;
+    void drop_written() noexcept;
+    void leave() noexcept;
+
+    SpillContext context_;
+    Slot* slot_ = nullptr;
+    std::uint64_t attachment_ = 0;  // by which the slot is ours
+    SpilledBlocks* journal_ = nullptr;
+    std::unique_ptr<std::byte[], void (*)(void*)> buffer_;
+    std::size_t used_ = 0;
+    std::uint64_t file_offset_ = 0;
+    std::uint32_t file_ = 0;
+    ExtentBuilder builder_;
+    std::vector<Item> items_;
+    std::size_t extent_begins_ = 0;  // index of its first item
+    std::uint64_t block_bytes_ = 0;
+    std::uint64_t stored_bytes_ = 0;  // of extents that are ended, as their places have them
+};
+
+}  // namespace shoal

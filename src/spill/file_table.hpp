@@ -1,0 +1,41 @@
+// The table of spill files, in the arena: which numbers are in use, who writes to each, and how much of it still
+// counts. A file `shoal-<store id>-<number>.spill` lies in the store's spill folder.
+//
+// Thread safety: all words are atomic. A crash leaves a file that another spiller goes on with; one between
+// counting an extent and naming it leaves a file that counts too much, and so outlives its last extent (until the
+// store is destroyed). Invariants: I1 who owns a file is alone in writing to it and in moving its end;
+//             I2 nothing that is named lies behind `end`, or is written to again;
+//             I3 live_bytes is at least what extents that segments name take up: counted before they are named.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "arena/atomic.hpp"
+#include "segment/layout.hpp"
+#include "spill/layout.hpp"
+
+namespace shoal {
+
+inline constexpr std::uint32_t kSpillFiles = 2048;            // 8 TiB
+inline constexpr std::uint64_t kSpillFileBytes = 1ULL << 32;  // what begins behind goes into another file
+
+// SpillFile::owner: nobody has made it; nobody writes to it; else in_hand() of the slot that does.
+inline constexpr std::uint64_t kNoFile = 0;
+inline constexpr std::uint64_t kIdleFile = 2;
+
+struct SpillFile {
+    Atomic<std::uint64_t> owner;
+    Atomic<std::uint64_t> end;         // bytes; written by the owner, before it writes there
+    Atomic<std::uint64_t> live_bytes;  // of extents that are named, rounded as their places are
+    std::uint64_t reserved;
+};
+
+using SpillFileTable = std::array<SpillFile, kSpillFiles>;
+
+static_assert(sizeof(SpillFile) == 32 && sizeof(SpillFileTable) == 64 * 1024, "a page of the arena");
+static_assert(std::is_standard_layout_v<SpillFile>, "offsets must mean the same in every build");
+
+}  // namespace shoal

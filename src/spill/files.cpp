@@ -1,0 +1,218 @@
+#include "spill/files.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "arena/crash_point.hpp"
+#include "spill/file_header.hpp"
+
+namespace shoal {
+namespace {
+
+constexpr std::size_t kMostOpen = 256;      // files of a process; more are opened anew each time
+constexpr std::uint64_t kHoleBytes = 4096;  // what file systems give back
+
+std::string name_prefix(const std::string& id_text) { return "shoal-" + id_text + "-"; }
+
+Error failure(const std::string& what, int cause) {
+    const Code code = cause == EACCES || cause == EPERM || cause == EROFS    ? Code::kPermission
+                      : cause == ENOSPC || cause == EDQUOT || cause == EFBIG ? Code::kNoSpace
+                                                                             : Code::kSystem;
+    return {code, fmt::format("{}: {}", what, std::strerror(cause)), cause, 0};
+}
+
+}  // namespace
+
+OpenSpillFile::~OpenSpillFile() { ::close(descriptor_); }
+
+SpillFiles::SpillFiles(const Mapping& mapping, Slots& slots, Grant grant)
+    : header_(&mapping.header()), slots_(&slots), grant_(std::move(grant)) {
+    if (header_->spill_files_at == 0) return;
+    table_ = mapping.at<SpillFileTable>(header_->spill_files_at);
+    folder_ = std::string(header_->spill_folder.data(),
+                          ::strnlen(header_->spill_folder.data(), header_->spill_folder.size()));
+    std::string id;
+    for (const std::uint8_t byte : header_->store_id) id += fmt::format("{:02x}", byte);
+    prefix_ = name_prefix(id);
+}
+
+std::string SpillFiles::path_of(std::uint32_t number) const {
+    return fmt::format("{}/{}{:04}.spill", folder_, prefix_, number);
+}
+
+bool SpillFiles::try_own(SpillFile& file, std::uint64_t owner, std::uint64_t ours) const noexcept {
+    // acquire: its last owner's end is seen; a failed try: another spiller was quicker
+    return file.owner.compare_exchange_strong(owner, ours, std::memory_order_acquire, std::memory_order_relaxed);
+}
+
+Result<SharedSpillFile> SpillFiles::take(const Slot& slot, std::uint32_t* number) {
+    const std::uint64_t ours =  // relaxed: our own slot's word
+        in_hand(slots_->number(slot), slot.generation.load(std::memory_order_relaxed));
+    for (std::uint32_t at = 0; at < kSpillFiles; ++at) {
+        SpillFile& file = entry(at);
+        const std::uint64_t owner = file.owner.load(std::memory_order_relaxed);  // relaxed: try_own decides
+        if (owner == kNoFile) {
+            if (!try_own(file, owner, ours)) continue;
+            auto made = make(at);
+            if (!made) {
+                file.owner.store(kNoFile, std::memory_order_release);  // pairs with try_own
+                return made;
+            }
+            *number = at;
+            return made;
+        }
+        const bool left = owner == kIdleFile || (is_in_hand(owner) && !slots_->is_current(owner));
+        // relaxed: only a filter; owned, it is ours to read
+        if (!left || file.end.load(std::memory_order_relaxed) >= kSpillFileBytes) continue;
+        if (!try_own(file, owner, ours)) continue;
+        auto opened = open(at);
+        if (opened && file.end.load(std::memory_order_relaxed) >= kSpillFileHeaderBytes) {
+            *number = at;
+            return opened;
+        }
+        // Its maker died before it had a header, or somebody has removed it: nothing can be written behind it. The
+        // latter stays what it is, so that what it held is missed where it is read.
+        if (file.live_bytes.load(std::memory_order_relaxed) == 0) {
+            file.owner.store(kNoFile, std::memory_order_release);  // pairs with try_own
+            --at;                                                  // now as one that was never made
+        } else {
+            file.end.store(kSpillFileBytes, std::memory_order_relaxed);
+            file.owner.store(kIdleFile, std::memory_order_release);  // pairs with try_own
+        }
+    }
+    return tl::unexpected(Error{Code::kNoSpace, fmt::format("all {} spill files are full", kSpillFiles), ENOSPC});
+}
+
+Result<SharedSpillFile> SpillFiles::make(std::uint32_t number) {
+    forget(number);
+    const std::string path = path_of(number);
+    ::unlink(path.c_str());  // one that a dead process made, and nobody has named
+    const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (descriptor < 0) return tl::unexpected(failure("cannot make spill file " + path, errno));
+    auto file = std::make_shared<OpenSpillFile>(descriptor, path);
+    int cause = grant_ ? grant_(descriptor) : 0;
+    if (cause == 0) {
+        std::array<std::byte, kSpillFileHeaderBytes> head;
+        write_file_header({header_->store_id, number, static_cast<std::uint64_t>(::time(nullptr))}, head);
+        const ssize_t written = ::pwrite(descriptor, head.data(), head.size(), 0);
+        if (written != static_cast<ssize_t>(head.size())) cause = written < 0 ? errno : ENOSPC;
+    }
+    if (cause != 0) {
+        ::unlink(path.c_str());
+        return tl::unexpected(failure("cannot make spill file " + path, cause));
+    }
+    SpillFile& entry = this->entry(number);
+    entry.live_bytes.store(0, std::memory_order_relaxed);  // relaxed, both: ours alone until it is given back
+    entry.end.store(kSpillFileHeaderBytes, std::memory_order_relaxed);
+    const std::lock_guard lock(slots_->mutex());
+    open_[number] = file;
+    return file;
+}
+
+void SpillFiles::give_back(std::uint32_t number) noexcept {
+    entry(number).owner.store(kIdleFile, std::memory_order_release);  // pairs with try_own
+    remove_if_empty(number);
+}
+
+Result<SharedSpillFile> SpillFiles::open(std::uint32_t number) {
+    if (table_ == nullptr) return tl::unexpected(Error{Code::kDamaged, "the store has no spill files"});
+    {
+        const std::lock_guard lock(slots_->mutex());
+        if (const auto found = open_.find(number); found != open_.end()) return found->second;
+    }
+    const std::string path = path_of(number);
+    const int descriptor = ::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (descriptor < 0) return tl::unexpected(failure("cannot open spill file " + path, errno));
+    auto file = std::make_shared<OpenSpillFile>(descriptor, path);
+    struct stat info {};
+    if (::fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
+        return tl::unexpected(Error{Code::kDamaged, path + " is no regular file"});
+    }
+    const std::lock_guard lock(slots_->mutex());
+    if (open_.size() >= kMostOpen) open_.erase(open_.begin());
+    open_[number] = file;
+    return file;
+}
+
+void SpillFiles::forget(std::uint32_t number) {
+    const std::lock_guard lock(slots_->mutex());
+    open_.erase(number);
+}
+
+void SpillFiles::release(std::uint64_t place) noexcept {
+    if (table_ == nullptr) return;
+    const StoredAt at = stored_at(place);
+    SpillFile& file = entry(at.file);
+    // Edges are shared with neighbours.
+    const std::uint64_t first = round_up(at.offset, kHoleBytes);
+    const std::uint64_t last = (at.offset + at.bytes) / kHoleBytes * kHoleBytes;
+    if (auto opened = open(at.file); opened && last > first) {
+        // Where the file system cannot, the room comes back with the whole file.
+        static_cast<void>(::fallocate((*opened)->descriptor(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                      static_cast<off_t>(first), static_cast<off_t>(last - first)));
+    }
+    // acq_rel: who brings it to nothing comes after everybody who released an extent
+    if (file.live_bytes.fetch_sub(at.bytes, std::memory_order_acq_rel) == at.bytes) remove_if_empty(at.file);
+}
+
+void SpillFiles::remove_if_empty(std::uint32_t number) noexcept {
+    SpillFile& file = entry(number);
+    if (file.live_bytes.load(std::memory_order_acquire) != 0) return;  // pairs with release()
+    constexpr std::uint64_t kRemoving = kIdleFile | 1ULL << 8;
+    std::uint64_t idle = kIdleFile;
+    // acquire: as try_own; a failed try: somebody writes to it, or removes it
+    if (!file.owner.compare_exchange_strong(idle, kRemoving, std::memory_order_acquire,
+                                            std::memory_order_relaxed)) {
+        return;
+    }
+    // Nobody can add to it now; somebody may have before we had it.
+    if (file.live_bytes.load(std::memory_order_acquire) != 0) {
+        file.owner.store(kIdleFile, std::memory_order_release);  // pairs with try_own
+        return;
+    }
+    ::unlink(path_of(number).c_str());
+    forget(number);
+    file.end.store(0, std::memory_order_relaxed);          // relaxed: published by the next
+    file.owner.store(kNoFile, std::memory_order_release);  // pairs with try_own
+}
+
+SpillFiles::Usage SpillFiles::usage() {
+    Usage usage;
+    for (std::uint32_t number = 0; table_ != nullptr && number < kSpillFiles; ++number) {
+        const SpillFile& file = entry(number);
+        if (file.owner.load(std::memory_order_relaxed) == kNoFile) continue;  // relaxed, all: to show
+        usage.files += 1;
+        usage.live_bytes += file.live_bytes.load(std::memory_order_relaxed);
+        struct stat info {};
+        if (::lstat(path_of(number).c_str(), &info) == 0) {
+            usage.disk_bytes += static_cast<std::uint64_t>(info.st_blocks) * 512;
+        }
+    }
+    return usage;
+}
+
+void remove_spill_files(const std::string& folder, const std::string& id_text) noexcept {
+    const std::string prefix = name_prefix(id_text);
+    const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(folder.c_str()), &::closedir);
+    if (stream == nullptr) return;
+    std::vector<std::string> names;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
+    while (const dirent* found = ::readdir(stream.get())) names.emplace_back(found->d_name);
+    for (const std::string& name : names) {
+        if (name.starts_with(prefix) && name.ends_with(".spill")) {
+            ::unlinkat(::dirfd(stream.get()), name.c_str(), 0);
+        }
+    }
+}
+
+}  // namespace shoal

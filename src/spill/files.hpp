@@ -1,0 +1,88 @@
+// A store's spill files, as one process has them: opened when asked for, made, grown, punched and removed.
+//
+// Thread safety: every function. A crash: see spill/file_table.hpp.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include <shoal/error.hpp>
+
+#include "arena/location.hpp"
+#include "arena/mapping.hpp"
+#include "arena/slots.hpp"
+#include "spill/file_table.hpp"
+
+namespace shoal {
+
+// An open spill file, for as long as somebody has it.
+class OpenSpillFile {
+public:
+    OpenSpillFile(int descriptor, std::string path) noexcept : descriptor_(descriptor), path_(std::move(path)) {}
+    OpenSpillFile(const OpenSpillFile&) = delete;
+    OpenSpillFile& operator=(const OpenSpillFile&) = delete;
+    ~OpenSpillFile();
+    [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+    [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+private:
+    int descriptor_;
+    std::string path_;
+};
+using SharedSpillFile = std::shared_ptr<const OpenSpillFile>;
+
+class SpillFiles {
+public:
+    // Gives a new file its group and mode: 0 or an errno.
+    using Grant = std::function<int(int descriptor)>;
+
+    // Of the arena's header, which says whether and where the store spills.
+    SpillFiles(const Mapping& mapping, Slots& slots, Grant grant);
+
+    [[nodiscard]] bool enabled() const noexcept { return table_ != nullptr; }
+    [[nodiscard]] const std::string& folder() const noexcept { return folder_; }
+
+    // A file with room at its end, made if need be, that `slot` alone writes to from now on. `*number` is set.
+    // Errors as of open(2) and write(2).
+    [[nodiscard]] Result<SharedSpillFile> take(const Slot& slot, std::uint32_t* number);
+    // Ends that: another may write behind its end.
+    void give_back(std::uint32_t number) noexcept;
+    [[nodiscard]] SpillFile& entry(std::uint32_t number) const noexcept { return (*table_)[number % kSpillFiles]; }
+
+    // The file of that number as it is now; kDamaged where there is none, kSystem and others as of open(2).
+    [[nodiscard]] Result<SharedSpillFile> open(std::uint32_t number);
+    // What open() has remembered may be of a file that was removed since.
+    void forget(std::uint32_t number);
+
+    // Nobody names this extent any more: its room goes back to the file system. `place` is a packed StoredAt.
+    void release(std::uint64_t place) noexcept;
+
+    struct Usage {
+        std::uint64_t files = 0;
+        std::uint64_t live_bytes = 0;  // that extents take up
+        std::uint64_t disk_bytes = 0;  // that the file system has given for them
+    };
+    [[nodiscard]] Usage usage();
+
+    [[nodiscard]] std::string path_of(std::uint32_t number) const;
+
+private:
+    [[nodiscard]] Result<SharedSpillFile> make(std::uint32_t number);
+    [[nodiscard]] bool try_own(SpillFile& file, std::uint64_t owner, std::uint64_t ours) const noexcept;
+    void remove_if_empty(std::uint32_t number) noexcept;
+
+    const ArenaHeader* header_;
+    Slots* slots_;
+    Grant grant_;
+    SpillFileTable* table_ = nullptr;
+    std::string folder_;
+    std::string prefix_;                                       // of the files' names
+    std::unordered_map<std::uint32_t, SharedSpillFile> open_;  // guarded by slots_->mutex(), which survives a fork
+};
+
+// Removes the spill files of a store that nobody has any more: those in the folder that bear its id.
+void remove_spill_files(const std::string& folder, const std::string& id_text) noexcept;
+
+}  // namespace shoal

@@ -1,0 +1,308 @@
+#include "spill/load.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <mutex>
+#include <new>
+#include <system_error>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "spill/extent_builder.hpp"
+
+namespace shoal {
+namespace {
+
+constexpr unsigned kDepth = 16;                    // reads under way, of a thread
+constexpr std::uint64_t kScratchBytes = 16 << 20;  // of those that do not go straight to their place, at once
+constexpr std::uint64_t kThreadBytes = 8 << 20;    // another thread for each
+constexpr std::size_t kMostThreads = 4;
+
+}  // namespace
+
+// One thread's share.
+class Loader::Run {
+public:
+    Run(Loader& loader, std::span<StoredPart> parts)
+        : loader_(&loader), parts_(parts), queue_(loader.take_queue()) {}
+    ~Run() { loader_->give_back(std::move(queue_)); }
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+
+    void run() {
+        for (StoredPart& part : parts_) plan(part);
+        while (!waiting_.empty() || queue_->in_flight() != 0) {
+            while (!waiting_.empty() && queue_->in_flight() < kDepth &&
+                   (scratch_ == 0 || scratch_ + waiting_.front().scratch_bytes() <= kScratchBytes)) {
+                Read read = std::move(waiting_.front());
+                waiting_.pop_front();
+                start(std::move(read));
+            }
+            if (const std::optional<IoDone> done = queue_->wait()) finish(*done);
+        }
+    }
+
+private:
+    // One extent. Straight: its payload goes to its place, what is around it to scratch memory; else all of it goes
+    // there.
+    struct Read {
+        StoredPart* part = nullptr;
+        std::uint64_t offset = 0;  // in the file
+        std::uint64_t bytes = 0;   // of the extent; more than that where it is not known
+        std::uint64_t prefix = 0;  // straight: bytes before the payload; else 0
+        std::byte* to = nullptr;
+        std::uint64_t payload_bytes = 0;
+        std::uint32_t record_part = 0;
+        bool rest_follows = false;  // parts of a large record behind this one begin where it ends
+
+        SharedSpillFile file{};
+        std::unique_ptr<std::byte[]> scratch{};
+
+        [[nodiscard]] bool straight() const noexcept { return prefix != 0; }
+        [[nodiscard]] std::uint64_t scratch_bytes() const noexcept {
+            return straight() ? bytes - payload_bytes : bytes;
+        }
+    };
+
+    void plan(StoredPart& part) {
+        const StoredAt at = stored_at(part.place);
+        const bool in_parts = part.segments == 1 && part.bytes > kPartBytes;
+        if (!in_parts) {
+            // What is not compressed has its payload at its end; what is compressed is shorter than that.
+            const std::uint64_t least = prefix_bytes(part.key.size(), part.segments, 0);
+            const std::uint64_t payload = padded_to_extent(part.bytes);
+            const bool straight = at.bytes >= least + payload;
+            waiting_.push_back(
+                {&part, at.offset, at.bytes, straight ? at.bytes - payload : 0, part.to, part.bytes});
+            return;
+        }
+        const std::uint32_t count = parts_of(part.bytes);
+        const std::uint64_t prefix = prefix_bytes(part.key.size(), 1, 0);
+        const auto payload_of = [&](std::uint32_t number) {
+            return number + 1 < count ? kPartBytes : part.bytes - number * kPartBytes;
+        };
+        std::uint64_t plain = 0;
+        for (std::uint32_t number = 0; number < count; ++number)
+            plain += prefix + padded_to_extent(payload_of(number));
+        if (stored_bytes_rounded(plain) != at.bytes) {  // some are compressed: each says where the next begins
+            waiting_.push_back({&part, at.offset, prefix + kPartBytes, 0, part.to, payload_of(0), 0, true});
+            return;
+        }
+        std::uint64_t offset = at.offset;
+        for (std::uint32_t number = 0; number < count; ++number) {
+            const std::uint64_t bytes = prefix + padded_to_extent(payload_of(number));
+            waiting_.push_back(
+                {&part, offset, bytes, prefix, part.to + number * kPartBytes, payload_of(number), number, false});
+            offset += bytes;
+        }
+    }
+
+    void start(Read&& read) {
+        if (read.part->error) return;  // by another of its reads
+        auto file = loader_->files_->open(stored_at(read.part->place).file);
+        if (!file) return fail(read, std::move(file.error()));
+        read.file = std::move(*file);
+        read.scratch.reset(new (std::nothrow) std::byte[read.scratch_bytes()]);
+        if (read.scratch == nullptr) return fail(read, Error{Code::kSystem, "no memory to read with", ENOMEM, 0});
+        scratch_ += read.scratch_bytes();
+        std::array<iovec, 3> pieces{};
+        std::size_t count = 0;
+        if (read.straight()) {
+            pieces[count++] = {read.scratch.get(), read.prefix};
+            if (read.payload_bytes != 0) pieces[count++] = {read.to, read.payload_bytes};
+            const std::uint64_t behind = read.bytes - read.prefix - read.payload_bytes;
+            if (behind != 0) pieces[count++] = {read.scratch.get() + read.prefix, behind};
+        } else {
+            pieces[count++] = {read.scratch.get(), read.bytes};
+        }
+        const std::uint64_t tag = next_tag_++;
+        const int descriptor = read.file->descriptor();
+        const std::uint64_t offset = read.offset;
+        under_way_.emplace_back(tag, std::move(read));
+        queue_->submit({IoRequest::Kind::kRead, descriptor, offset, {pieces.data(), count}, tag});
+    }
+
+    void finish(const IoDone& done) {
+        const auto found = std::find_if(under_way_.begin(), under_way_.end(),
+                                        [&](const auto& one) { return one.first == done.tag; });
+        Read read = std::move(found->second);
+        under_way_.erase(found);
+        scratch_ -= read.scratch_bytes();
+        if (read.part->error) return;
+        if (done.error != 0) {
+            return fail(read, Error{Code::kSystem, std::strerror(done.error), done.error, 0});
+        }
+        if (auto checked = read.straight() ? take_straight(read, done.bytes) : take_whole(read, done.bytes);
+            !checked) {
+            fail(read, std::move(checked.error()));
+        }
+    }
+
+    static tl::unexpected<Error> wrong(std::string what) {
+        return tl::unexpected(Error{Code::kDamaged, std::move(what), 0, 0});
+    }
+
+    // The header, if the extent is the one that was looked for.
+    [[nodiscard]] Result<ExtentHeader> check_header(const Read& read, ByteView bytes) const {
+        if (bytes.size() < sizeof(ExtentHeader)) return wrong("the file ends before it");
+        auto header = parse_extent_header(bytes);
+        if (!header) return tl::unexpected(std::move(header.error()));
+        if (!*header) return wrong("there is nothing");
+        const StoredPart& part = *read.part;
+        const ExtentHeader& found = **header;
+        if (found.store_id != loader_->store_id_ || found.generation != part.generation) {
+            return wrong("it is of another store, or of a key that was there before");
+        }
+        const bool of_parts = part.segments == 1 && part.bytes > kPartBytes;
+        const std::uint64_t last = std::uint64_t{found.first_segment} + found.segments;
+        const bool has_segments =
+            found.first_segment <= part.first_segment && part.first_segment + part.segments <= last;
+        if (found.kind != (of_parts ? ExtentKind::kPart : ExtentKind::kData) || !has_segments ||
+            (of_parts && (found.part != read.record_part || found.record_bytes != part.bytes))) {
+            return wrong("it has other segments than it should");
+        }
+        return found;
+    }
+
+    [[nodiscard]] Result<ExtentView> check_prefix(const Read& read, ByteView prefix) const {
+        auto view = parse_extent(prefix);
+        if (view && !(view->key() == read.part->key)) return wrong("it is of another key");
+        return view;
+    }
+
+    [[nodiscard]] Result<void> take_straight(Read& read, std::uint64_t bytes) {
+        auto header = check_header(read, {read.scratch.get(), std::min(bytes, read.prefix)});
+        if (!header) return tl::unexpected(std::move(header.error()));
+        const bool as_guessed = header->codec == CodecId::kNone && prefix_bytes(*header) == read.prefix &&
+                                header->payload_bytes == read.payload_bytes &&
+                                header->segments == read.part->segments;
+        if (!as_guessed) {  // compressed all the same, or more segments than those: once more, to cut it up
+            if (read.record_part != 0 || read.part->bytes > kPartBytes) return wrong("a part has another size");
+            waiting_.push_front({read.part, read.offset, read.bytes, 0, read.to, read.payload_bytes});
+            return {};
+        }
+        if (bytes < read.prefix + read.payload_bytes) return wrong("the file ends within it");
+        auto view = check_prefix(read, {read.scratch.get(), read.prefix});
+        if (!view) return tl::unexpected(std::move(view.error()));
+        if (auto checked = check_stored(*header, {read.to, read.payload_bytes}); !checked) return checked;
+        note_lengths(*read.part, *view);
+        return {};
+    }
+
+    [[nodiscard]] Result<void> take_whole(Read& read, std::uint64_t bytes) {
+        auto header = check_header(read, {read.scratch.get(), bytes});
+        if (!header) return tl::unexpected(std::move(header.error()));
+        const std::uint64_t prefix = prefix_bytes(*header);
+        if (prefix + header->stored_bytes > bytes) return wrong("it ends before its payload does");
+        auto view = check_prefix(read, {read.scratch.get(), prefix});
+        if (!view) return tl::unexpected(std::move(view.error()));
+        const ByteView stored(read.scratch.get() + prefix, header->stored_bytes);
+        if (header->payload_bytes == read.payload_bytes) {
+            auto unpacked = unpack_payload(*header, stored, {read.to, read.payload_bytes}, decompressor_);
+            if (!unpacked) return unpacked;
+        } else if (auto copied = take_pieces(read, *view, stored); !copied) {
+            return copied;
+        }
+        if (read.rest_follows) plan_rest(read, *header);
+        note_lengths(*read.part, *view);
+        return {};
+    }
+
+    // Some segments of an extent that has more.
+    [[nodiscard]] Result<void> take_pieces(const Read& read, const ExtentView& view, ByteView stored) {
+        std::vector<std::byte> payload(view.header().payload_bytes);
+        if (auto unpacked = unpack_payload(view.header(), stored, payload, decompressor_); !unpacked)
+            return unpacked;
+        std::uint64_t filled = 0;
+        for (std::uint32_t at = 0; at < read.part->segments; ++at) {
+            const std::optional<ExtentPiece> piece = view.piece(read.part->first_segment + at);
+            if (!piece || piece->bytes > read.payload_bytes - filled) return wrong("a segment has another size");
+            if (piece->bytes != 0) std::memcpy(read.to + filled, payload.data() + piece->offset, piece->bytes);
+            filled += piece->bytes;
+        }
+        if (filled != read.payload_bytes) return wrong("a segment has another size");
+        return {};
+    }
+
+    void plan_rest(const Read& read, const ExtentHeader& header) {
+        const std::uint64_t taken = (read.record_part + 1) * kPartBytes;
+        if (taken >= read.part->bytes) return;
+        const std::uint64_t payload = std::min(kPartBytes, read.part->bytes - taken);
+        waiting_.push_front({read.part, read.offset + extent_bytes(header),
+                             prefix_bytes(read.part->key.size(), 1, 0) + kPartBytes, 0, read.part->to + taken,
+                             payload, read.record_part + 1, true});
+    }
+
+    static void note_lengths(StoredPart& part, const ExtentView& view) {
+        if (!part.wants_lengths || view.header().kind == ExtentKind::kPart) return;
+        for (std::uint32_t at = 0; at < part.segments; ++at) {
+            const std::optional<ExtentPiece> piece = view.piece(part.first_segment + at);
+            if (!piece) continue;
+            RecordLengths lengths = view.lengths(*piece);
+            for (std::uint32_t record = 0; record < piece->records; ++record)
+                part.lengths.push_back(lengths.next());
+        }
+    }
+
+    void fail(const Read& read, Error&& error) {
+        const StoredAt at = stored_at(read.part->place);
+        error.message = fmt::format("spill file {}, extent at {}: {}", loader_->files_->path_of(at.file),
+                                    read.offset, error.message);
+        read.part->error = std::move(error);
+    }
+
+    Loader* loader_;
+    std::span<StoredPart> parts_;
+    std::unique_ptr<IoQueue> queue_;
+    Decompressor decompressor_;
+    std::deque<Read> waiting_;
+    std::vector<std::pair<std::uint64_t, Read>> under_way_;
+    std::uint64_t next_tag_ = 0;
+    std::uint64_t scratch_ = 0;  // bytes under way
+};
+
+std::unique_ptr<IoQueue> Loader::take_queue() {
+    {
+        const std::lock_guard lock(slots_->mutex());
+        if (!queues_.empty()) {
+            std::unique_ptr<IoQueue> queue = std::move(queues_.back());
+            queues_.pop_back();
+            return queue;
+        }
+    }
+    return std::make_unique<IoQueue>(IoQueue::make(kDepth));
+}
+
+void Loader::give_back(std::unique_ptr<IoQueue> queue) {
+    const std::lock_guard lock(slots_->mutex());
+    queues_.push_back(std::move(queue));
+}
+
+void Loader::load(std::span<StoredPart> parts) {
+    std::uint64_t bytes = 0;
+    for (const StoredPart& part : parts) bytes += part.bytes;
+    const std::size_t processors = std::max(1U, std::thread::hardware_concurrency());
+    const std::size_t threads =
+        std::clamp<std::size_t>(bytes / kThreadBytes, 1, std::min(processors, kMostThreads));
+    std::vector<std::thread> helpers;
+    std::size_t begin = 0;
+    std::uint64_t passed = 0;
+    for (std::size_t share = 1; share < threads; ++share) {
+        std::size_t end = begin;
+        while (end < parts.size() && passed < bytes / threads * share) passed += parts[end++].bytes;
+        const std::span<StoredPart> theirs = parts.subspan(begin, end - begin);
+        begin = end;
+        if (theirs.empty()) continue;
+        try {
+            helpers.emplace_back([this, theirs] { Run(*this, theirs).run(); });
+        } catch (const std::system_error&) {  // no thread to be had
+            Run(*this, theirs).run();
+        }
+    }
+    if (begin < parts.size()) Run(*this, parts.subspan(begin)).run();
+    for (std::thread& helper : helpers) helper.join();
+}
+
+}  // namespace shoal

@@ -1,0 +1,59 @@
+// Reading extents back, many at once, straight to where the caller wants the bytes.
+//
+// Thread safety: Loader may be used by any number of threads. A crash leaves nothing.
+// Invariant: I1 nothing is returned that was not checked: the store's id, the chain's generation, the key, which
+//               segments, and both checksums.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/queue.hpp"
+#include "spill/extent.hpp"
+#include "spill/files.hpp"
+
+namespace shoal {
+
+// Neighbouring segments of a chain that are in one extent, or the one of a large record: what is asked for, and
+// what became of it.
+struct StoredPart {
+    std::uint64_t place = 0;  // a packed StoredAt
+    std::uint64_t generation = 0;
+    std::uint32_t first_segment = 0;  // ordinal in the chain
+    std::uint32_t segments = 0;
+    ByteView key;             // valid during load()
+    std::byte* to = nullptr;  // room for `bytes`
+    std::uint64_t bytes = 0;  // of payload, of those segments
+    bool wants_lengths = false;
+
+    std::vector<std::uint32_t> lengths;  // of the records, if wanted and not one large record
+    std::optional<Error> error;          // kDamaged, or of the file; then `to` is undefined
+};
+
+class Loader {
+public:
+    Loader(SpillFiles& files, Slots& slots, const SpillStoreId& store_id) noexcept
+        : files_(&files), slots_(&slots), store_id_(store_id) {}
+
+    // Blocks until all are there or have failed. Large loads are shared out to several threads, for their
+    // decompression.
+    void load(std::span<StoredPart> parts);
+
+private:
+    class Run;
+
+    [[nodiscard]] std::unique_ptr<IoQueue> take_queue();
+    void give_back(std::unique_ptr<IoQueue> queue);
+
+    SpillFiles* files_;
+    Slots* slots_;
+    SpillStoreId store_id_;
+    std::vector<std::unique_ptr<IoQueue>> queues_;  // guarded by slots_->mutex(), which survives a fork
+};
+
+}  // namespace shoal

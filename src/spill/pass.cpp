@@ -1,0 +1,333 @@
+#include "spill/pass.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "arena/crash_point.hpp"
+#include "spill/codec_word.hpp"
+
+namespace shoal {
+namespace {
+
+// Which keys are spilled: those with that many bytes in closed segments; or, with tails, in the open one too, which
+// is closed for it. In this order.
+struct Level {
+    std::uint64_t bytes;
+    bool with_tail;
+};
+constexpr std::array<Level, 10> kLevelsInOrder{{{256 << 10, false},
+                                                {64 << 10, false},
+                                                {16 << 10, false},
+                                                {4 << 10, false},
+                                                {1, false},
+                                                {64 << 10, true},
+                                                {16 << 10, true},
+                                                {4 << 10, true},
+                                                {1 << 10, true},
+                                                {1, true}}};
+
+constexpr std::size_t kLastWithoutTails = 4;
+
+constexpr std::uint64_t kWorthARound = 64;  // of the limit a 64th: a round that spills less takes the next level
+constexpr std::uint64_t kLongChain = 64;    // segments from which on its beginning is remembered
+constexpr std::size_t kMostBegins = 4096;
+constexpr std::uint64_t kSyncTag = 1ULL << 32;
+
+}  // namespace
+
+SpillPass::SpillPass(const SpillContext& context, const Index& index) : context_(context), index_(&index) {
+    static_assert(kLevelsInOrder.size() == kLevels);
+}
+
+SpillPass::~SpillPass() {
+    if (owner_ == nullptr || attachment_ != context_.slots.attachment()) return;
+    if (file_ != nullptr) context_.files.give_back(file_number_);
+    context_.slots.release(owner_);
+}
+
+bool SpillPass::set_up() {
+    if (owner_ == nullptr) {
+        owner_ = context_.slots.take(nullptr);
+        if (owner_ == nullptr) return false;
+        owner_->thread_id.store(0, std::memory_order_relaxed);  // relaxed: to show
+        attachment_ = context_.slots.attachment();
+    }
+    if (!queue_) queue_.emplace(IoQueue::make(kBatches + 1));
+    bool any = false;
+    for (UnderWay& entry : batches_) {
+        if (entry.batch == nullptr) entry.batch = std::make_unique<Batch>(context_);
+        any |= entry.ready = entry.batch->set_up();
+    }
+    return any;
+}
+
+void SpillPass::prepare() { static_cast<void>(set_up()); }
+
+bool SpillPass::open_file() {
+    if (file_ != nullptr && file_end_ < kSpillFileBytes) return true;
+    if (file_ != nullptr) context_.files.give_back(file_number_);
+    file_ = nullptr;
+    auto taken = context_.files.take(*owner_, &file_number_);
+    if (!taken) {
+        outcome_.error = taken.error().system_errno != 0 ? taken.error().system_errno : EIO;
+        return false;
+    }
+    file_ = std::move(*taken);
+    // relaxed: ours since take(). Behind what its last owner may have been writing when it died.
+    file_end_ =
+        round_up(context_.files.entry(file_number_).end.load(std::memory_order_relaxed), Batch::kBufferUnit);
+    return true;
+}
+
+SpillPass::Outcome SpillPass::run(std::uint64_t wanted, bool with_tails, const std::atomic<bool>& stop) {
+    outcome_ = {};
+    if (!set_up()) return outcome_;
+    level_ = 0;
+    most_level_ = with_tails ? kLevels - 1 : kLastWithoutTails;
+    left_ = {};
+    spilled_ = 0;
+    idle_rounds_ = 0;
+    std::uint64_t gathered = 0;
+    // relaxed: seen a batch later at the latest
+    while (gathered < wanted && outcome_.error == 0 && !stop.load(std::memory_order_relaxed) && open_file()) {
+        const auto free = std::find_if(batches_.begin(), batches_.end(), [](const UnderWay& one) {
+            return one.ready && !one.active && one.batch->is_free();
+        });
+        if (free == batches_.end()) {
+            // All are being written, or wait for readers.
+            if (queue_->in_flight() != 0) {
+                finish_one();
+            } else if (!free_what_can_be()) {
+                break;
+            }
+            continue;
+        }
+        Batch& batch = *free->batch;
+        if (!batch.begin(file_number_, file_end_)) break;
+        free->begin = free->end = file_end_;
+        free->active = true;
+        free->error = 0;
+        const Filled filled = fill(batch, wanted - gathered, stop);
+        gathered += batch.block_bytes();
+        if (batch.is_empty() || free->error != 0) {
+            end_batch(static_cast<std::size_t>(free - batches_.begin()));
+        } else {
+            batch.pad();
+            write(batch, static_cast<std::uint64_t>(free - batches_.begin()));
+            queue_->flush();
+        }
+        if (filled == Filled::kNothingLeft) break;
+    }
+    while (queue_->in_flight() != 0) finish_one();
+    static_cast<void>(free_what_can_be());
+    return outcome_;
+}
+
+SpillPass::Filled SpillPass::fill(Batch& batch, std::uint64_t wanted, const std::atomic<bool>& stop) {
+    while (batch.block_bytes() < wanted && outcome_.error == 0 &&
+           !stop.load(std::memory_order_relaxed)) {  // as run
+        if (!has_leaf_ && !take_next_leaf()) return Filled::kNothingLeft;
+        // By its hash, not by its offset: it may have been replaced since the batch before this one was full.
+        bool full = false;
+        static_cast<void>(index_->visit_leaf(index_->tree(), leaf_, [&](ArenaOffset chain) {
+            full = !visit_chain(batch, *context_.mapping.at<Chain>(chain));
+            return !full;
+        }));
+        if (full) return Filled::kBatchFull;
+        has_leaf_ = false;
+    }
+    return Filled::kBatchFull;
+}
+
+// The next leaf of the way that all spillers go together. False: nothing is left to be spilled.
+bool SpillPass::take_next_leaf() {
+    Atomic<std::uint64_t>& hand = context_.mapping.header().spill_hand;
+    std::uint64_t from = hand.load(std::memory_order_relaxed);  // relaxed: only shares the work out
+    std::uint64_t next = 0;
+    do {  // a failed turn: another spiller has taken that leaf
+        next = index_->next_leaf(index_->tree(), from).value_or(0);
+    } while (!hand.compare_exchange_weak(from, next, std::memory_order_relaxed, std::memory_order_relaxed));
+    const bool round_ended = from <= leaf_;
+    leaf_ = from;
+    has_leaf_ = true;
+    return !round_ended || !end_of_round();
+}
+
+// Once round: whether two rounds in a row have found nothing that any level would spill.
+bool SpillPass::end_of_round() {
+    idle_rounds_ = spilled_ == 0 ? idle_rounds_ + 1 : 0;
+    if (spilled_ < context_.mapping.bytes() / kWorthARound) {
+        const auto next = std::find_if(left_.begin(), left_.end(), [](std::uint64_t bytes) { return bytes != 0; });
+        const auto level = static_cast<std::size_t>(next - left_.begin());
+        if (next != left_.end() && level > level_) {
+            idle_rounds_ = 0;
+            level_ = level;
+        }
+    }
+    left_ = {};
+    spilled_ = 0;
+    return idle_rounds_ >= 2;
+}
+
+bool SpillPass::visit_chain(Batch& batch, const Chain& chain) {
+    const std::uint64_t identity = chain.identity.load(std::memory_order_relaxed);  // relaxed: see make_chain
+    const Cold cold = look_at(chain, generation_of(identity));
+    const auto gain = [&](const Level& level) {
+        const std::uint64_t bytes = cold.sealed_bytes + (level.with_tail ? cold.tail_bytes : 0);
+        return bytes >= level.bytes ? bytes : 0;
+    };
+    if (gain(kLevelsInOrder[level_]) != 0) {
+        const std::uint64_t before = batch.block_bytes();
+        const bool room = spill_chain(batch, chain, identity, cold);
+        spilled_ += batch.block_bytes() - before;
+        return room;
+    }
+    for (std::size_t level = level_ + 1; level <= most_level_; ++level) left_[level] += gain(kLevelsInOrder[level]);
+    return true;
+}
+
+SpillPass::Cold SpillPass::look_at(const Chain& chain, std::uint64_t generation) {
+    Cold cold{0, 0, static_cast<ArenaOffset>(chain.root), 0};
+    if (const auto known = begins_.find(generation); known != begins_.end()) {
+        cold.from = known->second.segment;
+        cold.ordinal = known->second.ordinal;
+    }
+    std::uint64_t ordinal = cold.ordinal;
+    bool leading = true;
+    std::uint64_t left = context_.mapping.bytes() / sizeof(Segment);  // no chain has more, or it runs in a circle
+    for (ArenaOffset at = cold.from; left != 0; --left, ++ordinal) {
+        const Segment& segment = *context_.mapping.at<Segment>(at);
+        const SegmentExtent extent = extent_of(segment);
+        if (!extent.stored()) {
+            leading = false;
+            const bool closed = is_closed(segment);
+            (closed ? cold.sealed_bytes : cold.tail_bytes) +=
+                (closed ? segment.data_units : extent.units) * kUnitBytes;
+        }
+        const std::uint64_t next = segment.next.load(std::memory_order_acquire);  // pairs with the link
+        if (next == 0 || is_erased(next)) break;
+        at = static_cast<ArenaOffset>(next);
+        if (leading) {
+            cold.from = at;
+            cold.ordinal = ordinal + 1;
+        }
+    }
+    if (cold.ordinal >= kLongChain) {
+        if (begins_.size() >= kMostBegins) begins_.clear();
+        begins_[generation] = {cold.from, cold.ordinal};
+    }
+    return cold;
+}
+
+// False: the batch is full.
+bool SpillPass::spill_chain(Batch& batch, const Chain& chain, std::uint64_t identity, const Cold& cold) {
+    const std::uint64_t generation = generation_of(identity);
+    const std::uint32_t own = codec_of(identity);
+    const Codec codec = codec_from(own != 0 ? own : static_cast<std::uint32_t>(context_.mapping.header().codec));
+    std::uint64_t ordinal = cold.ordinal;
+    std::uint64_t left = context_.mapping.bytes() / sizeof(Segment);  // as look_at
+    bool room = true;
+    batch.begin_extent(chain, generation, ordinal);
+    for (ArenaOffset at = cold.from; left != 0; --left, ++ordinal) {
+        Segment& segment = *context_.mapping.at<Segment>(at);
+        const SegmentExtent extent = extent_of(segment);
+        if (!extent.stored() && !is_closed(segment)) {
+            if (!kLevelsInOrder[level_].with_tail || extent.units == 0) break;
+            close(context_.mapping, segment);
+        }
+        auto added = Batch::Added::kNotNow;
+        if (!extent.stored() && segment.single_bytes > kPartBytes) {
+            batch.end_extent(codec, compressor_);
+            added = batch.add_parts(chain, generation, ordinal, segment, at, codec, compressor_,
+                                    [this](Batch& full) { return write_now(full); });
+            batch.begin_extent(chain, generation, ordinal + 1);
+            room = added != Batch::Added::kNoRoom;
+        } else if (!extent.stored()) {
+            added = batch.add(segment, at);
+            if (added == Batch::Added::kNoRoom) {  // in this extent, or at all
+                batch.end_extent(codec, compressor_);
+                batch.begin_extent(chain, generation, ordinal);
+                added = batch.add(segment, at);
+                room = added != Batch::Added::kNoRoom;
+            }
+            if (added == Batch::Added::kNotNow) {
+                batch.end_extent(codec, compressor_);
+                batch.begin_extent(chain, generation, ordinal + 1);
+            }
+        } else {
+            batch.end_extent(codec, compressor_);
+            batch.begin_extent(chain, generation, ordinal + 1);
+        }
+        if (!room) break;
+        const std::uint64_t next = segment.next.load(std::memory_order_acquire);  // pairs with the link
+        if (next == 0 || is_erased(next)) break;
+        at = static_cast<ArenaOffset>(next);
+    }
+    batch.end_extent(codec, compressor_);
+    return room || batch.is_empty();  // what has no room in an empty one never has any
+}
+
+void SpillPass::write(Batch& batch, std::uint64_t tag) {
+    const std::span<const std::byte> bytes = batch.bytes();
+    UnderWay& entry = batches_[tag & (kBatches - 1)];
+    entry.end = batch.file_offset() + bytes.size();
+    file_end_ = std::max(file_end_, entry.end);
+    // release: whoever takes the file over begins behind (I1, I2 of spill/file_table.hpp)
+    context_.files.entry(file_number_).end.store(file_end_, std::memory_order_release);
+    const iovec piece{const_cast<std::byte*>(bytes.data()), bytes.size()};
+    queue_->submit({IoRequest::Kind::kWrite, file_->descriptor(), batch.file_offset(), {&piece, 1}, tag});
+}
+
+bool SpillPass::write_now(Batch& batch) {
+    const auto entry = std::find_if(batches_.begin(), batches_.end(),
+                                    [&](const UnderWay& one) { return one.batch.get() == &batch; });
+    write(batch, static_cast<std::uint64_t>(entry - batches_.begin()) | kSyncTag);
+    while (const std::optional<IoDone> done = queue_->wait()) {
+        finish(*done);
+        if ((done->tag & kSyncTag) != 0) return done->error == 0;
+    }
+    return false;
+}
+
+void SpillPass::finish_one() {
+    if (const std::optional<IoDone> done = queue_->wait()) finish(*done);
+}
+
+void SpillPass::finish(const IoDone& done) {
+    const std::size_t number = done.tag & (kBatches - 1);
+    if (done.error != 0) batches_[number].error = done.error;
+    if ((done.tag & kSyncTag) == 0) end_batch(number);
+}
+
+void SpillPass::end_batch(std::size_t number) {
+    UnderWay& entry = batches_[number];
+    entry.active = false;
+    if (entry.error == 0 && !entry.batch->is_empty()) {
+        outcome_.block_bytes += entry.batch->block_bytes();
+        entry.batch->publish();
+        return;
+    }
+    if (entry.error != 0) {
+        outcome_.error = entry.error;
+        // What was written of it is in nobody's hands.
+        static_cast<void>(::fallocate(file_->descriptor(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                      static_cast<off_t>(entry.begin),
+                                      static_cast<off_t>(std::max(entry.end - entry.begin, std::uint64_t{1}))));
+    }
+    entry.batch->abandon();
+}
+
+// True when the epoch moved, or something was freed.
+bool SpillPass::free_what_can_be() {
+    bool progress = false;
+    for (std::uint32_t turn = 0; turn < kEpochBuckets; ++turn) progress |= context_.epochs.reclaim(*owner_, true);
+    for (const UnderWay& entry : batches_) {
+        if (entry.ready && !entry.active) static_cast<void>(entry.batch->is_free());
+    }
+    static_cast<void>(context_.blocks.release_empty_pages());
+    return progress;
+}
+
+}  // namespace shoal

@@ -1,0 +1,105 @@
+// One thread's way round the index, gathering what is cold into batches and writing them, several at once.
+//
+// Thread safety: none. A crash: see spill/batch.hpp.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "index/index.hpp"
+#include "io/queue.hpp"
+#include "spill/batch.hpp"
+
+namespace shoal {
+
+class SpillPass {
+public:
+    SpillPass(const SpillContext& context, const Index& index);
+    ~SpillPass();
+    SpillPass(const SpillPass&) = delete;
+    SpillPass& operator=(const SpillPass&) = delete;
+
+    struct Outcome {
+        std::uint64_t block_bytes = 0;  // that are free, or will be when their last reader is gone
+        int error = 0;                  // of a file that could not be written; the rest is spilled all the same
+    };
+    // Spills until `wanted` bytes of memory will be free, or nothing more is to be had, or `stop`. Open tails are
+    // closed and spilled only `with_tails`.
+    [[nodiscard]] Outcome run(std::uint64_t wanted, bool with_tails, const std::atomic<bool>& stop);
+
+    // Takes what it needs of the arena's memory and slots, so that it has it when they are short.
+    void prepare();
+
+    [[nodiscard]] std::string engine() const { return queue_ ? queue_->why() : std::string(); }
+
+private:
+    static constexpr std::size_t kBatches = 4;  // under way at once
+    static constexpr std::size_t kLevels = 10;
+
+    // What is resident of a chain, and where to begin to look for it.
+    struct Cold {
+        std::uint64_t sealed_bytes = 0;  // of blocks that are closed
+        std::uint64_t tail_bytes = 0;    // claimed of the open one
+        ArenaOffset from = ArenaOffset::kNull;
+        std::uint64_t ordinal = 0;  // of that segment
+    };
+    // Where the resident segments of a chain begin: so that a long one is not walked from its root each time.
+    struct Begin {
+        ArenaOffset segment;
+        std::uint64_t ordinal;
+    };
+
+    enum class Filled : std::uint8_t { kBatchFull, kNothingLeft };
+    [[nodiscard]] bool set_up();
+    [[nodiscard]] bool open_file();
+    [[nodiscard]] Filled fill(Batch& batch, std::uint64_t wanted, const std::atomic<bool>& stop);
+    [[nodiscard]] bool take_next_leaf();
+    [[nodiscard]] bool end_of_round();
+    [[nodiscard]] bool visit_chain(Batch& batch, const Chain& chain);
+    [[nodiscard]] bool spill_chain(Batch& batch, const Chain& chain, std::uint64_t identity, const Cold& cold);
+    [[nodiscard]] Cold look_at(const Chain& chain, std::uint64_t generation);
+
+    [[nodiscard]] bool write_now(Batch& batch);
+    void write(Batch& batch, std::uint64_t tag);
+    void finish(const IoDone& done);
+    void finish_one();
+    void end_batch(std::size_t number);
+    [[nodiscard]] bool free_what_can_be();
+
+    SpillContext context_;
+    const Index* index_;
+    Compressor compressor_;
+    std::optional<IoQueue> queue_;
+    struct UnderWay {
+        std::unique_ptr<Batch> batch;
+        std::uint64_t begin = 0;  // in the file
+        std::uint64_t end = 0;
+        bool ready = false;  // the batch has what it needs
+        bool active = false;
+        int error = 0;
+    };
+    std::array<UnderWay, kBatches> batches_;
+    Outcome outcome_;
+
+    // --- the file that is written to ---
+    Slot* owner_ = nullptr;  // of the file; a slot that lives as long as this
+    std::uint64_t attachment_ = 0;
+    SharedSpillFile file_;
+    std::uint32_t file_number_ = 0;
+    std::uint64_t file_end_ = 0;
+
+    // --- the way round ---
+    std::uint64_t leaf_ = 0;  // hash at which the leaf in hand begins
+    bool has_leaf_ = false;   // it may not be through yet
+    std::size_t level_ = 0;
+    std::size_t most_level_ = 0;
+    unsigned idle_rounds_ = 0;  // that have spilled nothing, one after the other; the first may have begun anywhere
+    std::uint64_t spilled_ = 0;                        // bytes, in this round
+    std::array<std::uint64_t, kLevels> left_{};        // bytes that each level would have spilled, in that round
+    std::unordered_map<std::uint64_t, Begin> begins_;  // by generation; of long chains only
+};
+
+}  // namespace shoal

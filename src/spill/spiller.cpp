@@ -1,0 +1,175 @@
+#include "spill/spiller.hpp"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "arena/futex.hpp"
+#include "spill/pass.hpp"
+
+namespace shoal {
+namespace {
+
+// Of the memory limit: above the one spilling begins, and goes on to the other.
+constexpr std::uint64_t kHighWater16ths = 12;
+constexpr std::uint64_t kLowWater16ths = 10;
+constexpr std::uint64_t kShareForWaiting = 8;  // of the limit, spilled for who has run out, at least
+
+constexpr std::chrono::milliseconds kIdle{2000};  // then a look whether somebody called and died
+constexpr std::chrono::milliseconds kRetry{100};  // after a failure, or where nothing could be had
+constexpr std::chrono::milliseconds kNap{20};     // of who waits for room
+
+}  // namespace
+
+// What this process spills with. Left to the parent in a child of fork: a thread and locks that are not there.
+struct Spiller::Worker {
+    explicit Worker(const SpillContext& context, const Index& index) : pass(context, index) {}
+    std::uint64_t attachment = 0;
+    std::mutex mutex;  // of pass
+    SpillPass pass;
+    std::string engine;  // of the pass; guarded by Slots::mutex(), as it is shown to others
+    std::thread thread;
+    std::atomic<bool> stop{false};
+};
+
+Spiller::Spiller(const SpillContext& context, const Index& index) : context_(context), index_(&index) {}
+
+Spiller::~Spiller() {
+    if (worker_ == nullptr) return;
+    if (worker_->attachment != context_.slots.attachment()) {
+        static_cast<void>(worker_.release());  // the parent's: none of it works here
+        return;
+    }
+    worker_->stop.store(true, std::memory_order_release);  // pairs with run()
+    if (!worker_->thread.joinable()) return;
+    context_.mapping.header().spill_calls.fetch_add(1, std::memory_order_relaxed);  // relaxed: the wake orders
+    futex_wake_all(context_.mapping.header().spill_calls);
+    worker_->thread.join();
+}
+
+Spiller::Worker& Spiller::worker() {
+    const std::lock_guard lock(context_.slots.mutex());
+    if (worker_ == nullptr || worker_->attachment != context_.slots.attachment()) {
+        static_cast<void>(worker_.release());
+        worker_ = std::make_unique<Worker>(context_, *index_);
+        worker_->attachment = context_.slots.attachment();
+    }
+    return *worker_;
+}
+
+void Spiller::start() {
+    if (!enabled()) return;
+    Worker& own = worker();
+    const std::lock_guard lock(context_.slots.mutex());
+    if (own.thread.joinable()) return;
+    sigset_t all;
+    sigset_t before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the threads of the program
+    own.thread = std::thread([this, &own] { run(own); });
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void Spiller::call() noexcept {
+    ArenaHeader& header = context_.mapping.header();
+    // release: what made us call is seen by who wakes; a sleeper's futex compares this word
+    header.spill_calls.fetch_add(1, std::memory_order_seq_cst);
+    // seq_cst: either we see the sleeper, or it sees the new count
+    if (header.spillers.load(std::memory_order_seq_cst) != 0) futex_wake_all(header.spill_calls);
+}
+
+std::uint64_t Spiller::excess() const noexcept {
+    // Pages, though those of small blocks may be half empty: a large segment needs whole ones.
+    const std::uint64_t pages = context_.blocks.pages();
+    const std::uint64_t used = context_.blocks.used_pages();
+    return used > pages * kHighWater16ths / 16 ? (used - pages * kLowWater16ths / 16) * kPageBytes : 0;
+}
+
+Spiller::Spilled Spiller::spill_with(Worker& own, std::uint64_t wanted, bool with_tails) {
+    const std::lock_guard lock(own.mutex);
+    ArenaHeader& header = context_.mapping.header();
+    const SpillPass::Outcome outcome = own.pass.run(wanted, with_tails, own.stop);
+    if (own.engine.empty()) {
+        const std::lock_guard show(context_.slots.mutex());
+        own.engine = own.pass.engine();
+    }
+    // relaxed, all: to show, and for who waits, whom the futex's word orders
+    if (outcome.error != 0) {
+        header.spill_errno.store(static_cast<std::uint32_t>(outcome.error), std::memory_order_relaxed);
+        header.spill_failures.fetch_add(1, std::memory_order_relaxed);
+    } else if (outcome.block_bytes != 0) {
+        header.spill_errno.store(0, std::memory_order_relaxed);
+    }
+    if (outcome.error != 0 || outcome.block_bytes != 0) {
+        header.spill_answers.fetch_add(1, std::memory_order_release);  // pairs with wait_for_room
+        futex_wake_all(header.spill_answers);
+    }
+    return outcome;
+}
+
+Spiller::Spilled Spiller::spill(std::uint64_t wanted) {
+    return enabled() ? spill_with(worker(), wanted, true) : Spilled{};
+}
+
+void Spiller::run(Worker& own) {
+    ArenaHeader& header = context_.mapping.header();
+    {
+        const std::lock_guard lock(own.mutex);
+        own.pass.prepare();
+    }
+    std::uint32_t waiting_seen = header.spill_waits.load(std::memory_order_relaxed);
+    while (!own.stop.load(std::memory_order_acquire) && !context_.epochs.destroyed()) {  // pairs with ~Spiller
+        const std::uint32_t calls = header.spill_calls.load(std::memory_order_seq_cst);
+        std::uint64_t wanted = excess();
+        // acquire: pairs with wait_for_room
+        const std::uint32_t waits = header.spill_waits.load(std::memory_order_acquire);
+        const bool somebody_waits = std::exchange(waiting_seen, waits) != waits;
+        if (somebody_waits) wanted = std::max(wanted, context_.mapping.bytes() / kShareForWaiting);
+        std::chrono::milliseconds pause = kIdle;
+        if (wanted != 0) {
+            if (spill_with(own, wanted, somebody_waits).block_bytes != 0) continue;
+            pause = kRetry;
+        }
+        header.spillers.fetch_add(1, std::memory_order_seq_cst);  // pairs with call()
+        futex_wait(header.spill_calls, calls, pause);
+        header.spillers.fetch_sub(1, std::memory_order_relaxed);  // relaxed: one too many costs a system call
+    }
+}
+
+void Spiller::wait_for_room(std::chrono::milliseconds most) {
+    ArenaHeader& header = context_.mapping.header();
+    const std::uint32_t answers = header.spill_answers.load(std::memory_order_acquire);  // pairs with spill_with
+    header.spill_waits.fetch_add(1, std::memory_order_release);                          // pairs with run
+    call();
+    Worker& own = worker();
+    bool has_thread = false;
+    {
+        const std::lock_guard lock(context_.slots.mutex());
+        has_thread = own.thread.joinable();
+    }
+    if (has_thread) {
+        futex_wait(header.spill_answers, answers, std::min(most, kNap));
+    } else if (spill(context_.mapping.bytes() / kShareForWaiting).block_bytes == 0) {
+        futex_wait(header.spill_answers, answers, std::min(most, kNap));
+    }
+}
+
+std::string Spiller::engine() const {
+    const std::lock_guard lock(context_.slots.mutex());
+    return worker_ != nullptr ? worker_->engine : std::string();
+}
+
+std::uint32_t Spiller::failures() const noexcept {
+    // relaxed, here and below: an answer of one moment
+    return context_.mapping.header().spill_failures.load(std::memory_order_relaxed);
+}
+
+int Spiller::last_error() const noexcept {
+    return static_cast<int>(context_.mapping.header().spill_errno.load(std::memory_order_relaxed));
+}
+
+}  // namespace shoal

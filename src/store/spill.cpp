@@ -1,0 +1,38 @@
+// What a store does on its way to files: spilling at once, and codecs of keys.
+#include "spill/codec_word.hpp"
+#include "store/descriptor.hpp"
+#include "store/impl.hpp"
+
+namespace shoal {
+namespace {
+
+Error does_not_spill() {
+    return {Code::kInvalidArgument, "the store does not spill: it was created without Options::spill_dir", 0, 0};
+}
+
+}  // namespace
+
+Result<std::uint64_t> StoreImpl::spill(std::uint64_t bytes) {
+    if (!files_.enabled()) return tl::unexpected(does_not_spill());
+    if (epochs_.destroyed()) return tl::unexpected(destroyed());
+    const Spiller::Spilled spilled = spiller_.spill(bytes);
+    if (spilled.error != 0) return failed("cannot write spill files in " + files_.folder(), spilled.error);
+    return spilled.block_bytes;
+}
+
+Result<void> StoreImpl::set_codec(const KeyRef& key, const Codec& codec) {
+    if (!files_.enabled()) return tl::unexpected(does_not_spill());
+    auto inside = enter();
+    if (!inside) return tl::unexpected(std::move(inside.error()));
+    const ArenaOffset chain = find_chain(key, index_.tree(), Index::Which::kLive);
+    if (is_null(chain)) return tl::unexpected(not_found());
+    Atomic<std::uint64_t>& identity = mapping_.at<Chain>(chain)->identity;
+    std::uint64_t now = identity.load(std::memory_order_relaxed);  // relaxed, both: it stands for itself
+    // A failed turn means that another set a codec.
+    while (!identity.compare_exchange_weak(now, identity_of(generation_of(now), codec_word(codec)),
+                                           std::memory_order_relaxed, std::memory_order_relaxed)) {
+    }
+    return {};
+}
+
+}  // namespace shoal
