@@ -63,19 +63,18 @@ Result<SharedSpillFile> SpillFiles::take(const Slot& slot, std::uint32_t* number
         const std::uint64_t owner = file.owner.load(std::memory_order_relaxed);  // relaxed: try_own decides
         if (owner == kNoFile) {
             if (!try_own(file, owner, ours)) continue;
-            auto made = make(at);
-            if (!made) {
+            if (auto made = make(at); !made) {
                 file.owner.store(kNoFile, std::memory_order_release);  // pairs with try_own
-                return made;
+                return tl::unexpected(std::move(made.error()));
             }
             *number = at;
-            return made;
+            return open_to_write(at);
         }
         const bool left = owner == kIdleFile || (is_in_hand(owner) && !slots_->is_current(owner));
         // relaxed: only a filter; owned, it is ours to read
         if (!left || file.end.load(std::memory_order_relaxed) >= kSpillFileBytes) continue;
         if (!try_own(file, owner, ours)) continue;
-        auto opened = open(at);
+        auto opened = open_to_write(at);
         if (opened && file.end.load(std::memory_order_relaxed) >= kSpillFileHeaderBytes) {
             *number = at;
             return opened;
@@ -93,13 +92,13 @@ Result<SharedSpillFile> SpillFiles::take(const Slot& slot, std::uint32_t* number
     return tl::unexpected(Error{Code::kNoSpace, fmt::format("all {} spill files are full", kSpillFiles), ENOSPC});
 }
 
-Result<SharedSpillFile> SpillFiles::make(std::uint32_t number) {
+Result<void> SpillFiles::make(std::uint32_t number) {
     forget(number);
     const std::string path = path_of(number);
     ::unlink(path.c_str());  // one that a dead process made, and nobody has named
     const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (descriptor < 0) return tl::unexpected(failure("cannot make spill file " + path, errno));
-    auto file = std::make_shared<OpenSpillFile>(descriptor, path);
+    const OpenSpillFile file(descriptor, path);
     int cause = grant_ ? grant_(descriptor) : 0;
     if (cause == 0) {
         std::array<std::byte, kSpillFileHeaderBytes> head;
@@ -114,12 +113,21 @@ Result<SharedSpillFile> SpillFiles::make(std::uint32_t number) {
     SpillFile& entry = this->entry(number);
     entry.live_bytes.store(0, std::memory_order_relaxed);  // relaxed, both: ours alone until it is given back
     entry.end.store(kSpillFileHeaderBytes, std::memory_order_relaxed);
-    const std::lock_guard lock(slots_->mutex());
-    open_[number] = file;
-    return file;
+    return {};
+}
+
+Result<SharedSpillFile> SpillFiles::open_to_write(std::uint32_t number) const {
+    const std::string path = path_of(number);
+    constexpr int kFlags = O_RDWR | O_NOFOLLOW | O_CLOEXEC;
+    int descriptor = ::open(path.c_str(), kFlags | O_DIRECT);
+    if (descriptor < 0 && errno == EINVAL) descriptor = ::open(path.c_str(), kFlags);
+    if (descriptor < 0) return tl::unexpected(failure("cannot open spill file " + path, errno));
+    return std::make_shared<OpenSpillFile>(descriptor, path);
 }
 
 void SpillFiles::give_back(std::uint32_t number) noexcept {
+    const std::uint64_t end = entry(number).end.load(std::memory_order_relaxed);  // relaxed: ours until below
+    static_cast<void>(::truncate(path_of(number).c_str(), static_cast<off_t>(end)));
     entry(number).owner.store(kIdleFile, std::memory_order_release);  // pairs with try_own
     remove_if_empty(number);
 }

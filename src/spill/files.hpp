@@ -44,10 +44,11 @@ public:
     [[nodiscard]] bool enabled() const noexcept { return table_ != nullptr; }
     [[nodiscard]] const std::string& folder() const noexcept { return folder_; }
 
-    // A file with room at its end, made if need be, that `slot` alone writes to from now on. `*number` is set.
-    // Errors as of open(2) and write(2).
+    // A file with room at its end, made if need be, that `slot` alone writes to from now on, by a descriptor of its
+    // own: past the page cache (O_DIRECT) where the file system can. `*number` is set. Errors as of open(2) and
+    // write(2).
     [[nodiscard]] Result<SharedSpillFile> take(const Slot& slot, std::uint32_t* number);
-    // Ends that: another may write behind its end.
+    // Ends that: another may write behind its end. What was allocated behind that goes back to the file system.
     void give_back(std::uint32_t number) noexcept;
     [[nodiscard]] SpillFile& entry(std::uint32_t number) const noexcept { return (*table_)[number % kSpillFiles]; }
 
@@ -69,7 +70,8 @@ public:
     [[nodiscard]] std::string path_of(std::uint32_t number) const;
 
 private:
-    [[nodiscard]] Result<SharedSpillFile> make(std::uint32_t number);
+    [[nodiscard]] Result<void> make(std::uint32_t number);
+    [[nodiscard]] Result<SharedSpillFile> open_to_write(std::uint32_t number) const;
     [[nodiscard]] bool try_own(SpillFile& file, std::uint64_t owner, std::uint64_t ours) const noexcept;
     void remove_if_empty(std::uint32_t number) noexcept;
 

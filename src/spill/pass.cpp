@@ -33,6 +33,7 @@ constexpr std::size_t kLastWithoutTails = 4;
 constexpr std::uint64_t kWorthARound = 64;  // of the limit a 64th: a round that spills less takes the next level
 constexpr std::uint64_t kLongChain = 64;    // segments from which on its beginning is remembered
 constexpr std::size_t kMostBegins = 4096;
+constexpr std::uint64_t kAllocatedAheadBytes = 16 << 20;
 constexpr std::uint64_t kSyncTag = 1ULL << 32;
 
 }  // namespace
@@ -66,7 +67,10 @@ bool SpillPass::set_up() {
 void SpillPass::prepare() { static_cast<void>(set_up()); }
 
 bool SpillPass::open_file() {
-    if (file_ != nullptr && file_end_ < kSpillFileBytes) return true;
+    if (file_ != nullptr && file_end_ < kSpillFileBytes) {
+        allocate_ahead();
+        return true;
+    }
     if (file_ != nullptr) context_.files.give_back(file_number_);
     file_ = nullptr;
     auto taken = context_.files.take(*owner_, &file_number_);
@@ -78,7 +82,18 @@ bool SpillPass::open_file() {
     // relaxed: ours since take(). Behind what its last owner may have been writing when it died.
     file_end_ =
         round_up(context_.files.entry(file_number_).end.load(std::memory_order_relaxed), Batch::kBufferUnit);
+    allocated_ = file_end_;
+    allocate_ahead();
     return true;
+}
+
+// So that writes past the page cache need not wait for one another: each that makes a file longer would.
+void SpillPass::allocate_ahead() noexcept {
+    if (allocated_ >= file_end_ + Batch::kBufferBytes) return;
+    allocated_ = std::max(allocated_, file_end_);
+    // Where the file system cannot, or is nearly full, writes find out for themselves.
+    static_cast<void>(::fallocate(file_->descriptor(), 0, static_cast<off_t>(allocated_), kAllocatedAheadBytes));
+    allocated_ += kAllocatedAheadBytes;
 }
 
 SpillPass::Outcome SpillPass::run(std::uint64_t wanted, bool with_tails, const std::atomic<bool>& stop) {
@@ -225,7 +240,7 @@ SpillPass::Cold SpillPass::look_at(const Chain& chain, std::uint64_t generation)
 bool SpillPass::spill_chain(Batch& batch, const Chain& chain, std::uint64_t identity, const Cold& cold) {
     const std::uint64_t generation = generation_of(identity);
     const std::uint32_t own = codec_of(identity);
-    const Codec codec = codec_from(own != 0 ? own : static_cast<std::uint32_t>(context_.mapping.header().codec));
+    const Codec codec = codec_of_said(own != 0 ? own : static_cast<std::uint32_t>(context_.mapping.header().codec));
     std::uint64_t ordinal = cold.ordinal;
     std::uint64_t left = context_.mapping.bytes() / sizeof(Segment);  // as look_at
     bool room = true;

@@ -55,6 +55,7 @@ private:
     enum class Filled : std::uint8_t { kBatchFull, kNothingLeft };
     [[nodiscard]] bool set_up();
     [[nodiscard]] bool open_file();
+    void allocate_ahead() noexcept;
     [[nodiscard]] Filled fill(Batch& batch, std::uint64_t wanted, const std::atomic<bool>& stop);
     [[nodiscard]] bool take_next_leaf();
     [[nodiscard]] bool end_of_round();
@@ -90,6 +91,7 @@ private:
     SharedSpillFile file_;
     std::uint32_t file_number_ = 0;
     std::uint64_t file_end_ = 0;
+    std::uint64_t allocated_ = 0;  // bytes of the file that the file system has allocated ahead, from its beginning
 
     // --- the way round ---
     std::uint64_t leaf_ = 0;  // hash at which the leaf in hand begins

@@ -117,7 +117,7 @@ Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options) {
             return tl::unexpected(Error{Code::kMemoryLimit, "no room for the table of spill files", 0});
         }
         ArenaHeader& header = mapping.header();
-        header.codec = codec_word(options.codec);
+        header.codec = said_codec(options.codec);
         options.spill_dir.copy(header.spill_folder.data(), header.spill_folder.size() - 1);
         header.spill_files_at = raw(table.offset);
     }

@@ -388,7 +388,7 @@ Result<Stats> StoreImpl::stats() {
     if (files_.enabled()) {
         const SpillFiles::Usage files = files_.usage();
         stats.spill_dir = files_.folder();
-        stats.codec = shoal::name(codec_from(static_cast<std::uint32_t>(mapping_.header().codec)));
+        stats.codec = shoal::name(codec_of_said(static_cast<std::uint32_t>(mapping_.header().codec)));
         stats.spill_files = files.files;
         stats.stored_bytes = files.live_bytes;
         stats.disk_bytes = files.disk_bytes;

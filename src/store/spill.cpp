@@ -29,7 +29,7 @@ Result<void> StoreImpl::set_codec(const KeyRef& key, const Codec& codec) {
     Atomic<std::uint64_t>& identity = mapping_.at<Chain>(chain)->identity;
     std::uint64_t now = identity.load(std::memory_order_relaxed);  // relaxed, both: it stands for itself
     // A failed turn means that another set a codec.
-    while (!identity.compare_exchange_weak(now, identity_of(generation_of(now), codec_word(codec)),
+    while (!identity.compare_exchange_weak(now, identity_of(generation_of(now), said_codec(codec)),
                                            std::memory_order_relaxed, std::memory_order_relaxed)) {
     }
     return {};
