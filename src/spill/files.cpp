@@ -33,7 +33,10 @@ Error failure(const std::string& what, int cause) {
 
 }  // namespace
 
-OpenSpillFile::~OpenSpillFile() { ::close(descriptor_); }
+OpenSpillFile::~OpenSpillFile() {
+    ::close(descriptor_);
+    if (direct_ >= 0) ::close(direct_);
+}
 
 SpillFiles::SpillFiles(const Mapping& mapping, Slots& slots, Grant grant)
     : header_(&mapping.header()), slots_(&slots), grant_(std::move(grant)) {
@@ -68,13 +71,13 @@ Result<SharedSpillFile> SpillFiles::take(const Slot& slot, std::uint32_t* number
                 return tl::unexpected(std::move(made.error()));
             }
             *number = at;
-            return open_to_write(at);
+            return open_anew(at);
         }
         const bool left = owner == kIdleFile || (is_in_hand(owner) && !slots_->is_current(owner));
         // relaxed: only a filter; owned, it is ours to read
         if (!left || file.end.load(std::memory_order_relaxed) >= kSpillFileBytes) continue;
         if (!try_own(file, owner, ours)) continue;
-        auto opened = open_to_write(at);
+        auto opened = open_anew(at);
         if (opened && file.end.load(std::memory_order_relaxed) >= kSpillFileHeaderBytes) {
             *number = at;
             return opened;
@@ -98,7 +101,7 @@ Result<void> SpillFiles::make(std::uint32_t number) {
     ::unlink(path.c_str());  // one that a dead process made, and nobody has named
     const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (descriptor < 0) return tl::unexpected(failure("cannot make spill file " + path, errno));
-    const OpenSpillFile file(descriptor, path);
+    const OpenSpillFile file(descriptor, -1, path);
     int cause = grant_ ? grant_(descriptor) : 0;
     if (cause == 0) {
         std::array<std::byte, kSpillFileHeaderBytes> head;
@@ -116,13 +119,18 @@ Result<void> SpillFiles::make(std::uint32_t number) {
     return {};
 }
 
-Result<SharedSpillFile> SpillFiles::open_to_write(std::uint32_t number) const {
+// Both descriptors are of one file: of whichever had the name.
+Result<SharedSpillFile> SpillFiles::open_anew(std::uint32_t number) const {
     const std::string path = path_of(number);
-    constexpr int kFlags = O_RDWR | O_NOFOLLOW | O_CLOEXEC;
-    int descriptor = ::open(path.c_str(), kFlags | O_DIRECT);
-    if (descriptor < 0 && errno == EINVAL) descriptor = ::open(path.c_str(), kFlags);
+    const int descriptor = ::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (descriptor < 0) return tl::unexpected(failure("cannot open spill file " + path, errno));
-    return std::make_shared<OpenSpillFile>(descriptor, path);
+    const int direct = ::open(fmt::format("/proc/self/fd/{}", descriptor).c_str(), O_RDWR | O_CLOEXEC | O_DIRECT);
+    auto file = std::make_shared<OpenSpillFile>(descriptor, direct, path);
+    struct stat info {};
+    if (::fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
+        return tl::unexpected(Error{Code::kDamaged, path + " is no regular file"});
+    }
+    return file;
 }
 
 void SpillFiles::give_back(std::uint32_t number) noexcept {
@@ -138,17 +146,11 @@ Result<SharedSpillFile> SpillFiles::open(std::uint32_t number) {
         const std::lock_guard lock(slots_->mutex());
         if (const auto found = open_.find(number); found != open_.end()) return found->second;
     }
-    const std::string path = path_of(number);
-    const int descriptor = ::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (descriptor < 0) return tl::unexpected(failure("cannot open spill file " + path, errno));
-    auto file = std::make_shared<OpenSpillFile>(descriptor, path);
-    struct stat info {};
-    if (::fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
-        return tl::unexpected(Error{Code::kDamaged, path + " is no regular file"});
-    }
+    auto file = open_anew(number);
+    if (!file) return file;
     const std::lock_guard lock(slots_->mutex());
     if (open_.size() >= kMostOpen) open_.erase(open_.begin());
-    open_[number] = file;
+    open_[number] = *file;
     return file;
 }
 

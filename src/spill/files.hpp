@@ -20,15 +20,19 @@ namespace shoal {
 // An open spill file, for as long as somebody has it.
 class OpenSpillFile {
 public:
-    OpenSpillFile(int descriptor, std::string path) noexcept : descriptor_(descriptor), path_(std::move(path)) {}
+    OpenSpillFile(int descriptor, int direct, std::string path) noexcept
+        : descriptor_(descriptor), direct_(direct), path_(std::move(path)) {}
     OpenSpillFile(const OpenSpillFile&) = delete;
     OpenSpillFile& operator=(const OpenSpillFile&) = delete;
     ~OpenSpillFile();
     [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+    // Past the page cache (O_DIRECT); -1 where the file system cannot.
+    [[nodiscard]] int direct() const noexcept { return direct_; }
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
 private:
     int descriptor_;
+    int direct_;
     std::string path_;
 };
 using SharedSpillFile = std::shared_ptr<const OpenSpillFile>;
@@ -45,7 +49,7 @@ public:
     [[nodiscard]] const std::string& folder() const noexcept { return folder_; }
 
     // A file with room at its end, made if need be, that `slot` alone writes to from now on, by a descriptor of its
-    // own: past the page cache (O_DIRECT) where the file system can. `*number` is set. Errors as of open(2) and
+    // own. `*number` is set. Errors as of open(2) and
     // write(2).
     [[nodiscard]] Result<SharedSpillFile> take(const Slot& slot, std::uint32_t* number);
     // Ends that: another may write behind its end. What was allocated behind that goes back to the file system.
@@ -71,7 +75,7 @@ public:
 
 private:
     [[nodiscard]] Result<void> make(std::uint32_t number);
-    [[nodiscard]] Result<SharedSpillFile> open_to_write(std::uint32_t number) const;
+    [[nodiscard]] Result<SharedSpillFile> open_anew(std::uint32_t number) const;
     [[nodiscard]] bool try_own(SpillFile& file, std::uint64_t owner, std::uint64_t ours) const noexcept;
     void remove_if_empty(std::uint32_t number) noexcept;
 

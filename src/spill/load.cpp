@@ -1,10 +1,10 @@
 #include "spill/load.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <mutex>
-#include <new>
 #include <system_error>
 #include <thread>
 
@@ -16,37 +16,53 @@ namespace shoal {
 namespace {
 
 constexpr unsigned kDepth = 16;                    // reads under way, of a thread
-constexpr std::uint64_t kScratchBytes = 16 << 20;  // of those that do not go straight to their place, at once
+constexpr std::uint64_t kMemoryBytes = 8 << 20;    // that they read into, at once
+constexpr std::uint64_t kDirectBytes = 128 << 10;  // from which on an extent goes past the page cache
+constexpr std::uint64_t kBlockBytes = 4096;        // of which such reads are multiples, where and how many
+constexpr std::size_t kBufferBytes = 2 << 20;      // a longer extent gets memory of its own
+constexpr std::size_t kMostBuffers = 8;            // kept by a reader
 constexpr std::uint64_t kThreadBytes = 8 << 20;    // another thread for each
 constexpr std::size_t kMostThreads = 4;
 
+using Buffer = std::unique_ptr<std::byte[], void (*)(void*)>;
+
+Buffer allocate_buffer(std::size_t bytes) {
+    return {static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, round_up(bytes, kBlockBytes))), &std::free};
+}
+
 }  // namespace
+
+struct Loader::Reader {
+    IoQueue queue = IoQueue::make(kDepth);
+    Decompressor decompressor;
+    std::vector<Buffer> buffers;  // of kBufferBytes
+};
 
 // One thread's share.
 class Loader::Run {
 public:
     Run(Loader& loader, std::span<StoredPart> parts)
-        : loader_(&loader), parts_(parts), queue_(loader.take_queue()) {}
-    ~Run() { loader_->give_back(std::move(queue_)); }
+        : loader_(&loader), parts_(parts), reader_(loader.take_reader()) {}
+    ~Run() { loader_->give_back(std::move(reader_)); }
     Run(const Run&) = delete;
     Run& operator=(const Run&) = delete;
 
     void run() {
         for (StoredPart& part : parts_) plan(part);
-        while (!waiting_.empty() || queue_->in_flight() != 0) {
-            while (!waiting_.empty() && queue_->in_flight() < kDepth &&
-                   (scratch_ == 0 || scratch_ + waiting_.front().scratch_bytes() <= kScratchBytes)) {
+        while (!waiting_.empty() || reader_->queue.in_flight() != 0) {
+            while (!waiting_.empty() && reader_->queue.in_flight() < kDepth &&
+                   (memory_ == 0 || memory_ + waiting_.front().bytes <= kMemoryBytes)) {
                 Read read = std::move(waiting_.front());
                 waiting_.pop_front();
                 start(std::move(read));
             }
-            if (const std::optional<IoDone> done = queue_->wait()) finish(*done);
+            if (const std::optional<IoDone> done = reader_->queue.wait()) finish(*done);
         }
     }
 
 private:
-    // One extent. Straight: its payload goes to its place, what is around it to scratch memory; else all of it goes
-    // there.
+    // One extent. Straight: its payload goes to its place, what is around it to memory of the reader's; else all of
+    // it goes there.
     struct Read {
         StoredPart* part = nullptr;
         std::uint64_t offset = 0;  // in the file
@@ -58,12 +74,12 @@ private:
         bool rest_follows = false;  // parts of a large record behind this one begin where it ends
 
         SharedSpillFile file{};
-        std::unique_ptr<std::byte[]> scratch{};
+        Buffer memory{nullptr, &std::free};
+        std::uint64_t memory_bytes = 0;
+        std::uint64_t skew = 0;  // of the extent's first byte in that memory
 
         [[nodiscard]] bool straight() const noexcept { return prefix != 0; }
-        [[nodiscard]] std::uint64_t scratch_bytes() const noexcept {
-            return straight() ? bytes - payload_bytes : bytes;
-        }
+        [[nodiscard]] const std::byte* extent() const noexcept { return memory.get() + skew; }
     };
 
     void plan(StoredPart& part) {
@@ -104,24 +120,32 @@ private:
         auto file = loader_->files_->open(stored_at(read.part->place).file);
         if (!file) return fail(read, std::move(file.error()));
         read.file = std::move(*file);
-        read.scratch.reset(new (std::nothrow) std::byte[read.scratch_bytes()]);
-        if (read.scratch == nullptr) return fail(read, Error{Code::kSystem, "no memory to read with", ENOMEM, 0});
-        scratch_ += read.scratch_bytes();
+        const bool direct = read.bytes >= kDirectBytes && read.file->direct() >= 0;
+        std::uint64_t offset = read.offset;
+        read.memory_bytes = read.straight() ? read.bytes - read.payload_bytes : read.bytes;
+        if (direct) {  // whole blocks, and the payload is copied from there
+            read.prefix = 0;
+            offset = read.offset / kBlockBytes * kBlockBytes;
+            read.skew = read.offset - offset;
+            read.memory_bytes = round_up(read.skew + read.bytes, kBlockBytes);
+        }
+        read.memory = take_memory(read.memory_bytes);
+        if (read.memory == nullptr) return fail(read, Error{Code::kSystem, "no memory to read with", ENOMEM, 0});
+        memory_ += read.memory_bytes;
         std::array<iovec, 3> pieces{};
         std::size_t count = 0;
         if (read.straight()) {
-            pieces[count++] = {read.scratch.get(), read.prefix};
+            pieces[count++] = {read.memory.get(), read.prefix};
             if (read.payload_bytes != 0) pieces[count++] = {read.to, read.payload_bytes};
             const std::uint64_t behind = read.bytes - read.prefix - read.payload_bytes;
-            if (behind != 0) pieces[count++] = {read.scratch.get() + read.prefix, behind};
+            if (behind != 0) pieces[count++] = {read.memory.get() + read.prefix, behind};
         } else {
-            pieces[count++] = {read.scratch.get(), read.bytes};
+            pieces[count++] = {read.memory.get(), read.memory_bytes};
         }
         const std::uint64_t tag = next_tag_++;
-        const int descriptor = read.file->descriptor();
-        const std::uint64_t offset = read.offset;
+        const int descriptor = direct ? read.file->direct() : read.file->descriptor();
         under_way_.emplace_back(tag, std::move(read));
-        queue_->submit({IoRequest::Kind::kRead, descriptor, offset, {pieces.data(), count}, tag});
+        reader_->queue.submit({IoRequest::Kind::kRead, descriptor, offset, {pieces.data(), count}, tag});
     }
 
     void finish(const IoDone& done) {
@@ -129,14 +153,27 @@ private:
                                         [&](const auto& one) { return one.first == done.tag; });
         Read read = std::move(found->second);
         under_way_.erase(found);
-        scratch_ -= read.scratch_bytes();
-        if (read.part->error) return;
-        if (done.error != 0) {
-            return fail(read, Error{Code::kSystem, std::strerror(done.error), done.error, 0});
+        memory_ -= read.memory_bytes;
+        if (!read.part->error && done.error != 0) {
+            fail(read, Error{Code::kSystem, std::strerror(done.error), done.error, 0});
+        } else if (!read.part->error) {
+            const std::uint64_t bytes = std::min(done.bytes - std::min(done.bytes, read.skew), read.bytes);
+            auto checked = read.straight() ? take_straight(read, bytes) : take_whole(read, bytes);
+            if (!checked) fail(read, std::move(checked.error()));
         }
-        if (auto checked = read.straight() ? take_straight(read, done.bytes) : take_whole(read, done.bytes);
-            !checked) {
-            fail(read, std::move(checked.error()));
+        give_back_memory(std::move(read));
+    }
+
+    [[nodiscard]] Buffer take_memory(std::uint64_t bytes) {
+        if (bytes > kBufferBytes) return allocate_buffer(bytes);
+        if (reader_->buffers.empty()) return allocate_buffer(kBufferBytes);
+        Buffer kept = std::move(reader_->buffers.back());
+        reader_->buffers.pop_back();
+        return kept;
+    }
+    void give_back_memory(Read&& read) {
+        if (read.memory_bytes <= kBufferBytes && reader_->buffers.size() < kMostBuffers) {
+            reader_->buffers.push_back(std::move(read.memory));
         }
     }
 
@@ -173,7 +210,7 @@ private:
     }
 
     [[nodiscard]] Result<void> take_straight(Read& read, std::uint64_t bytes) {
-        auto header = check_header(read, {read.scratch.get(), std::min(bytes, read.prefix)});
+        auto header = check_header(read, {read.extent(), std::min(bytes, read.prefix)});
         if (!header) return tl::unexpected(std::move(header.error()));
         const bool as_guessed = header->codec == CodecId::kNone && prefix_bytes(*header) == read.prefix &&
                                 header->payload_bytes == read.payload_bytes &&
@@ -184,7 +221,7 @@ private:
             return {};
         }
         if (bytes < read.prefix + read.payload_bytes) return wrong("the file ends within it");
-        auto view = check_prefix(read, {read.scratch.get(), read.prefix});
+        auto view = check_prefix(read, {read.extent(), read.prefix});
         if (!view) return tl::unexpected(std::move(view.error()));
         if (auto checked = check_stored(*header, {read.to, read.payload_bytes}); !checked) return checked;
         note_lengths(*read.part, *view);
@@ -192,15 +229,15 @@ private:
     }
 
     [[nodiscard]] Result<void> take_whole(Read& read, std::uint64_t bytes) {
-        auto header = check_header(read, {read.scratch.get(), bytes});
+        auto header = check_header(read, {read.extent(), bytes});
         if (!header) return tl::unexpected(std::move(header.error()));
         const std::uint64_t prefix = prefix_bytes(*header);
         if (prefix + header->stored_bytes > bytes) return wrong("it ends before its payload does");
-        auto view = check_prefix(read, {read.scratch.get(), prefix});
+        auto view = check_prefix(read, {read.extent(), prefix});
         if (!view) return tl::unexpected(std::move(view.error()));
-        const ByteView stored(read.scratch.get() + prefix, header->stored_bytes);
+        const ByteView stored(read.extent() + prefix, header->stored_bytes);
         if (header->payload_bytes == read.payload_bytes) {
-            auto unpacked = unpack_payload(*header, stored, {read.to, read.payload_bytes}, decompressor_);
+            auto unpacked = unpack_payload(*header, stored, {read.to, read.payload_bytes}, reader_->decompressor);
             if (!unpacked) return unpacked;
         } else if (auto copied = take_pieces(read, *view, stored); !copied) {
             return copied;
@@ -213,7 +250,7 @@ private:
     // Some segments of an extent that has more.
     [[nodiscard]] Result<void> take_pieces(const Read& read, const ExtentView& view, ByteView stored) {
         std::vector<std::byte> payload(view.header().payload_bytes);
-        if (auto unpacked = unpack_payload(view.header(), stored, payload, decompressor_); !unpacked)
+        if (auto unpacked = unpack_payload(view.header(), stored, payload, reader_->decompressor); !unpacked)
             return unpacked;
         std::uint64_t filled = 0;
         for (std::uint32_t at = 0; at < read.part->segments; ++at) {
@@ -255,29 +292,33 @@ private:
 
     Loader* loader_;
     std::span<StoredPart> parts_;
-    std::unique_ptr<IoQueue> queue_;
-    Decompressor decompressor_;
+    std::unique_ptr<Reader> reader_;
     std::deque<Read> waiting_;
     std::vector<std::pair<std::uint64_t, Read>> under_way_;
     std::uint64_t next_tag_ = 0;
-    std::uint64_t scratch_ = 0;  // bytes under way
+    std::uint64_t memory_ = 0;  // bytes, of reads under way
 };
 
-std::unique_ptr<IoQueue> Loader::take_queue() {
+Loader::Loader(SpillFiles& files, Slots& slots, const SpillStoreId& store_id) noexcept
+    : files_(&files), slots_(&slots), store_id_(store_id) {}
+
+Loader::~Loader() = default;
+
+std::unique_ptr<Loader::Reader> Loader::take_reader() {
     {
         const std::lock_guard lock(slots_->mutex());
-        if (!queues_.empty()) {
-            std::unique_ptr<IoQueue> queue = std::move(queues_.back());
-            queues_.pop_back();
-            return queue;
+        if (!readers_.empty()) {
+            std::unique_ptr<Reader> reader = std::move(readers_.back());
+            readers_.pop_back();
+            return reader;
         }
     }
-    return std::make_unique<IoQueue>(IoQueue::make(kDepth));
+    return std::make_unique<Reader>();
 }
 
-void Loader::give_back(std::unique_ptr<IoQueue> queue) {
+void Loader::give_back(std::unique_ptr<Reader> reader) {
     const std::lock_guard lock(slots_->mutex());
-    queues_.push_back(std::move(queue));
+    readers_.push_back(std::move(reader));
 }
 
 void Loader::load(std::span<StoredPart> parts) {

@@ -1,4 +1,5 @@
-// Reading extents back, many at once, straight to where the caller wants the bytes.
+// Reading extents back, many at once: long ones past the page cache, short ones straight to where the caller wants
+// the bytes.
 //
 // Thread safety: Loader may be used by any number of threads. A crash leaves nothing.
 // Invariant: I1 nothing is returned that was not checked: the store's id, the chain's generation, the key, which
@@ -37,8 +38,10 @@ struct StoredPart {
 
 class Loader {
 public:
-    Loader(SpillFiles& files, Slots& slots, const SpillStoreId& store_id) noexcept
-        : files_(&files), slots_(&slots), store_id_(store_id) {}
+    Loader(SpillFiles& files, Slots& slots, const SpillStoreId& store_id) noexcept;
+    ~Loader();
+    Loader(const Loader&) = delete;
+    Loader& operator=(const Loader&) = delete;
 
     // Blocks until all are there or have failed. Large loads are shared out to several threads, for their
     // decompression.
@@ -47,13 +50,15 @@ public:
 private:
     class Run;
 
-    [[nodiscard]] std::unique_ptr<IoQueue> take_queue();
-    void give_back(std::unique_ptr<IoQueue> queue);
+    // What one thread reads with, kept for the next.
+    struct Reader;
+    [[nodiscard]] std::unique_ptr<Reader> take_reader();
+    void give_back(std::unique_ptr<Reader> reader);
 
     SpillFiles* files_;
     Slots* slots_;
     SpillStoreId store_id_;
-    std::vector<std::unique_ptr<IoQueue>> queues_;  // guarded by slots_->mutex(), which survives a fork
+    std::vector<std::unique_ptr<Reader>> readers_;  // guarded by slots_->mutex(), which survives a fork
 };
 
 }  // namespace shoal

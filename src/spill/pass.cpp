@@ -292,7 +292,11 @@ void SpillPass::write(Batch& batch, std::uint64_t tag) {
     // release: whoever takes the file over begins behind (I1, I2 of spill/file_table.hpp)
     context_.files.entry(file_number_).end.store(file_end_, std::memory_order_release);
     const iovec piece{const_cast<std::byte*>(bytes.data()), bytes.size()};
-    queue_->submit({IoRequest::Kind::kWrite, file_->descriptor(), batch.file_offset(), {&piece, 1}, tag});
+    queue_->submit({IoRequest::Kind::kWrite,
+                    file_->direct() >= 0 ? file_->direct() : file_->descriptor(),
+                    batch.file_offset(),
+                    {&piece, 1},
+                    tag});
 }
 
 bool SpillPass::write_now(Batch& batch) {
