@@ -16,7 +16,7 @@ struct VerifyOptions {
     bool repair = false;
 
     // Whose store is taken: `group` and `any_owner` alone are looked at, as by Store::attach.
-    Options access;
+    Options access{};
 };
 
 // A broken invariant: its name is that of a header in src/, "segment I4" for instance, where it is written down.

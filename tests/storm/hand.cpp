@@ -39,6 +39,7 @@ shoal::Options store_options(const Ledger& ledger) {
     shoal::Options options;
     options.memory_limit_bytes = ledger.header().limit_bytes;
     options.arena_dir = ledger.header().folder;
+    options.spill_dir = ledger.header().spill_folder;
     return options;
 }
 

@@ -119,6 +119,7 @@ struct Audit {
 
 struct Header {
     char folder[256];
+    char spill_folder[256];  // empty: the store does not spill
     pid_t supervisor;
     std::uint32_t round;
     std::uint64_t seed;

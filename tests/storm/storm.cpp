@@ -44,6 +44,7 @@ struct Settings {
     std::uint64_t round_seconds = 8;
     std::uint64_t kills_a_second = 14;
     std::string folder;
+    std::string spill_folder;
 };
 
 volatile sig_atomic_t told_to_end = 0;
@@ -94,7 +95,8 @@ private:
         header_.round = round + 1;
         header_.with_drops = round % 2;
         header_.seed = chance_.word();
-        header_.round_bytes = header_.limit_bytes * (20 + chance_.below(30)) / 100;
+        const std::uint64_t times = header_.spill_folder[0] != 0 ? 8 : 1;  // what has no room in memory is spilled
+        header_.round_bytes = times * header_.limit_bytes * (20 + chance_.below(30)) / 100;
         // From plenty of room to a store that is always at its limit.
         header_.erase_bytes = header_.limit_bytes * (20 + chance_.below(100)) / 100 / kErasedKeys;
         header_.audit = {};
@@ -224,6 +226,9 @@ private:
         for (const auto& entry : fs::directory_iterator(header_.folder)) {
             if (entry.path().filename() != "ledger") ledger_.fail("destroy leaves " + entry.path().string());
         }
+        if (header_.spill_folder[0] == 0) return;
+        for (const auto& entry : fs::directory_iterator(header_.spill_folder))
+            ledger_.fail("destroy leaves " + entry.path().string());
     }
 
     std::uint64_t arena_bytes() const {
@@ -304,8 +309,10 @@ private:
 constexpr const char* kUsage =
     R"(Usage: storm [--seconds N] [--kills N] [--most-seconds N] [--processes N] [--limit-mib N] [--seed N]
              [--round-seconds N] [--kills-a-second N] [--folder FOLDER]
+             [--spill-folder FOLDER]
 Goes on for so many seconds (120) and until there were so many kills (0), but at most for --most-seconds (twice the
-seconds). --folder is where its own folder is made (/dev/shm). --seed repeats what was drawn, not when who ran.
+seconds). --folder is where its own folder is made (/dev/shm). With --spill-folder the store holds eight times as much, and
+spills to a folder made there. --seed repeats what was drawn, not when who ran.
 Exit code 0: all was accounted for; 1: not; then arena and ledger are kept in the folder that the message names.
 )";
 
@@ -321,8 +328,8 @@ bool parse(int argc, char** argv, Settings& settings) {
                                 : option == "--round-seconds"  ? &settings.round_seconds
                                 : option == "--kills-a-second" ? &settings.kills_a_second
                                                                : nullptr;
-        if (option == "--folder") {
-            settings.folder = value;
+        if (option == "--folder" || option == "--spill-folder") {
+            (option == "--folder" ? settings.folder : settings.spill_folder) = value;
             continue;
         }
         if (number == nullptr) return false;
@@ -353,16 +360,27 @@ int supervise(Settings settings) {
     const Ledger ledger = Ledger::create(folder + "/ledger");
     Header& header = ledger.header();
     folder.copy(header.folder, sizeof header.folder - 1);
+    std::string spill_folder;
+    if (!settings.spill_folder.empty()) {
+        spill_folder = fs::absolute(settings.spill_folder).string() + "/shoal-storm-XXXXXX";
+        if (::mkdtemp(spill_folder.data()) == nullptr) {
+            std::perror(spill_folder.c_str());
+            return 2;
+        }
+        spill_folder.copy(header.spill_folder, sizeof header.spill_folder - 1);
+    }
     header.supervisor = ::getpid();
     header.limit_bytes = settings.limit_mib << 20;
     const bool good = Supervisor(settings, ledger).run();
     if (ledger.failed()) {
-        std::printf("FAILED (seed %llu): %s\narena and ledger are kept in %s\n",
-                    static_cast<unsigned long long>(settings.seed), header.failure, folder.c_str());
+        std::printf("FAILED (seed %llu): %s\narena and ledger are kept in %s %s\n",
+                    static_cast<unsigned long long>(settings.seed), header.failure, folder.c_str(),
+                    spill_folder.c_str());
         return 1;
     }
     std::error_code ignored;
     fs::remove_all(folder, ignored);
+    if (!spill_folder.empty()) fs::remove_all(spill_folder, ignored);
     std::printf(good ? "all is accounted for\n" : "broken off\n");
     return good ? 0 : 2;
 }

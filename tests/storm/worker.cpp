@@ -164,9 +164,16 @@ shoal::VerifyReport verify(const Ledger& ledger, const shoal::VerifyOptions& opt
     fail(ledger, text);
 }
 
+// Who counts memory takes none for spilling.
+shoal::Options to_count(const Ledger& ledger) {
+    shoal::Options options = store_options(ledger);
+    options.spill_thread = false;
+    return options;
+}
+
 int audit(const Ledger& ledger) {
     const shoal::VerifyReport verified = verify(ledger);
-    auto store = shoal::Store::attach(store_path(ledger));
+    auto store = shoal::Store::attach(store_path(ledger), to_count(ledger));
     if (!store) fail(ledger, "the audit's attach gave " + describe(store.error()));
     const std::vector<bool> listed = listed_keys(ledger, *store);
     CutCheck check(ledger);
@@ -215,7 +222,7 @@ std::uint64_t used_when_empty(const Ledger& ledger, shoal::Store& store) {
 }
 
 int audit_empty(const Ledger& ledger) {
-    auto store = shoal::Store::open(store_path(ledger), store_options(ledger));
+    auto store = shoal::Store::open(store_path(ledger), to_count(ledger));
     if (!store) fail(ledger, "the audit's open gave " + describe(store.error()));
     ledger.header().created.store(1);
     auto keys = store->keys();
@@ -239,7 +246,7 @@ int audit_empty(const Ledger& ledger) {
 int measure(const Ledger& ledger) {
     const std::string path = std::string(ledger.header().folder) + "/beside";
     {
-        auto store = shoal::Store::open(path, store_options(ledger));
+        auto store = shoal::Store::open(path, to_count(ledger));
         if (!store) fail(ledger, "open gave " + describe(store.error()));
         ledger.header().empty_bytes = used_when_empty(ledger, *store);
     }
