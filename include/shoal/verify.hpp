@@ -45,6 +45,8 @@ struct VerifyReport {
     std::uint64_t payload_bytes = 0;
     std::uint64_t unfinished_frames = 0;  // in flight, or left so by a writer that died
     std::uint64_t segments = 0;
+    std::uint64_t spilled_segments = 0;  // of those, in files, which are not read
+    std::uint64_t spilled_bytes = 0;     // of payload_bytes
     std::uint64_t index_leaves = 0;
     std::uint64_t index_nodes = 0;
 

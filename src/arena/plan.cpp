@@ -85,6 +85,13 @@ std::string check_header(const ArenaHeader& header, std::uint64_t file_bytes) {
         return fmt::format("the index's offset {} lies outside of the data", tree);
     }
     if ((header.epoch.load(std::memory_order_acquire) & ~kDestroyedBit) == 0) return "its epoch is 0";
+    const std::uint64_t files = header.spill_files_at;  // a page, or none
+    if (files != 0 && (files < plan.pages_at || files > file_bytes - kPageBytes || files % kPageBytes != 0)) {
+        return fmt::format("its spill files' table at {} is no page of the data", files);
+    }
+    if (header.spill_folder.back() != '\0' || (header.spill_folder.front() == '\0') != (files == 0)) {
+        return "its folder of spill files is none";
+    }
     return {};
 }
 

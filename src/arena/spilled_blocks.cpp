@@ -18,9 +18,9 @@ void empty_spilled_blocks(const Mapping& mapping, Blocks& blocks, Slot& slot, Ar
 }
 
 void free_spilled_blocks(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept {
-    const SpilledBlocks& retired = *mapping.at<SpilledBlocks>(offset);
-    const std::uint64_t bytes = retired.bytes;
-    blocks.release(slot, offset, bytes, SpilledBlocks::bytes_for(retired.entries_now()));
+    const std::uint64_t bytes =
+        std::min<std::uint64_t>(mapping.at<SpilledBlocks>(offset)->bytes, sizeof(SpilledBlocks));
+    blocks.release(slot, offset, bytes, bytes);  // batches before the last may have had more entries
 }
 
 }  // namespace shoal

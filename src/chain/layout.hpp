@@ -6,7 +6,8 @@
 //             I2 tail only moves along `next`, and only from a closed segment;
 //             I3 claims are made only in the segment that the tail names, after it names it;
 //             I4 once the last segment's next is an erased mark, the chain takes no record, for ever;
-//             I5 key_bytes is at most kMaxKeyBytes, and hash that of the key.
+//             I5 key_bytes is at most kMaxKeyBytes, and hash that of the key;
+//             I6 identity's generation is one of those handed out, or 0 in a store that does not spill.
 #pragma once
 
 #include <algorithm>

@@ -25,6 +25,7 @@ inline constexpr std::uint64_t kSpillFileBytes = 1ULL << 32;  // what begins beh
 // SpillFile::owner: nobody has made it; nobody writes to it; else in_hand() of the slot that does.
 inline constexpr std::uint64_t kNoFile = 0;
 inline constexpr std::uint64_t kIdleFile = 2;
+inline constexpr std::uint64_t kRemovedFile = kIdleFile | 1ULL << 8;  // whoever removes it has it
 
 struct SpillFile {
     Atomic<std::uint64_t> owner;

@@ -178,10 +178,9 @@ void SpillFiles::release(std::uint64_t place) noexcept {
 void SpillFiles::remove_if_empty(std::uint32_t number) noexcept {
     SpillFile& file = entry(number);
     if (file.live_bytes.load(std::memory_order_acquire) != 0) return;  // pairs with release()
-    constexpr std::uint64_t kRemoving = kIdleFile | 1ULL << 8;
     std::uint64_t idle = kIdleFile;
     // acquire: as try_own; a failed try: somebody writes to it, or removes it
-    if (!file.owner.compare_exchange_strong(idle, kRemoving, std::memory_order_acquire,
+    if (!file.owner.compare_exchange_strong(idle, kRemovedFile, std::memory_order_acquire,
                                             std::memory_order_relaxed)) {
         return;
     }

@@ -53,6 +53,10 @@ std::string as_text(const VerifyReport& report) {
     row("keys", fmt::format("{}, and {} erased ones still in the index", report.keys, report.erased_keys));
     row("records",
         fmt::format("{} of {} bytes, in {} segments", report.records, report.payload_bytes, report.segments));
+    if (report.spilled_segments != 0) {
+        row("spilled", fmt::format("{} segments of {} bytes, of those; the files are not read",
+                                   report.spilled_segments, report.spilled_bytes));
+    }
     row("unfinished",
         fmt::format("{} frames that a writer has claimed and not committed", report.unfinished_frames));
     row("index", fmt::format("{} nodes, {} leaves", report.index_nodes, report.index_leaves));
@@ -93,6 +97,8 @@ std::string as_json(const VerifyReport& report) {
         {"payload_bytes", report.payload_bytes},
         {"unfinished_frames", report.unfinished_frames},
         {"segments", report.segments},
+        {"spilled_segments", report.spilled_segments},
+        {"spilled_bytes", report.spilled_bytes},
         {"index_leaves", report.index_leaves},
         {"index_nodes", report.index_nodes},
         {"slots_attached", report.slots_attached},

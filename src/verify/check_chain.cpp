@@ -6,6 +6,7 @@
 #include <shoal/store.hpp>
 
 #include "store/hash.hpp"
+#include "verify/check_spill.hpp"
 
 namespace shoal {
 namespace {
@@ -73,7 +74,7 @@ void check_zero(Inspection& inspection, std::string_view invariant, std::uint64_
 }
 
 struct Fields {  // read once
-    std::uint64_t block, data_units, single_bytes, claimable_units, growth_bytes, reserve, sealed, next;
+    std::uint64_t block, data_units, single_bytes, claimable_units, growth_bytes, reserve, sealed, next, spill;
 };
 
 bool has_shape(Inspection& inspection, std::uint64_t at, const Fields& fields) {
@@ -125,8 +126,9 @@ CheckedSegment check_segment(Inspection& inspection, std::uint64_t at, std::uint
     fields.growth_bytes = snapshot(segment.growth_bytes);
     fields.data_units = snapshot(segment.data_units);
     fields.single_bytes = snapshot(segment.single_bytes);
-    fields.block = segment.block.load(std::memory_order_acquire);
     const SegmentExtent extent = extent_of(segment);
+    fields.block = extent.block;
+    fields.spill = segment.spill.load(std::memory_order_relaxed);  // relaxed: of what is stored, as extent_of
     fields.sealed = segment.sealed.load(std::memory_order_acquire);
     fields.next = segment.next.load(std::memory_order_acquire);
     fields.reserve = segment.reserve.load(std::memory_order_acquire);  // last: closed once, closed for ever
@@ -134,6 +136,22 @@ CheckedSegment check_segment(Inspection& inspection, std::uint64_t at, std::uint
     checked.next = fields.next;
     if (state == State::kPartly && fields.block == 0) return checked;  // not yet, or no longer
     if (!has_shape(inspection, at, fields)) return checked;
+    const bool closed = reserved_units(fields.reserve) > fields.claimable_units;
+    const SpillWords spill{at, fields.block, fields.spill, fields.data_units, fields.single_bytes, closed};
+    checked.unclaimed = fields.single_bytes != 0 || reserved_units(fields.reserve) == 0;
+    if (extent.stored()) {
+        const SpilledCounts counts = check_stored(inspection, spill);
+        checked.begins_with_record = counts.records != 0;
+        if (state == State::kPartly) return checked;
+        VerifyReport& report = inspection.report();
+        report.segments += 1;
+        report.records += counts.records;
+        report.payload_bytes += counts.payload_bytes;
+        report.spilled_segments += 1;
+        report.spilled_bytes += counts.payload_bytes;
+        return checked;
+    }
+    check_in_hand(inspection, spill);
     const Reached block = inspection.reach(fields.block, fields.data_units * kUnitBytes,
                                            at + offsetof(Segment, block), "a segment's block", holder);
     if (block == Reached::kNever) return checked;
@@ -144,7 +162,6 @@ CheckedSegment check_segment(Inspection& inspection, std::uint64_t at, std::uint
     }
     if (state == State::kPartly) return checked;
 
-    const bool closed = reserved_units(fields.reserve) > fields.claimable_units;
     if (fields.next != 0 && !closed) {
         inspection.damage(
             "segment I2", at + offsetof(Segment, next),
@@ -161,7 +178,6 @@ CheckedSegment check_segment(Inspection& inspection, std::uint64_t at, std::uint
         std::min(extent.units, fields.data_units);  // it may have changed since the look above
     const Frames frames = check_frames(inspection, fields.block, end);
     checked.begins_with_record = frames.first_is_committed;
-    checked.unclaimed = fields.single_bytes != 0 || reserved_units(fields.reserve) == 0;
     if (fields.single_bytes == 0) check_claims(inspection, at, fields, extent, frames);
     if (fields.single_bytes != 0 &&
         (frames.committed.records != 1 || frames.committed.payload_bytes() != fields.single_bytes)) {
@@ -182,6 +198,23 @@ CheckedSegment check_segment(Inspection& inspection, std::uint64_t at, std::uint
     }
     return checked;
 }
+
+namespace {
+
+void check_generation(Inspection& inspection, std::uint64_t at, const Chain& chain, State state) {
+    if (state == State::kPartly) return;  // it may have none yet
+    const ArenaHeader& header = inspection.header();
+    // relaxed, both: handed out before the chain was linked
+    const std::uint64_t generation = generation_of(chain.identity.load(std::memory_order_relaxed));
+    const std::uint64_t handed_out = header.generations.load(std::memory_order_relaxed);
+    const bool spills = snapshot(header.spill_files_at) != 0;
+    if (spills ? generation != 0 && generation <= handed_out : generation == 0) return;
+    inspection.damage(
+        "chain I6", at + offsetof(Chain, identity),
+        fmt::format("generation {} of {}, in a store that spills{}", generation, handed_out, spills ? "" : " not"));
+}
+
+}  // namespace
 
 CheckedChain check_chain(Inspection& inspection, std::uint64_t at, std::uint64_t from, Holder holder, State state) {
     CheckedChain checked;
@@ -205,6 +238,7 @@ CheckedChain check_chain(Inspection& inspection, std::uint64_t at, std::uint64_t
         checked.hash != hash_key(ByteView(chain.key_data(), key_bytes), snapshot(inspection.header().hash_seed))) {
         inspection.damage("chain I5", at + offsetof(Chain, hash), "the hash is not that of the key");
     }
+    check_generation(inspection, at, chain, state);
     // acquire, all: pair with who linked; the tail first: what it names is linked by then
     const std::uint64_t tail = chain.tail.load(std::memory_order_acquire);
     std::uint64_t segment = snapshot(chain.root);
@@ -214,6 +248,7 @@ CheckedChain check_chain(Inspection& inspection, std::uint64_t at, std::uint64_t
     VerifyReport& report = inspection.report();
     const std::uint64_t records = report.records;
     const std::uint64_t payload_bytes = report.payload_bytes;
+    const std::uint64_t spilled_bytes = report.spilled_bytes;
     if (segment == 0 && state == State::kPartly) return checked;
     std::uint64_t steps = 0;
     std::uint64_t anchor = 0;  // a segment of before, ever further apart (Brent): beside others nothing is marked
@@ -261,6 +296,7 @@ CheckedChain check_chain(Inspection& inspection, std::uint64_t at, std::uint64_t
     if (holder != Holder::kIndex || state != State::kWhole || checked.erased) {
         report.records = records;
         report.payload_bytes = payload_bytes;
+        report.spilled_bytes = spilled_bytes;
     }
     if (holder == Holder::kIndex) (checked.erased ? report.erased_keys : report.keys) += 1;
     return checked;

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include "arena/epoch.hpp"
+#include "arena/spilled_blocks.hpp"
 #include "verify/check_index.hpp"
+#include "verify/check_spill.hpp"
 
 namespace shoal {
 namespace {
@@ -76,6 +78,10 @@ void check_dead(Inspection& inspection, const Slot& slot, std::uint64_t at) {
         IndexCheck::check_retired_leaf(inspection, replacing, at + offsetof(Slot, replacing_leaf), Holder::kDead);
     }
     follow_journal(inspection, slot, at);
+    const std::uint64_t spilling = slot.spilling.load(std::memory_order_relaxed);  // relaxed: at rest
+    if (spilling != 0 && !was_reached(inspection, spilling)) {
+        check_spilled_blocks(inspection, spilling, at + offsetof(Slot, spilling), Holder::kDead);
+    }
 }
 
 bool holds_nothing(const Slot& slot) {
@@ -83,7 +89,7 @@ bool holds_nothing(const Slot& slot) {
         slot.epoch.load(std::memory_order_relaxed) | slot.segment.load(std::memory_order_relaxed) |
         slot.erasing_chain.load(std::memory_order_relaxed) | slot.dropping_tree.load(std::memory_order_relaxed) |
         slot.made_chain.load(std::memory_order_relaxed) | slot.replacing_leaf.load(std::memory_order_relaxed) |
-        slot.taking.load(std::memory_order_relaxed);
+        slot.taking.load(std::memory_order_relaxed) | slot.spilling.load(std::memory_order_relaxed);
     for (const auto& made : slot.made) held |= made.load(std::memory_order_relaxed);
     for (const auto& source : slot.sources) held |= source.page.load(std::memory_order_relaxed);
     return held == 0;
@@ -162,6 +168,9 @@ void check_retired(Inspection& inspection) {
             } else if (kind == RetiredKind::kTree) {
                 follow_tree(inspection, object, from, Holder::kRetired);
                 link = object + offsetof(Tree, next_retired);
+            } else if (kind == RetiredKind::kBlocks) {
+                check_spilled_blocks(inspection, object, from, Holder::kRetired);
+                link = object + offsetof(SpilledBlocks, next_retired);
             }
             if (link == 0 || !was_reached(inspection, object)) {
                 inspection.damage("epoch I1", from, fmt::format("{:#x} names no retired object", word));

@@ -17,6 +17,7 @@
 
 #include "arena/blocks.hpp"
 #include "arena/snapshot.hpp"
+#include "spill/file_table.hpp"
 #include "verify/arena_bytes.hpp"
 
 namespace shoal {
@@ -83,6 +84,16 @@ public:
     }
     [[nodiscard]] std::uint64_t used_at() const noexcept { return used_at_; }
     [[nodiscard]] std::uint64_t class_byte_at(std::uint64_t page) const noexcept { return classes_at_ + page; }
+    [[nodiscard]] std::uint64_t offset_of(const void* field) const noexcept {
+        return static_cast<std::uint64_t>(static_cast<const std::byte*>(field) -
+                                          mapping().at<std::byte>(std::uint64_t{0}));
+    }
+
+    // --- of verify/check_spill.hpp ---
+    const SpillFileTable* spill_files = nullptr;  // once it was reached
+    std::vector<std::uint64_t> named_bytes;       // of each file, by the extents that segments name
+    std::uint64_t last_place = 0;                 // of the stored segment looked at before
+    std::unordered_set<std::uint64_t> counted;    // segments in memory whose `spill` counts already
 
     std::vector<LeakedBlock> leaks;             // found by check_blocks
     std::vector<std::uint64_t> lost_pages;      // with free blocks that no allocation would find

@@ -15,6 +15,7 @@
 #include "verify/check_blocks.hpp"
 #include "verify/check_index.hpp"
 #include "verify/check_slots.hpp"
+#include "verify/check_spill.hpp"
 
 namespace shoal {
 namespace {
@@ -31,10 +32,12 @@ std::uint64_t table_sum(const Mapping& mapping) noexcept {
 }
 
 void check_all(Inspection& inspection) {
+    check_spill_files(inspection);
     IndexCheck index(inspection, Holder::kIndex, State::kWhole, [] { return true; });
     index.check_tree(inspection.header().tree.load(std::memory_order_acquire), offsetof(ArenaHeader, tree));
     check_retired(inspection);
     check_slots(inspection);
+    check_spill_totals(inspection);
     check_blocks(inspection);
 }
 
@@ -101,6 +104,7 @@ public:
 
     Result<void> run(VerifyReport* report) {
         Inspection inspection(store_->mapping_, false, *report);
+        check_spill_files(inspection);
         tree_ = raw(store_->index_.tree());
         IndexCheck index(inspection, Holder::kIndex, State::kWhole, [this] { return pause(); });
         if (pause()) index.check_tree(tree_, offsetof(ArenaHeader, tree));

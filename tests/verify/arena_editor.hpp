@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "index/index.hpp"
+#include "spill/file_table.hpp"
 #include "store/directory.hpp"
 #include "store/hash.hpp"
 
@@ -94,6 +95,10 @@ public:
     }
     shoal::Slot& process_slot(std::uint32_t number) const {
         return at<shoal::Slot>(header().slots_at + number * sizeof(shoal::Slot));
+    }
+
+    shoal::SpillFile& spill_file(std::uint32_t number) const {
+        return at<shoal::SpillFileTable>(header().spill_files_at)[number];
     }
 
     // --- the allocator's words for what lies at an offset ---

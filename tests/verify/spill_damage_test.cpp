@@ -1,0 +1,102 @@
+// What verify says of a store that spills: sound, and how much is in files; or which invariant is broken.
+#include <algorithm>
+
+#include <shoal/store.hpp>
+
+#include "../store/result_checks.hpp"
+#include "../store/temporary_store.hpp"
+#include "catch.hpp"
+#include "spill_damages.hpp"
+
+using namespace shoal;
+using namespace shoal_test;
+
+namespace {
+
+std::string found_in(const VerifyReport& report) {
+    std::string found;
+    for (const Damage& damage : report.damage) found += damage.invariant + ": " + damage.what + "\n";
+    return found;
+}
+
+}  // namespace
+
+TEST_CASE("verify of a store that has spilled finds it sound, and counts what is in files") {
+    TemporaryStore place;
+    const Options options = spilling_into(place.directory().path(), 16 * kMiB);
+    Stats stats;
+    {
+        auto store = Store::open(place.path(), options);
+        REQUIRE(store.has_value());
+        fill_and_spill(*store);
+        stats = *store->stats();
+    }
+    REQUIRE(stats.spilled_segments != 0);
+    const auto report = Store::verify(place.path());
+    REQUIRE_OK(report);
+    CHECK(found_in(*report) == "");
+    CHECK(report->at_rest);
+    CHECK(report->not_checked.empty());
+    CHECK(report->blocks_leaked == 0);
+    CHECK(report->spilled_segments == stats.spilled_segments);
+    CHECK(report->spilled_bytes == stats.spilled_bytes);
+    CHECK(report->segments == stats.segments);
+    CHECK(report->records == stats.records);
+    CHECK(report->payload_bytes == stats.payload_bytes);
+
+    auto beside = Store::attach(place.path(), options);
+    REQUIRE_OK(beside);
+    REQUIRE_OK(beside->get("long"));
+    const auto live = Store::verify(place.path());
+    REQUIRE_OK(live);
+    CHECK(found_in(*live) == "");
+    CHECK_FALSE(live->at_rest);
+    CHECK(live->spilled_segments == stats.spilled_segments);
+    CHECK(live->spilled_bytes == stats.spilled_bytes);
+
+    // What is erased counts until it is freed, and no longer as anybody's.
+    REQUIRE(beside->erase("large").value());
+    beside = tl::unexpected(Error{});
+    const auto erased = Store::verify(place.path());
+    REQUIRE_OK(erased);
+    CHECK(found_in(*erased) == "");
+    CHECK(erased->spilled_bytes == stats.spilled_bytes - 300'000);
+}
+
+TEST_CASE("verify names the invariant that a damaged word of what is spilled breaks, and every operation ends") {
+    for (const Damaging& damaging : kSpillDamages) {
+        INFO(damaging.invariant << ": " << damaging.what);
+        TemporaryStore place;
+        {
+            auto store = Store::open(place.path(), spilling_into(place.directory().path(), 16 * kMiB));
+            REQUIRE(store.has_value());
+            fill_and_spill(*store);
+        }
+        {
+            ArenaEditor arena(place.path());
+            damaging.damage(arena);
+            arena.keep();
+        }
+        const auto report = Store::verify(place.path());
+        REQUIRE(report.has_value());
+        CHECK_FALSE(report->sound());
+        INFO(found_in(*report));
+        CHECK(std::any_of(report->damage.begin(), report->damage.end(),
+                          [&](const Damage& damage) { return damage.invariant == damaging.invariant; }));
+        Options patient;
+        patient.spill_thread = false;
+        patient.room_wait_ms = 100;
+        auto store = Store::attach(place.path(), patient);
+        if (!store) continue;
+        for (const char* key : {"long", "short", "large", "resident"}) {
+            (void)store->get(key);
+            (void)store->size(key);
+            (void)store->records(key);
+            (void)store->append(key, "a record");
+        }
+        (void)store->spill(8 * kMiB);
+        for (const char* key : {"long", "large", "resident"}) (void)store->erase(key);
+        (void)store->drop();
+        (void)store->stats();
+    }
+}
