@@ -191,7 +191,32 @@ const std::vector<Window>& windows() {
         {CrashPoint::kTreeNodeForgotten, kDropDeep, 1, 512, 5},
         {CrashPoint::kTreeRootEmptied, kDrop},
         {CrashPoint::kTreeRootForgotten, kDrop, 1, 32768},
+        // spilling
+        {CrashPoint::kSegmentInHand, kSpill},
+        {CrashPoint::kSegmentInHand, kSpill, 30},
+        {CrashPoint::kSpillJournalled, kSpill},
+        {CrashPoint::kSpillJournalled, kSpill, 30},
+        {CrashPoint::kSpillGathered, kSpill},
+        {CrashPoint::kSpillWritten, kSpill},
+        {CrashPoint::kSpillCounted, kSpill},
+        {CrashPoint::kSpillPublished, kSpill},
+        {CrashPoint::kSpillPublished, kSpill, 30},
+        {CrashPoint::kSpillGathered, kSpillLarge, 1, 0, 4},
+        {CrashPoint::kSpillPublished, kSpillLarge, 1, 0, 4},
+        {CrashPoint::kSpillRetired, kSpill},
+        {CrashPoint::kSpilledBlockForgotten, kSpill, 1, kPage},
+        {CrashPoint::kSpilledBlockForgotten, kSpillLarge, 1, 48 * kPage, 4},
+        {CrashPoint::kSegmentBlockForgotten, kEraseSpilled},
+        {CrashPoint::kChainRootMoved, kEraseSpilled, 1, 64},
+        {CrashPoint::kEraseRetired, kEraseSpilled},
         // recovery, which dies too
+        {CrashPoint::kDeadSpillLetGo, kRecoverInHand},
+        {CrashPoint::kDeadSpillLetGo, kRecoverCounted},
+        {CrashPoint::kDeadSpillLetGo, kRecoverPublished},
+        {CrashPoint::kDeadSpillRetired, kRecoverCounted},
+        {CrashPoint::kDeadSpillRetired, kRecoverPublished},
+        {CrashPoint::kDeadWorkFinished, kRecoverPublished},
+        {CrashPoint::kDeadSpillRetired, kRecoverSpilled},
         {CrashPoint::kRecoveryBegun, kRecoverErase},
         {CrashPoint::kClaimsAbandoned, kRecoverClaim},
         {CrashPoint::kClaimsPadded, kRecoverClaim},
@@ -263,11 +288,11 @@ std::string stop_and_kill(Scene& scene, const Window& window) {
     const auto theirs = records.add_writer(Scene::to_target(200));
     const auto theirs_new = records.add_writer(scene.to_new_keys("theirs", 300));
     Child other = Child::start([&]() -> std::string {
-        auto store = Store::attach(scene.path());
+        auto store = Store::attach(scene.path(), without_spill_thread());
         EXPECT_OK(store);
-        return go_on(records, *store, theirs, theirs_new, 400);
+        return go_on(records, *store, theirs, theirs_new, 400, scene.spills());
     });
-    std::string wrong = go_on(records, scene.store(), ours, ours_new, 400) + other.wait();
+    std::string wrong = go_on(records, scene.store(), ours, ours_new, 400, scene.spills()) + other.wait();
     if (wrong.empty()) wrong = scene.check(scene.store());
     if (!wrong.empty()) return "while it is stopped: " + wrong;
     child.kill();
@@ -294,13 +319,13 @@ std::string kill_many(Scene& scene, const Window& window, std::size_t deaths) {
 // All that works, and what was written, once the dead are recovered.
 std::string after_recovery(Scene& scene) {
     Records& records = scene.records;
-    auto late = Store::attach(scene.path());
+    auto late = Store::attach(scene.path(), without_spill_thread());
     EXPECT_OK(late);
     std::string wrong = records.check(*late);
     if (!wrong.empty()) return wrong;
     const auto writer = records.add_writer(Scene::to_target(70));
     const auto new_keys = records.add_writer(scene.to_new_keys("late", 30));
-    wrong = go_on(records, *late, writer, new_keys, 100);
+    wrong = go_on(records, *late, writer, new_keys, 100, scene.spills());
     if (!wrong.empty()) return wrong;
     const auto keys = late->keys();
     EXPECT_OK(keys);
@@ -325,7 +350,7 @@ TEST_CASE("A process that is stopped at any crash point delays nobody, and one k
           "[process]") {
     for (const Window& window : windows()) {
         DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing << ", " << window.deed.name) {
-            Scene scene;
+            Scene scene(window.deed.spills);
             CHECK(stop_and_kill(scene, window) == "");
             CHECK(verify(scene, window, 1) == "");
             CHECK(after_recovery(scene) == "");
@@ -337,7 +362,7 @@ TEST_CASE("A process that is stopped at any crash point delays nobody, and one k
 TEST_CASE("Processes killed at one crash point again and again leak what a death may, and no more", "[process]") {
     for (const Window& window : windows()) {
         DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing << ", " << window.deed.name) {
-            Scene scene;
+            Scene scene(window.deed.spills);
             CHECK(kill_many(scene, window, deaths_of(window)) == "");
             CHECK(verify(scene, window, deaths_of(window)) == "");
             CHECK(after_recovery(scene) == "");
@@ -354,7 +379,7 @@ TEST_CASE("A repair gives back all that processes leaked which were killed at a 
     for (const Window& window : windows()) {
         if (window.leaked_bytes == 0) continue;
         DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing << ", " << window.deed.name) {
-            Scene scene;
+            Scene scene(window.deed.spills);
             CHECK(kill_many(scene, window, std::min<std::size_t>(deaths_of(window), 3)) == "");
             CHECK(scene.check(scene.store()) == "");  // the dead are recovered
             const auto leaking = scene.verify();

@@ -137,6 +137,28 @@ inline const Deed kView{"view", [](Scene&) {},
                             return {};
                         }};
 
+// All that is written goes to files, also what is still being written to.
+inline Deed spills(const std::string& name, std::size_t bytes, std::uint64_t records) {
+    return {name, [bytes](Scene& scene) { scene.actor = scene.records.add_writer(Scene::to_target(bytes)); },
+            [records](Scene& scene, Store& own, std::uint64_t) -> std::string {
+                for (std::uint64_t number = 0; number < records; ++number) {
+                    EXPECT_OK(scene.records.append(own, scene.actor));
+                }
+                EXPECT_OK(own.spill(kSpillAll));
+                return {};
+            },
+            true};
+}
+inline const Deed kSpill = spills("spill", 100, 40);
+inline const Deed kSpillLarge = spills("spill of a record in parts", 3'000'000, 1);
+inline const Deed kEraseSpilled{"erase of what is spilled",
+                                [](Scene& scene) {
+                                    scene.add_victims(12);
+                                    const std::string wrong = scene.spill();
+                                    if (!wrong.empty()) std::fprintf(stderr, "%s\n", wrong.c_str());
+                                },
+                                kErase.turn, true};
+
 // Two do the same at once, and the other comes first: `other` is done by the child's second Store at that point.
 inline Deed with_another(const std::string& name, const Deed& deed, CrashPoint point,
                          std::function<std::string(Scene&, Store& other)> other) {
@@ -190,7 +212,8 @@ inline Deed recovers(const Deed& deed, CrashPoint first, std::uint32_t passing =
                 const std::string ended = child.wait();
                 if (child.killed_by() != SIGKILL) std::fprintf(stderr, "%s\n", ended.c_str());
             },
-            [](Scene&, Store&, std::uint64_t) -> std::string { return "it came through the recovery"; }};
+            [](Scene&, Store&, std::uint64_t) -> std::string { return "it came through the recovery"; },
+            deed.spills};
 }
 inline const Deed kRecoverClaim = recovers(kAppend, CrashPoint::kClaimSaid);
 inline const Deed kRecoverHole = recovers(kAppend, CrashPoint::kClaimAdded);
@@ -206,5 +229,9 @@ inline const Deed kRecoverErased = recovers(kErase, CrashPoint::kEraseRetired);
 inline const Deed kRecoverDrop = recovers(kDrop, CrashPoint::kDropSucceeded);
 inline const Deed kRecoverDropped = recovers(kDrop, CrashPoint::kDropRetired);
 inline const Deed kRecoverReclaimer = recovers(kErase, CrashPoint::kObjectEmptied);
+inline const Deed kRecoverInHand = recovers(kSpill, CrashPoint::kSpillGathered);
+inline const Deed kRecoverCounted = recovers(kSpill, CrashPoint::kSpillCounted, 5);
+inline const Deed kRecoverPublished = recovers(kSpill, CrashPoint::kSpillPublished, 5);
+inline const Deed kRecoverSpilled = recovers(kSpill, CrashPoint::kSpillRetired);
 
 }  // namespace shoal_test::deeds

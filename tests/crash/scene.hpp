@@ -17,9 +17,21 @@ namespace shoal_test {
 
 inline const std::string kTarget = "target";  // the key that everybody appends to
 
+// Who attaches spills when the test says so, and not whenever its thread comes to it.
+inline shoal::Options without_spill_thread() {
+    shoal::Options options;
+    options.spill_thread = false;
+    return options;
+}
+inline constexpr std::uint64_t kSpillAll = 64 * kMiB;
+
 class Scene {
 public:
-    Scene() : store_(*shoal::Store::open(place_.path(), with_limit(64 * kMiB))), progress_(1) {
+    explicit Scene(bool spills = false) : spills_(spills), progress_(1) {
+        shoal::Options options = without_spill_thread();
+        options.memory_limit_bytes = 64 * kMiB;
+        if (spills) options.spill_dir = place_.directory().path();
+        store_.emplace(*shoal::Store::open(place_.path(), options));
         (void)store_->drop();
         bytes_when_empty_ = store_->stats()->used_bytes;
         bystander_ =
@@ -32,8 +44,16 @@ public:
 
     [[nodiscard]] const std::string path() const { return place_.path(); }
     [[nodiscard]] shoal::Store& store() {
-        if (!store_) store_.emplace(*shoal::Store::attach(path()));
+        if (!store_) store_.emplace(*shoal::Store::attach(path(), without_spill_thread()));
         return *store_;
+    }
+    [[nodiscard]] bool spills() const { return spills_; }
+    // All that can be, by one who has left again, with the memory that it takes.
+    std::string spill() const {
+        auto own = shoal::Store::attach(path(), without_spill_thread());
+        EXPECT_OK(own);
+        EXPECT_OK(own->spill(kSpillAll));
+        return {};
     }
     [[nodiscard]] std::uint64_t leaked_bytes() {  // when the store is empty
         return store().stats()->used_bytes - std::min(bytes_when_empty_, store().stats()->used_bytes);
@@ -108,6 +128,7 @@ public:
     std::vector<std::string> deep_keys;  // whose hashes begin alike
 
 private:
+    bool spills_;
     TemporaryStore place_;
     std::optional<shoal::Store> store_;
     SharedCounters progress_;
@@ -121,6 +142,7 @@ struct Deed {
     std::string name;
     std::function<void(Scene&)> prepare;  // in the parent, before each fork
     std::function<std::string(Scene&, shoal::Store& own, std::uint64_t turn)> turn;  // in the child: what failed
+    bool spills = false;                                                             // in a store that does
 };
 
 inline Child start_deed(Scene& scene, const Deed& deed, shoal::CrashPoint point, std::uint32_t passing,
@@ -128,7 +150,7 @@ inline Child start_deed(Scene& scene, const Deed& deed, shoal::CrashPoint point,
     deed.prepare(scene);
     return Child::start([&]() -> std::string {
         shoal::crash::at(point, passing, action);
-        auto own = shoal::Store::attach(scene.path());
+        auto own = shoal::Store::attach(scene.path(), without_spill_thread());
         EXPECT_OK(own);
         for (std::uint64_t turn = 0; turn < 20'000; ++turn) {
             const std::string wrong = deed.turn(scene, *own, turn);
@@ -147,9 +169,10 @@ inline bool has_stopped(const Child& child) {
 
 // What another process does with a store in which somebody stands at a crash point, or died there: all of it works.
 inline std::string go_on(Records& records, shoal::Store& store, std::size_t to_target, std::size_t to_new_keys,
-                         std::size_t new_keys) {
+                         std::size_t new_keys, bool spills = false) {
     for (int number = 0; number < 30; ++number) {
         EXPECT_OK(records.append(store, to_target));
+        if (spills && number % 10 == 5) EXPECT_OK(store.spill(kSpillAll));
         const auto value = store.get(kTarget);
         EXPECT_OK(value);
         const std::string last =
