@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "arena/plan.hpp"
+#include "arena/spilled_blocks.hpp"
 #include "index/index.hpp"
 #include "recovery/finish.hpp"
 #include "world.hpp"
@@ -63,11 +64,13 @@ struct Process {
               [this](RetiredKind kind, ArenaOffset object, Slot& own) {
                   if (kind == RetiredKind::kChain) empty_chain(mapping, blocks, own, object);
                   if (kind == RetiredKind::kTree) index.empty_tree(object, own);
+                  if (kind == RetiredKind::kBlocks) empty_spilled_blocks(mapping, blocks, own, object);
               },
               [this](RetiredKind kind, ArenaOffset object, Slot& own) {
                   if (kind == RetiredKind::kChain) free_chain(mapping, blocks, own, object);
                   if (kind == RetiredKind::kLeaf) index.free_leaf(object, own);
                   if (kind == RetiredKind::kTree) index.free_tree(object, own);
+                  if (kind == RetiredKind::kBlocks) free_spilled_blocks(mapping, blocks, own, object);
               }),
           index(arena, blocks, epochs),
           slot(*slots.current(nullptr)) {
