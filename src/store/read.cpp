@@ -49,6 +49,7 @@ std::optional<StoreImpl::CutOfChain> StoreImpl::cut_of(const KeyRef& key) noexce
 Result<std::size_t> StoreImpl::gather(const KeyRef& key, const CutOfChain& found, std::span<std::byte> to,
                                       std::vector<StoredPart>& stored) const {
     std::size_t total = 0;
+    const std::size_t before = stored.size();  // of other keys, or of this one, asked for twice
     const auto copy = [&](const std::byte* payload, std::uint64_t bytes) {
         if (bytes != 0 && bytes <= to.size() && total <= to.size() - bytes) {
             std::memcpy(to.data() + total, payload, bytes);
@@ -58,7 +59,7 @@ Result<std::size_t> StoreImpl::gather(const KeyRef& key, const CutOfChain& found
     const auto note = [&](const SegmentExtent& extent, std::uint64_t ordinal) {
         const std::uint64_t bytes = extent.reserve.payload_bytes();
         if (bytes <= to.size() && total <= to.size() - bytes) {
-            if (!stored.empty() && stored.back().place == extent.block) {  // its neighbour, in the same extent
+            if (stored.size() > before && stored.back().place == extent.block) {  // its neighbour, in the same extent
                 stored.back().segments += 1;
                 stored.back().bytes += bytes;
             } else {
