@@ -36,9 +36,11 @@ struct Options {
     // killed, or ends without closing (_exit), the next open of the path, or Store::collect, does.
     bool temporary = false;
 
-    // Folder for spill files, which must exist. Empty, the default: all data stays in memory, and an append that
-    // finds none fails. With it, data that does not change any more goes to files there when memory gets short (and
-    // costs a read when it is asked for), and an append waits for that where it must.
+    // Folder for spill files, which must exist and which this process must be able to write to; not for a store in
+    // memory, whose files nobody would take away if its processes were killed. Empty, the default: all data stays
+    // in memory, and an append that finds none fails. With it, data that does not change any more goes to files
+    // there when memory gets short (and costs a read when it is asked for), and an append waits for that where it
+    // must.
     std::string spill_dir;
 
     // How what is spilled is compressed; for single keys see Store::set_codec.
@@ -102,7 +104,7 @@ struct Stats {
     std::uint64_t spill_files = 0;
     std::uint64_t stored_bytes = 0;  // that extents take up in those files, compressed and with their headers
     std::uint64_t disk_bytes = 0;    // that the file system has given for them
-    std::string io_engine;  // "io_uring", or "threads" and why; of this process, empty before its first use
+    std::string io_engine;  // "io_uring", or "threads" and why: what this process writes to them by, or would
     int spill_errno = 0;    // of the last try to spill, by any process; 0 when it went well
     std::uint64_t retired_objects = 0;  // erased, waiting until no reader can hold them
     std::uint32_t slots_in_use = 0;     // attached threads

@@ -54,19 +54,20 @@ public:
     [[nodiscard]] static Result<Store> attach(const std::string& path, const Options& options = {});
 
     // A store that no other program can reach and that leaves no file: this process has it, and the children
-    // that it forks share it. Of `options` the sizes count.
+    // that it forks share it. Of `options` the sizes count; it does not spill, and takes no spill_dir.
     [[nodiscard]] static Result<Store> in_memory(const Options& options = {});
 
-    // Removes every trace of the store at `path`: arena, metadata, and the directory when nothing else is in it.
-    // Processes that have it open get kDestroyed from then on; a later open starts clean. Of `options` group and
-    // any_owner count. kNotFound when there is none; kPermission leaves it as it is.
+    // Removes every trace of the store at `path`: arena, spill files, metadata, and the directory when nothing else
+    // is in it. Processes that have it open get kDestroyed from then on; a later open starts clean. Of `options`
+    // group and any_owner count. kNotFound when there is none; kPermission leaves it as it is.
     [[nodiscard]] static Result<void> destroy(const std::string& path, const Options& options = {});
 
     // Removes arenas that killed processes have left: those whose store's directory is gone, that no store.meta
-    // names, or whose store is temporary and has no owner; never one that somebody has open. Gives what it found,
-    // also what it left and why. A directory that was moved elsewhere counts as gone, but where it was only
-    // renamed. Cost: a look at each arena in those folders. kNotFound, kPermission, kSystem: a folder cannot be
-    // read.
+    // names, or whose store is temporary and has no owner; never one that somebody has open. With them go the spill
+    // files of their stores; those of which neither arena nor store.meta is left, nothing knows any more. Gives
+    // what it found, also what it left and why. A directory that was moved elsewhere counts as gone, but where it
+    // was only renamed. Cost: a look at each arena in those folders. kNotFound, kPermission, kSystem: a folder
+    // cannot be read.
     [[nodiscard]] static Result<std::vector<Leftover>> collect(const CollectOptions& options = {});
 
     // Checks every invariant of the store at `path` and counts what is in it; any bytes whatever give a report or

@@ -191,10 +191,12 @@
     POINT(MetadataAside)                                                \
     POINT(DestructionAnnounced)                                         \
     POINT(ArenaUnlinked)                                                \
+    POINT(SpillFilesRemoved)                                            \
     POINT(AsideRemoved)                                                 \
     POINT(DirectoryRemoved)                                             \
     POINT(AsideAnnounced)                                               \
     POINT(AsideUnlinked)                                                \
+    POINT(AsideSpillRemoved)                                            \
     POINT(AsideFinished)                                                \
     /* store/leftovers.cpp: removal of what has ended */                \
     POINT(PresenceWithdrawn)                                            \
@@ -204,6 +206,7 @@
     POINT(EndedMetadataSeen)                                            \
     POINT(EndedMetadataAside)                                           \
     POINT(EndedMetadataBack)                                            \
+    POINT(EndedSpillRemoved)                                            \
     POINT(EndedArenaUnlinked)                                           \
     POINT(EndedAsideRemoved)                                            \
     POINT(EndedDirectoryRemoved)

@@ -109,6 +109,9 @@ Result<void> SpillFiles::make(std::uint32_t number) {
         const ssize_t written = ::pwrite(descriptor, head.data(), head.size(), 0);
         if (written != static_cast<ssize_t>(head.size())) cause = written < 0 ? errno : ENOSPC;
     }
+    // acquire: pairs with announce_destruction, whose caller looks for files after it: either it finds this one, or
+    // we see its bit
+    if (cause == 0 && (header_->epoch.load(std::memory_order_acquire) & kDestroyedBit) != 0) cause = ENOENT;
     if (cause != 0) {
         ::unlink(path.c_str());
         return tl::unexpected(failure("cannot make spill file " + path, cause));
@@ -210,18 +213,24 @@ SpillFiles::Usage SpillFiles::usage() {
     return usage;
 }
 
-void remove_spill_files(const std::string& folder, const std::string& id_text) noexcept {
+int remove_spill_files(const std::string& folder, const std::string& id_text, const struct stat& own) noexcept {
+    constexpr mode_t kGroupMay = S_IRGRP | S_IWGRP;
     const std::string prefix = name_prefix(id_text);
     const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(folder.c_str()), &::closedir);
-    if (stream == nullptr) return;
+    if (stream == nullptr) return errno == ENOENT || errno == ENOTDIR ? 0 : errno;
     std::vector<std::string> names;
     // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
     while (const dirent* found = ::readdir(stream.get())) names.emplace_back(found->d_name);
+    int failure = 0;
     for (const std::string& name : names) {
-        if (name.starts_with(prefix) && name.ends_with(".spill")) {
-            ::unlinkat(::dirfd(stream.get()), name.c_str(), 0);
-        }
+        if (!name.starts_with(prefix) || !name.ends_with(".spill")) continue;
+        struct stat info {};
+        if (::fstatat(::dirfd(stream.get()), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
+        const bool shared = (own.st_mode & kGroupMay) == kGroupMay && info.st_gid == own.st_gid;
+        if (info.st_uid != own.st_uid && !shared) continue;
+        if (::unlinkat(::dirfd(stream.get()), name.c_str(), 0) != 0 && errno != ENOENT) failure = errno;
     }
+    return failure;
 }
 
 }  // namespace shoal

@@ -3,6 +3,8 @@
 // Thread safety: every function. A crash: see spill/file_table.hpp.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <functional>
 #include <memory>
 #include <string>
@@ -88,7 +90,11 @@ private:
     std::unordered_map<std::uint32_t, SharedSpillFile> open_;  // guarded by slots_->mutex(), which survives a fork
 };
 
-// Removes the spill files of a store that nobody has any more: those in the folder that bear its id.
-void remove_spill_files(const std::string& folder, const std::string& id_text) noexcept;
+// Removes the spill files of a store that nobody has any more: those in the folder that bear its id and are of the
+// owner of `own`, which is one of the store's other files, or of its group where that shares it. What is of others
+// stays, whoever asks: a store's files name the folder, and could name somebody else's. 0, also where there is no
+// such folder, or an errno.
+[[nodiscard]] int remove_spill_files(const std::string& folder, const std::string& id_text,
+                                     const struct stat& own) noexcept;
 
 }  // namespace shoal

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "arena/futex.hpp"
+#include "io/queue.hpp"
 #include "spill/pass.hpp"
 
 namespace shoal {
@@ -39,11 +40,15 @@ struct Spiller::Worker {
 Spiller::Spiller(const SpillContext& context, const Index& index) : context_(context), index_(&index) {}
 
 Spiller::~Spiller() {
-    if (worker_ == nullptr) return;
-    if (worker_->attachment != context_.slots.attachment()) {
-        static_cast<void>(worker_.release());  // the parent's: none of it works here
-        return;
+    stop();
+    // The parent's: none of it works here.
+    if (worker_ != nullptr && worker_->attachment != context_.slots.attachment()) {
+        static_cast<void>(worker_.release());
     }
+}
+
+void Spiller::stop() noexcept {
+    if (worker_ == nullptr || worker_->attachment != context_.slots.attachment()) return;
     worker_->stop.store(true, std::memory_order_release);  // pairs with run()
     if (!worker_->thread.joinable()) return;
     context_.mapping.header().spill_calls.fetch_add(1, std::memory_order_relaxed);  // relaxed: the wake orders
@@ -159,8 +164,11 @@ void Spiller::wait_for_room(std::chrono::milliseconds most) {
 }
 
 std::string Spiller::engine() const {
-    const std::lock_guard lock(context_.slots.mutex());
-    return worker_ != nullptr ? worker_->engine : std::string();
+    {
+        const std::lock_guard lock(context_.slots.mutex());
+        if (worker_ != nullptr && !worker_->engine.empty()) return worker_->engine;
+    }
+    return enabled() ? IoQueue::make(1).why() : std::string();
 }
 
 std::uint32_t Spiller::failures() const noexcept {

@@ -30,6 +30,8 @@ public:
 
     // Starts this process's thread, if it is not there; after fork, the child's own.
     void start();
+    // Ends it, and waits until it has; what it is writing is written first. While no other call is made.
+    void stop() noexcept;
 
     // Memory is running short, or has run out: wakes the spillers of all processes. Cheap where none sleeps.
     void call() noexcept;
@@ -42,7 +44,8 @@ public:
     [[nodiscard]] std::uint32_t failures() const noexcept;
     [[nodiscard]] int last_error() const noexcept;
 
-    // "io_uring", or "threads" and why; empty where nothing was written yet.
+    // "io_uring", or "threads" and why: what this process writes by, or would; empty in a store that does not
+    // spill.
     [[nodiscard]] std::string engine() const;
 
     // Spills until `wanted` bytes of memory will be free or there is nothing more. Blocks while another thread of

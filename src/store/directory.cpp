@@ -138,7 +138,8 @@ Result<void> publish_metadata(int directory, const std::string& path, const Meta
     return {};
 }
 
-// One try to create; kSystem with EEXIST or kNotFound when another creator or a destroyer was quicker.
+// One try to create, with a spill_dir as spill_folder_of() gives it; kSystem with EEXIST or kNotFound when another
+// creator or a destroyer was quicker.
 Result<OpenedArena> create(int directory, const std::string& path, const Options& options, const Access& access,
                            FillArena fill) {
     auto place = choose_place(options, path);
@@ -151,6 +152,7 @@ Result<OpenedArena> create(int directory, const std::string& path, const Options
     const std::string dir = std::filesystem::absolute(place->dir, ignored).lexically_normal().string();
     const std::string name = std::string(kArenaPrefix) + id_text(metadata.id);
     metadata.arena_path = dir + (dir.back() == '/' ? "" : "/") + name;
+    metadata.spill_folder = options.spill_dir;
     if (metadata.arena_path.find('\n') != std::string::npos) {
         return tl::unexpected(Error{Code::kInvalidArgument, "the arena's folder has a newline in its name"});
     }
@@ -276,12 +278,16 @@ Result<OpenedArena> open_or_create(const std::string& path, const Options& optio
         auto attached = attach_resolved(*whole, *access);
         if (attached || attached.error().code != Code::kNotFound) return attached;
         if (auto sized = arena_bytes_for(options, 0); !sized) return tl::unexpected(std::move(sized.error()));
+        auto spill_folder = spill_folder_of(options);
+        if (!spill_folder) return tl::unexpected(std::move(spill_folder.error()));
+        Options resolved = options;
+        resolved.spill_dir = std::move(*spill_folder);
         auto made = make_directory(*whole, *access);
         if (!made) {
             if (made.error().code == Code::kNotFound && turn < kRaceTurns) continue;
             return tl::unexpected(std::move(made.error()));
         }
-        auto created = create(made->directory.get(), *whole, options, *access, fill);
+        auto created = create(made->directory.get(), *whole, resolved, *access, fill);
         if (created) return created;
         // Another creator's or destroyer's doing; a directory that was removed under us answers EPERM on some file
         // systems.
@@ -294,6 +300,12 @@ Result<OpenedArena> open_or_create(const std::string& path, const Options& optio
 }
 
 Result<OpenedArena> create_in_memory(const Options& options, FillArena fill) {
+    if (!options.spill_dir.empty()) {  // nobody would take its files away if its processes are killed
+        return tl::unexpected(
+            Error{Code::kInvalidArgument,
+                  "a store in memory cannot spill: open one at a path, with Options::temporary if it is to go with "
+                  "its last owner"});
+    }
     auto bytes = arena_bytes_for(options, ~0ULL);
     if (!bytes) return tl::unexpected(std::move(bytes.error()));
     const int file = ::memfd_create("shoal", MFD_CLOEXEC);
@@ -357,6 +369,11 @@ Result<void> destroy_store(const std::string& path, const Options& options) {
             return failed("cannot remove arena " + arena_path, errno);
         }
         crash_point(CrashPoint::kArenaUnlinked);
+        // After it was announced, so that no spiller makes another.
+        if (const int cause = remove_spill_files_of(directory->get(), *aside, **metadata); cause != 0) {
+            return failed("cannot remove spill files in " + (*metadata)->spill_folder, cause);
+        }
+        crash_point(CrashPoint::kSpillFilesRemoved);
         sweep_leftovers(directory->get(), *whole, arena_path.substr(0, arena_path.rfind('/') + 1), *access);
     }
     if (::unlinkat(directory->get(), aside->c_str(), 0) != 0 && errno != ENOENT) {

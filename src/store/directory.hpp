@@ -2,6 +2,7 @@
 //
 //   PATH/store.meta     text: format, id, the arena's path, a checksum; says to people too where the data is
 //   ARENA_DIR/shoal-ID  the arena
+//   SPILL_DIR/shoal-ID-….spill  what it has spilled (spill/files.hpp)
 //
 // The arena is built without a name (O_TMPFILE), named when it is whole, and becomes the store's by a link of
 // store.meta, which fails for all creators but one. Destroying begins with store.meta too.

@@ -85,12 +85,13 @@ StoreImpl::StoreImpl(OpenedArena&& opened, const Options& options)
 
 StoreImpl::~StoreImpl() {
     if ((mapping_.header().flags & kTemporaryFlag) == 0 || path_.empty()) return;
+    spiller_.stop();  // it could make a file behind the removal of all
     // Withdrawing first makes sure that of several who close at once one is left alone and removes the store.
     withdraw_presence(mapping_.descriptor());
     crash_point(CrashPoint::kPresenceWithdrawn);
     if (claim_removal(mapping_.descriptor()) != 0) return;
     crash_point(CrashPoint::kRemovalClaimed);
-    remove_ended_store(mapping_.descriptor(), path_, {mapping_.header().store_id, arena_path_});
+    remove_ended_store(mapping_.descriptor(), path_, {mapping_.header().store_id, arena_path_, files_.folder()});
 }
 
 Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options) {

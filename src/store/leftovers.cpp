@@ -21,6 +21,7 @@
 #include "arena/crash_point.hpp"
 #include "arena/plan.hpp"
 #include "arena/presence.hpp"
+#include "spill/files.hpp"
 #include "store/arena_file.hpp"
 #include "store/descriptor.hpp"
 #include "store/nameless_file.hpp"
@@ -83,7 +84,7 @@ std::optional<Candidate> look_at(int folder, const std::string& folder_path, con
     const auto& header = *reinterpret_cast<const ArenaHeader*>(head.data());
     // Another build's arena is another build's to judge.
     if (!check_layout(header).empty() || header.store_path[0] != '/' || header.store_path.back() != 0 ||
-        name != std::string(kArenaPrefix) + id_text(header.store_id)) {
+        header.spill_folder.back() != 0 || name != std::string(kArenaPrefix) + id_text(header.store_id)) {
         return std::nullopt;
     }
     const std::string path = path_of(folder_path, name);
@@ -92,7 +93,7 @@ std::optional<Candidate> look_at(int folder, const std::string& folder_path, con
                      path,
                      std::move(arena),
                      header.store_path.data(),
-                     {header.store_id, path},
+                     {header.store_id, path, header.spill_folder.data()},
                      (header.flags & kTemporaryFlag) != 0,
                      static_cast<std::uint64_t>(info.st_blocks) * 512};
 }
@@ -206,15 +207,24 @@ int put_back(int directory, const std::string& aside) {
     return 0;
 }
 
-// Removes the arena, `name` in `folder`, and before it store.meta if that names it, so that nobody finds a store
-// whose arena is gone; in the end the directory, if that was its store and nothing else is in it. 0 or an errno.
-int remove_store(int folder, const std::string& name, const std::string& path, const StoreId& id) {
+// Removes the arena, `name` in `folder` and open as `arena`, and before it store.meta if that names it, so that
+// nobody finds a store whose arena is gone, and the spill files, which nothing else may name; in the end the
+// directory, if that was its store and nothing else is in it. 0 or an errno.
+int remove_store(int folder, const std::string& name, int arena, const std::string& path, const Metadata& ended) {
+    const StoreId& id = ended.id;
     const Descriptor directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    const auto unlink_arena = [&] {
+    const auto unlink_files = [&] {
+        struct stat own {};
+        if (::fstat(arena, &own) != 0) return errno;
+        if (!ended.spill_folder.empty()) {
+            if (const int cause = remove_spill_files(ended.spill_folder, id_text(id), own); cause != 0)
+                return cause;
+            crash_point(CrashPoint::kEndedSpillRemoved);
+        }
         return ::unlinkat(folder, name.c_str(), 0) == 0 || errno == ENOENT ? 0
                                                                            : errno;  // another may have been at it
     };
-    if (directory.get() < 0) return unlink_arena();
+    if (directory.get() < 0) return unlink_files();
     const std::string meta(kMetadataName);
     const auto metadata = read_metadata_file(directory.get(), meta, meta, any_owner());
     if (metadata && *metadata && (*metadata)->id == id) {
@@ -224,7 +234,7 @@ int remove_store(int folder, const std::string& name, const std::string& path, c
             static_cast<void>(restore_metadata(directory.get(), path, any_owner()));
         }
     }
-    if (const int cause = unlink_arena(); cause != 0) return cause;
+    if (const int cause = unlink_files(); cause != 0) return cause;
     crash_point(CrashPoint::kEndedArenaUnlinked);
     bool was_ours = false;
     for (const std::string& entry : entries_of(directory.get())) {
@@ -266,7 +276,7 @@ std::optional<Leftover> collect_one(const Candidate& candidate, bool dry_run) {
     if (!still_has_its_name(candidate.folder, candidate.name, arena)) return std::nullopt;
     found.removed = true;
     if (dry_run) return found;
-    found.system_errno = remove_store(candidate.folder, candidate.name, candidate.store_path, candidate.own.id);
+    found.system_errno = remove_store(candidate.folder, candidate.name, arena, candidate.store_path, candidate.own);
     if (found.system_errno != 0) {
         found.removed = false;
         found.why += fmt::format(", but it cannot be removed: {}", std::strerror(found.system_errno));
@@ -298,6 +308,14 @@ Result<std::string> set_metadata_aside(int directory, const std::string& prefix)
     return aside;
 }
 
+int remove_spill_files_of(int directory, const std::string& aside, const Metadata& metadata) {
+    if (metadata.spill_folder.empty()) return 0;
+    struct stat own {};
+    // Where it is gone, another has done all this.
+    if (::fstatat(directory, aside.c_str(), &own, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT ? 0 : errno;
+    return remove_spill_files(metadata.spill_folder, id_text(metadata.id), own);
+}
+
 bool finish_destructions(int directory, const std::string& path, const Access& access) {
     bool any = false;
     for (const std::string& name : entries_of(directory)) {
@@ -312,6 +330,8 @@ bool finish_destructions(int directory, const std::string& path, const Access& a
             crash_point(CrashPoint::kAsideAnnounced);
             ::unlink(aside->metadata.arena_path.c_str());
             crash_point(CrashPoint::kAsideUnlinked);
+            if (remove_spill_files_of(directory, name, aside->metadata) != 0) continue;  // for one who may
+            crash_point(CrashPoint::kAsideSpillRemoved);
         }
         any |= ::unlinkat(directory, name.c_str(), 0) == 0;
         crash_point(CrashPoint::kAsideFinished);
@@ -346,7 +366,7 @@ void remove_ended_store(int arena, const std::string& path, const Metadata& meta
         ::open(metadata.arena_path.substr(0, slash + 1).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     const std::string name = metadata.arena_path.substr(slash + 1);
     if (folder.get() < 0 || !still_has_its_name(folder.get(), name, arena)) return;
-    static_cast<void>(remove_store(folder.get(), name, path, metadata.id));
+    static_cast<void>(remove_store(folder.get(), name, arena, path, metadata));
 }
 
 Result<std::vector<Leftover>> collect_leftovers(const CollectOptions& options) {

@@ -29,6 +29,10 @@ namespace shoal {
 
 inline constexpr std::string_view kArenaPrefix = "shoal-";
 
+// Removes the spill files of a destroyed store, whose metadata has been set aside in `directory` under the name
+// `aside`; its owner's only. 0 or an errno.
+[[nodiscard]] int remove_spill_files_of(int directory, const std::string& aside, const Metadata& metadata);
+
 // Carries through what destroyers that were killed or stopped have begun at `path`: those who have such a store
 // open are told, and its files go. True when there was one. Hidden files of creators that were killed go too.
 bool finish_destructions(int directory, const std::string& path, const Access& access);

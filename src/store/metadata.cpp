@@ -39,6 +39,7 @@ std::string id_text(const StoreId& id) {
 
 std::string print_metadata(const Metadata& metadata) {
     std::string text = fmt::format("{}id {}\narena {}\n", kFirstLine, id_text(metadata.id), metadata.arena_path);
+    if (!metadata.spill_folder.empty()) text += fmt::format("spill {}\n", metadata.spill_folder);
     text += fmt::format("xxh3 {:016x}\n", XXH3_64bits(text.data(), text.size()));
     return text;
 }
@@ -51,19 +52,25 @@ std::optional<Metadata> parse_metadata(std::string_view text, std::string* what)
     std::string_view rest = text.substr(kFirstLine.size());
     std::string_view id;
     std::string_view arena;
+    std::string_view spill;
     std::string_view checksum;
     if (!take_line(&rest, "id", &id) || !take_line(&rest, "arena", &arena)) {
         *what = "its lines are not id, arena, xxh3";
         return std::nullopt;
     }
+    const bool spills = take_line(&rest, "spill", &spill);
     const std::uint64_t sum = XXH3_64bits(text.data(), text.size() - rest.size());
     if (!take_line(&rest, "xxh3", &checksum) || !rest.empty() || checksum != fmt::format("{:016x}", sum)) {
         *what = "its checksum does not match";
         return std::nullopt;
     }
-    Metadata metadata{{}, std::string(arena)};
+    Metadata metadata{{}, std::string(arena), std::string(spill)};
     if (id.size() != 2 * metadata.id.size() || arena.empty() || arena[0] != '/') {
         *what = "its id or its arena's path cannot be";
+        return std::nullopt;
+    }
+    if (spills && (spill.empty() || spill[0] != '/')) {
+        *what = "its spill folder's path cannot be";
         return std::nullopt;
     }
     for (std::size_t index = 0; index < metadata.id.size(); ++index) {

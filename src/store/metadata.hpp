@@ -1,4 +1,5 @@
-// store.meta: which arena a store has. Four lines of text, so that anybody can read where the data lies.
+// store.meta: which arena a store has, and where it spills to. Lines of text, so that anybody can read where the
+// data lies.
 #pragma once
 
 #include <array>
@@ -18,6 +19,7 @@ using StoreId = std::array<std::uint8_t, 16>;
 struct Metadata {
     StoreId id{};
     std::string arena_path;
+    std::string spill_folder;  // empty: it does not spill
 };
 
 inline constexpr std::string_view kMetadataName = "store.meta";

@@ -1,6 +1,8 @@
 #include "store/place.hpp"
 
+#include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -9,11 +11,14 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "arena/layout.hpp"
+#include "store/access.hpp"
+#include "store/descriptor.hpp"
 
 namespace shoal {
 namespace {
@@ -46,6 +51,49 @@ std::string advice_for_space(const std::string& dir) {
     const bool shm = dir == "/dev/shm";
     return fmt::format("make {} larger ({}), lower memory_limit_bytes, or set arena_dir to a folder with room", dir,
                        shm ? "mount -o remount,size=…, or docker run --shm-size=…" : "or free some of it");
+}
+
+Result<std::string> spill_folder_of(const Options& options) {
+    const std::string& asked = options.spill_dir;
+    if (asked.empty()) return std::string();
+    const auto refuse = [&](Code code, const std::string& why, int cause) {
+        return tl::unexpected(Error{code, fmt::format("spill_dir {} {}", asked, why), cause});
+    };
+    const std::unique_ptr<char, void (*)(void*)> real(::realpath(asked.c_str(), nullptr), &std::free);
+    if (real == nullptr) {
+        const int cause = errno;
+        if (cause == ENOENT || cause == ENOTDIR) {
+            return refuse(Code::kInvalidArgument, "does not exist: make that folder, or name another", cause);
+        }
+        return failed("spill_dir " + asked, cause);
+    }
+    const std::string folder = real.get();
+    const Descriptor opened(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (opened.get() < 0) {
+        const int cause = errno;
+        if (cause != ENOTDIR) return failed("spill_dir " + asked, cause);
+        return refuse(Code::kInvalidArgument, "is no folder: name one", cause);
+    }
+    if (folder.size() >= kStorePathBytes || folder.find('\n') != std::string::npos) {
+        return refuse(
+            Code::kInvalidArgument,
+            fmt::format("is {} to shoal, which takes up to {} bytes, none a newline", folder, kStorePathBytes - 1),
+            0);
+    }
+    Descriptor tried(::openat(opened.get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+    int cause = tried.get() < 0 ? errno : 0;
+    // Where the file system has no nameless files: asked, so that nothing is left.
+    if (cause == EOPNOTSUPP || cause == EISDIR) {
+        cause = ::faccessat(opened.get(), ".", W_OK | X_OK, AT_EACCESS) != 0 ? errno : 0;
+    }
+    if (cause == EACCES || cause == EPERM || cause == EROFS) {
+        return refuse(Code::kPermission,
+                      fmt::format("cannot be written to ({}): name another folder, or let {} write there",
+                                  std::strerror(cause), user_text(::geteuid())),
+                      cause);
+    }
+    if (cause != 0) return failed("cannot make a file in spill_dir " + asked, cause);
+    return folder;
 }
 
 Result<std::uint64_t> arena_bytes_for(const Options& options, std::uint64_t free_bytes) {

@@ -18,6 +18,10 @@ struct ArenaPlace {
 // options.arena_dir if given, else the first tmpfs with room, else `store_dir`.
 [[nodiscard]] Result<ArenaPlace> choose_place(const Options& options, const std::string& store_dir);
 
+// options.spill_dir as the kernel finds it, symbolic links resolved; empty where it is. kInvalidArgument: there is
+// no such folder, or its name does not do; kPermission: nothing can be made there, which is tried.
+[[nodiscard]] Result<std::string> spill_folder_of(const Options& options);
+
 // The limit asked for, or half of `free_bytes` and at most half of the machine's memory; rounded to pieces.
 [[nodiscard]] Result<std::uint64_t> arena_bytes_for(const Options& options, std::uint64_t free_bytes);
 

@@ -18,7 +18,7 @@
 
 namespace shoal_test {
 
-// A path for a store, and a folder for its arenas, which no other store has.
+// A path for a store, and folders for its arenas and for what it spills, which no other store has.
 class Ground {
 public:
     [[nodiscard]] std::string path() const { return stores_ / "store"; }
@@ -26,9 +26,12 @@ public:
         shoal::Options options = with_limit(8 * kMiB);
         options.arena_dir = arenas_.path();
         options.temporary = temporary;
+        options.spill_dir = spills_.path();
+        options.spill_thread = false;  // a child of the test's is to have one thread
         return options;
     }
     [[nodiscard]] std::size_t arenas() const { return arenas_.entries().size(); }
+    [[nodiscard]] std::size_t spills() const { return spills_.entries().size(); }
     [[nodiscard]] std::set<std::string> files() const { return stores_.entries(); }
     // "" or what failed; nothing in the arenas' folder that would be removed cannot be.
     std::string collect(bool dry_run = false) const {
@@ -60,11 +63,13 @@ public:
 
 private:
     TemporaryDirectory arenas_{"/dev/shm"};
+    TemporaryDirectory spills_;
     TemporaryDirectory stores_;
 };
 
 inline std::string append_to(shoal::Store& store, const std::string& key) {
     EXPECT_OK(store.append(key, "acknowledged"));
+    EXPECT_OK(store.spill());
     EXPECT(store.get(key)->text() == "acknowledged");
     return {};
 }
@@ -89,7 +94,11 @@ inline void make_store(Ground& ground) {
     REQUIRE(append_to(*store, "before") == "");
 }
 inline void make_ended_store(Ground& ground) {  // its owner, the only one, was killed
-    ground.die_at(CrashPoint::kCreationFinished, [&] { (void)Store::open(ground.path(), ground.options(true)); });
+    ground.die_at(CrashPoint::kDirectoryRemoved, [&] {
+        auto store = Store::open(ground.path(), ground.options(true));
+        if (store && append_to(*store, "ended").empty()) shoal::crash_point(CrashPoint::kDirectoryRemoved);
+    });
+    REQUIRE(ground.spills() == 1);
 }
 inline void leave_unnamed_arena(Ground& ground) {
     ground.die_at(CrashPoint::kArenaNamed, [&] { (void)Store::open(ground.path(), ground.options()); });

@@ -51,38 +51,46 @@ const std::vector<Window>& windows() {
         {CrashPoint::kMetadataAside, kDestroy},
         {CrashPoint::kDestructionAnnounced, kDestroy},
         {CrashPoint::kArenaUnlinked, kDestroy},
+        {CrashPoint::kSpillFilesRemoved, kDestroy},
         {CrashPoint::kAsideRemoved, kDestroy},
         {CrashPoint::kDirectoryRemoved, kDestroy},
         {CrashPoint::kAsideAnnounced, kFinishByOpen},
         {CrashPoint::kAsideUnlinked, kFinishByOpen},
+        {CrashPoint::kAsideSpillRemoved, kFinishByOpen},
         {CrashPoint::kAsideFinished, kFinishByOpen},
         {CrashPoint::kAsideAnnounced, kFinishByDestroy},
         {CrashPoint::kAsideUnlinked, kFinishByDestroy},
+        {CrashPoint::kAsideSpillRemoved, kFinishByDestroy},
         {CrashPoint::kAsideFinished, kFinishByDestroy},
         {CrashPoint::kPresenceWithdrawn, kClose},
         {CrashPoint::kRemovalClaimed, kClose},
         {CrashPoint::kEndedMetadataSeen, kClose},
         {CrashPoint::kEndedMetadataAside, kClose},
+        {CrashPoint::kEndedSpillRemoved, kClose},
         {CrashPoint::kEndedArenaUnlinked, kClose},
         {CrashPoint::kEndedAsideRemoved, kClose},
         {CrashPoint::kEndedDirectoryRemoved, kClose},
         {CrashPoint::kRemovalClaimed, kAttachEnded},
         {CrashPoint::kEndedMetadataSeen, kAttachEnded},
         {CrashPoint::kEndedMetadataAside, kAttachEnded},
+        {CrashPoint::kEndedSpillRemoved, kAttachEnded},
         {CrashPoint::kEndedArenaUnlinked, kAttachEnded},
         {CrashPoint::kEndedAsideRemoved, kAttachEnded},
         {CrashPoint::kEndedMetadataAside, kRemoveReplaced},
         {CrashPoint::kEndedMetadataBack, kRemoveReplaced},
+        {CrashPoint::kEndedSpillRemoved, kRemoveReplaced},
         {CrashPoint::kEndedArenaUnlinked, kRemoveReplaced},
         {CrashPoint::kGarbageSeen, kCollectEnded},
         {CrashPoint::kCollectionBegun, kCollectEnded},
         {CrashPoint::kRemovalClaimed, kCollectEnded},
         {CrashPoint::kEndedMetadataSeen, kCollectEnded},
         {CrashPoint::kEndedMetadataAside, kCollectEnded},
+        {CrashPoint::kEndedSpillRemoved, kCollectEnded},
         {CrashPoint::kEndedArenaUnlinked, kCollectEnded},
         {CrashPoint::kEndedAsideRemoved, kCollectEnded},
         {CrashPoint::kCollectionBegun, kCollectUnnamed},
         {CrashPoint::kRemovalClaimed, kCollectUnnamed},
+        {CrashPoint::kEndedSpillRemoved, kCollectUnnamed},
         {CrashPoint::kEndedArenaUnlinked, kCollectUnnamed},
         {CrashPoint::kEndedAsideRemoved, kCollectUnnamed},
         {CrashPoint::kCollectionBegun, kDryRun},
@@ -90,6 +98,7 @@ const std::vector<Window>& windows() {
         {CrashPoint::kCollectionBegun, kCreateAfterCreator},
         {CrashPoint::kRemovalClaimed, kCreateAfterCreator},
         {CrashPoint::kEndedArenaUnlinked, kCreateAfterCreator},
+        {CrashPoint::kEndedSpillRemoved, kFinishByCollect},
         {CrashPoint::kEndedArenaUnlinked, kFinishByCollect},
         {CrashPoint::kEndedAsideRemoved, kFinishByCollect},
         {CrashPoint::kEndedDirectoryRemoved, kFinishByCollect},
@@ -131,7 +140,7 @@ std::string all_is_there_and_goes(Ground& ground, const std::vector<std::string>
     EXPECT(ground.arenas() == 1);
     EXPECT_OK(Store::destroy(ground.path()));
     EXPECT_CODE(Store::attach(ground.path()), Code::kNotFound);
-    EXPECT(ground.arenas() == 0);
+    EXPECT(ground.arenas() + ground.spills() == 0);
     EXPECT(ground.files() == ground.foreign);
     return {};
 }
@@ -167,7 +176,7 @@ TEST_CASE("Where a process stops on its way to a store or from it, others have t
                 if (window.life.keeps) keys.emplace_back("before");
                 if (window.life.comes_in) keys.emplace_back("late");
                 if (owns) {  // temporary, and the child was its last owner
-                    CHECK(ground.arenas() == 0);
+                    CHECK(ground.arenas() + ground.spills() == 0);
                 } else {
                     CHECK(all_is_there_and_goes(ground, keys) == "");
                 }
@@ -206,7 +215,7 @@ TEST_CASE("What a process leaves that is killed on its way to a store or from it
                 CHECK(is_told(ground) == "");
                 ground.held.reset();
                 REQUIRE(ground.collect() == "");
-                CHECK(ground.arenas() == 0);
+                CHECK(ground.arenas() + ground.spills() == 0);
                 CHECK((ground.files() == nothing || ground.files() == empty_directory));
             }
             SECTION("who collects, and who destroys") {
@@ -218,7 +227,7 @@ TEST_CASE("What a process leaves that is killed on its way to a store or from it
                 CHECK(ground.arenas() == (store ? 1 : 0));
                 store = tl::unexpected(shoal::Error{});
                 CHECK(destroy_if_any(ground) == "");
-                CHECK(ground.arenas() == 0);
+                CHECK(ground.arenas() + ground.spills() == 0);
                 CHECK((ground.files() == nothing || ground.files() == empty_directory));
             }
         }
@@ -286,6 +295,6 @@ TEST_CASE("A store whose metadata was set aside by mistake has it back, unless a
         REQUIRE_CODE(another->append("another", "x"), Code::kDestroyed);
     }
     REQUIRE_OK(Store::destroy(ground.path()));
-    CHECK(ground.arenas() == 0);
+    CHECK(ground.arenas() + ground.spills() == 0);
     CHECK(ground.files() == ground.foreign);
 }
