@@ -61,6 +61,8 @@ struct VerifyReport {
     std::uint64_t blocks_free_in_sources = 0;  // of those, in pages that a dead slot allocates from
     std::uint64_t blocks_leaked = 0;           // taken, and in nobody's hands
     std::uint64_t leaked_bytes = 0;
+    std::uint64_t pages_with_leaks =
+        0;                    // in which those lie, a run of pages counted once: what one death leaks is in one
     std::uint64_t pages = 0;  // of 64 KiB
     std::uint64_t pages_free = 0;
 

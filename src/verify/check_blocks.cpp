@@ -48,6 +48,7 @@ void check_cut_page(Inspection& inspection, std::uint64_t page, std::uint32_t si
                           fmt::format("page {} is cut into blocks, and was not made real", page));
         return;
     }
+    const std::uint64_t leaked_before = report.blocks_leaked;
     std::uint64_t free_blocks = 0;
     for (std::uint64_t word = 0; word < words; ++word) {
         const std::uint64_t free = inspection.block_word(page, word) & full;
@@ -70,6 +71,7 @@ void check_cut_page(Inspection& inspection, std::uint64_t page, std::uint32_t si
         report.blocks_leaked += free_blocks;
         report.leaked_bytes += free_blocks * block_bytes;
     }
+    report.pages_with_leaks += report.blocks_leaked != leaked_before ? 1 : 0;
 }
 
 }  // namespace
@@ -80,6 +82,7 @@ void check_blocks(Inspection& inspection) {
     const auto end_run = [&](std::uint64_t page) {
         if (leaked_run != 0) {
             leak(inspection, inspection.page_at(page - leaked_run), leaked_run * kPageBytes, run_unwritten);
+            inspection.report().pages_with_leaks += 1;
         }
         leaked_run = 0;
         run_unwritten = true;

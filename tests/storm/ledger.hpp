@@ -115,6 +115,7 @@ struct Audit {
     std::uint64_t keys;
     std::uint64_t used_bytes;
     std::uint64_t leaked_blocks;
+    std::uint64_t pages_with_leaks;
 };
 
 struct Header {

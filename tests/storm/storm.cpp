@@ -196,8 +196,10 @@ private:
         if (ended()) return;
         // A thread that dies leaks the block that it has just taken, if any; what else the store had is back.
         const std::uint64_t killed = crew_.counts().threads_killed - killed_at_creation_;
-        if (header_.audit.leaked_blocks > killed)
-            ledger_.fail(std::to_string(header_.audit.leaked_blocks) + " blocks are leaked by " +
+        // A death leaks a block, or a page that was on its way to blocks or back.
+        if (header_.audit.pages_with_leaks > killed)
+            ledger_.fail(std::to_string(header_.audit.leaked_blocks) + " blocks in " +
+                         std::to_string(header_.audit.pages_with_leaks) + " pages are leaked by " +
                          std::to_string(killed) + " threads that were killed");
         if (header_.audit.leaked_blocks == 0 && header_.audit.used_bytes > header_.empty_bytes)
             ledger_.fail("the emptied store uses " + std::to_string(header_.audit.used_bytes) +

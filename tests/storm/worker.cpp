@@ -209,6 +209,7 @@ int audit(const Ledger& ledger) {
                          std::to_string(verified.records) + " records, the audit " + std::to_string(sum.keys) +
                          " and " + std::to_string(sum.found + sum.in_flight_in));
     sum.leaked_blocks = verified.blocks_leaked;
+    sum.pages_with_leaks = verified.pages_with_leaks;
     ledger.header().audit = sum;
     return 0;
 }
@@ -234,7 +235,9 @@ int audit_empty(const Ledger& ledger) {
     }
     ledger.header().audit.used_bytes = used_when_empty(ledger, *store);
     store = tl::unexpected(shoal::Error{});  // detached
-    ledger.header().audit.leaked_blocks = verify(ledger).blocks_leaked;
+    const shoal::VerifyReport verified = verify(ledger);
+    ledger.header().audit.leaked_blocks = verified.blocks_leaked;
+    ledger.header().audit.pages_with_leaks = verified.pages_with_leaks;
     const shoal::VerifyReport repaired = verify(ledger, {.repair = true});
     if (!repaired.not_repaired.empty())
         fail(ledger, "nobody is attached, and it is not repaired: " + repaired.not_repaired);
