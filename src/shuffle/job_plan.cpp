@@ -62,6 +62,7 @@ Outcome<void> check(const ShuffleOptions& options) {
     if (delimiter != '\0' && format_of(options) == Format::kJsonLines) {
         return wrong_use("--delimiter means nothing for JSON lines");
     }
+    if (options.codec != Codec{} && options.spill_dir.empty()) return wrong_use("--codec needs --spill-dir");
     if (options.keep_store && options.store_path.empty()) return wrong_use("--keep-store needs --store");
     return {};
 }

@@ -1,5 +1,10 @@
 #include "shuffle/job_store.hpp"
 
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
 #include "shuffle/mapper.hpp"
 
 namespace shoal::shuffling {
@@ -7,6 +12,9 @@ namespace shoal::shuffling {
 Outcome<JobStore> JobStore::make(const ShuffleOptions& options, std::uint64_t memory_limit_bytes) {
     Options store_options;
     store_options.memory_limit_bytes = memory_limit_bytes;
+    store_options.spill_dir = options.spill_dir;
+    store_options.codec = options.codec;
+    if (options.store_path.empty() && !options.spill_dir.empty()) return make_spilling(options, store_options);
     if (options.store_path.empty()) {
         auto store = Store::in_memory(store_options);
         if (!store) return store_failure("cannot make a store in memory", store.error());
@@ -24,6 +32,19 @@ Outcome<JobStore> JobStore::make(const ShuffleOptions& options, std::uint64_t me
                         options.store_path, stats->keys));
     }
     return JobStore(std::move(*store), options.keep_store ? "" : options.store_path);
+}
+
+Outcome<JobStore> JobStore::make_spilling(const ShuffleOptions& options, Options store_options) {
+    std::string path = options.spill_dir + "/shoal-shuffle-XXXXXX";
+    if (::mkdtemp(path.data()) == nullptr)
+        return system_failure("cannot make a folder in " + options.spill_dir, errno);
+    store_options.temporary = true;
+    auto store = Store::open(path, store_options);
+    if (!store) {
+        ::rmdir(path.c_str());
+        return store_failure("cannot make a store in " + options.spill_dir, store.error());
+    }
+    return JobStore(std::move(*store), "");
 }
 
 JobStore::JobStore(JobStore&& other) noexcept

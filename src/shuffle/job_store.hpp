@@ -1,6 +1,8 @@
-// The store of one job: in memory, or at a path and then destroyed with the job unless it is to be kept.
+// The store of one job: in memory; or a temporary one in the spill folder; or at a path and then destroyed with the
+// job unless it is to be kept.
 //
-// A crash of the parent frees one in memory; one at a path stays and `shoal destroy` removes it.
+// A crash of the parent frees one in memory; `shoal gc` removes what a temporary one has left; one at a path stays
+// and `shoal destroy` removes it.
 #pragma once
 
 #include <optional>
@@ -22,6 +24,7 @@ public:
     [[nodiscard]] Store& store() noexcept { return store_; }
 
 private:
+    [[nodiscard]] static Outcome<JobStore> make_spilling(const ShuffleOptions& options, Options store_options);
     JobStore(Store store, std::string destroy_path) noexcept
         : store_(std::move(store)), destroy_path_(std::move(destroy_path)) {}
 

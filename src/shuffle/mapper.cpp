@@ -45,7 +45,8 @@ Outcome<Key*> PartitionKeys::of(std::string_view value) {
 tl::unexpected<ShuffleError> store_failure(std::string_view doing, const Error& error) {
     std::string hint;
     if (error.code == Code::kMemoryLimit) {
-        hint = "; raise the store's memory limit (--memory)";
+        hint =
+            "; raise the store's memory limit (--memory), or name a folder for what it does not hold (--spill-dir)";
     } else if (error.code == Code::kNoSpace) {
         hint = "; make room there, or give a store elsewhere (--store)";
     }

@@ -14,7 +14,7 @@ void ProgressBar::begin(std::string what, std::uint64_t total_bytes) {
     show(0, 0);
 }
 
-void ProgressBar::show(std::uint64_t bytes, std::uint64_t rows) {
+void ProgressBar::show(std::uint64_t bytes, std::uint64_t rows, std::uint64_t spilled_bytes) {
     if (!on_) return;
     constexpr std::size_t kWidth = 30;
     const double part =
@@ -26,6 +26,7 @@ void ProgressBar::show(std::uint64_t bytes, std::uint64_t rows) {
         fmt::format("\r\033[K{:<8} [{}{}] {:3.0f} %  {:.0f} MB/s", what_, std::string(filled, '#'),
                     std::string(kWidth - filled, ' '), part * 100, static_cast<double>(bytes) * per_second);
     if (rows > 0) line += fmt::format("  {:.2f} million rows/s", static_cast<double>(rows) * per_second);
+    if (spilled_bytes > 0) line += fmt::format("  {:.0f} MB spilled", static_cast<double>(spilled_bytes) * 1e-6);
     std::fwrite(line.data(), 1, line.size(), stderr);
     std::fflush(stderr);
     drawn_ = true;

@@ -19,8 +19,8 @@ public:
     // Starts a part of the job, `total_bytes` long.
     void begin(std::string what, std::uint64_t total_bytes);
 
-    // Draws it, that many bytes and rows (0: not shown) being done.
-    void show(std::uint64_t bytes, std::uint64_t rows);
+    // Draws it, that many bytes and rows being done, and bytes in files (both 0: not shown).
+    void show(std::uint64_t bytes, std::uint64_t rows, std::uint64_t spilled_bytes = 0);
 
     // Leaves an empty line.
     void clear();

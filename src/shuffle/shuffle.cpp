@@ -123,6 +123,7 @@ private:
             summary_.row_bytes += desk.row_bytes;
             summary_.blank_lines += desk.blank_lines;
         }
+        look_at_spilled();
         const auto reported = report_skipped(desks_, files_, shape_, summary_);
         summary_.map_seconds = seconds_since(start_);
         return reported;
@@ -212,7 +213,19 @@ private:
             bytes += desk.bytes_done.load(std::memory_order_relaxed);
             rows += desk.rows.load(std::memory_order_relaxed);
         }
-        progress_.show(bytes, rows);
+        if (Clock::now() >= next_look_) look_at_spilled();
+        progress_.show(bytes, rows, summary_.spilled_bytes);
+    }
+
+    // A look goes over all partitions, so that it may take no more than a twentieth of the time.
+    void look_at_spilled() {
+        if (!store_ || options_.spill_dir.empty()) return;
+        const Clock::time_point begun = Clock::now();
+        if (const auto stats = store_->store().stats()) {
+            summary_.spilled_bytes = stats->spilled_bytes;
+            summary_.stored_bytes = stats->stored_bytes;
+        }
+        next_look_ = Clock::now() + 20 * (Clock::now() - begun);
     }
 
     const ShuffleOptions& options_;
@@ -228,6 +241,7 @@ private:
     std::vector<Partition> partitions_;
     SharedArray<PartitionResult> results_;
     Clock::time_point start_;
+    Clock::time_point next_look_;
 };
 
 }  // namespace

@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include <shoal/codec.hpp>
 #include <tl/expected.hpp>
 
 #include "shuffle/format.hpp"
@@ -59,6 +60,12 @@ struct ShuffleOptions {
     // The store's memory limit. 0, the default: ample for the inputs, and at most 0.8 of what is available.
     std::uint64_t memory_limit_bytes = 0;
 
+    // Folder for the rows that the store's memory does not hold, compressed by `codec`; it must exist. Empty, the
+    // default: memory holds them all, or the job fails. A job that is killed (SIGKILL) leaves its files there, and
+    // `shoal gc` takes them away.
+    std::string spill_dir;
+    Codec codec;
+
     // Path of a store to use instead of one in memory: made, or there already and empty. It is destroyed at the
     // end, however that comes about, unless keep_store.
     std::string store_path;
@@ -96,13 +103,15 @@ struct PartitionSize {
 struct ShuffleSummary {
     Format format = Format::kCsv;
     unsigned workers = 0;
-    std::uint64_t rows = 0;          // rows in, which are the rows out
-    std::uint64_t partitions = 0;    // files written
-    std::uint64_t input_bytes = 0;   // of all inputs
-    std::uint64_t row_bytes = 0;     // of those rows, terminators included
-    std::uint64_t output_bytes = 0;  // of all partition files, headers included
-    std::uint64_t blank_lines = 0;   // skipped
-    std::uint64_t skipped_rows = 0;  // malformed, left out; 0 with OnBadRow::kFail
+    std::uint64_t rows = 0;           // rows in, which are the rows out
+    std::uint64_t partitions = 0;     // files written
+    std::uint64_t input_bytes = 0;    // of all inputs
+    std::uint64_t row_bytes = 0;      // of those rows, terminators included
+    std::uint64_t output_bytes = 0;   // of all partition files, headers included
+    std::uint64_t blank_lines = 0;    // skipped
+    std::uint64_t skipped_rows = 0;   // malformed, left out; 0 with OnBadRow::kFail
+    std::uint64_t spilled_bytes = 0;  // of the rows, those that went to files
+    std::uint64_t stored_bytes = 0;   // that they took there
     std::vector<BadRowCount> skipped_by_reason;
     std::vector<BadRowReport> first_skipped;  // the first few, in input order
     PartitionSize largest;                    // by rows; empty name when there is no partition
@@ -132,7 +141,8 @@ struct ShuffleError {
 // it runs it holds back SIGINT, SIGTERM and SIGHUP; one that came ends the job and, when everything is cleaned
 // up, is raised again for the caller's own disposition to act on, before shuffle returns kInterrupted. It reaps no
 // child that is not its own. A failure leaves out_dir untouched and no temporary file. Memory: the rows (the
-// store), 16 bytes a row of the partitions that are being written, and the buffers of the workers.
+// store), 16 bytes a row of the partitions that are being written and what of them was spilled, and the buffers of
+// the workers.
 [[nodiscard]] tl::expected<ShuffleSummary, ShuffleError> shuffle(const ShuffleOptions& options);
 
 // The summary as a table for people and as one JSON object; both end with a newline.

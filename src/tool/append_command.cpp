@@ -24,14 +24,16 @@ namespace {
 
 constexpr char kAppendExamples[] =
     R"(Without VALUE the whole of standard input is one record, also when it is empty. The store is made if there is
-none; --memory and --arena-dir count only then.
+none; --memory, --arena-dir, --spill-dir and --codec count only then. With --spill-dir it holds more than its memory:
+what does not fit goes to files there.
 
 Examples:
   shoal append /tmp/words apple red green       two records
   shoal append /tmp/words photo < photo.jpg     one record
   tail -f app.log | shoal append /tmp/words log --lines
   shoal append /tmp/words json -- '-1' '[2]'    -- ends the options
-  shoal append /tmp/words --memory 512M apple red)";
+  shoal append /tmp/words --memory 512M apple red
+  shoal append /tmp/logs --memory 64M --spill-dir /var/tmp --codec zstd log --lines < app.log)";
 
 constexpr std::size_t kFirstReadBytes = 64 * 1024;
 constexpr std::size_t kLargestReadBytes = 64 * 1024 * 1024;
@@ -183,6 +185,7 @@ void add_append_command(CLI::App& app, int& exit_code) {
         ->add_option("--arena-dir", arguments->options.arena_dir,
                      "Where a new store's memory lies; default: a tmpfs")
         ->type_name("DIR");
+    add_spill_options(*command, arguments->options.spill_dir, arguments->options.codec);
     add_sharing_options(*command, arguments->options);
     command->footer(kAppendExamples);
     command->callback([arguments, &exit_code] { exit_code = run_append(*arguments); });

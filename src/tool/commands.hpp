@@ -10,6 +10,7 @@ void add_append_command(CLI::App& app, int& exit_code);
 void add_get_command(CLI::App& app, int& exit_code);
 void add_keys_command(CLI::App& app, int& exit_code);
 void add_stat_command(CLI::App& app, int& exit_code);
+void add_spill_command(CLI::App& app, int& exit_code);
 void add_ps_command(CLI::App& app, int& exit_code);
 void add_gc_command(CLI::App& app, int& exit_code);
 void add_rm_command(CLI::App& app, int& exit_code);

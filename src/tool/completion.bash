@@ -82,13 +82,14 @@ _shoal() {
     done
 
     if [[ -z $command ]]; then
-        _shoal_add_words "append get keys stat ps verify rm drop destroy gc shuffle --help --version"
+        _shoal_add_words "append get keys stat spill ps verify rm drop destroy gc shuffle --help --version"
         return
     fi
     if [[ -z $only_operands && $previous == -* ]] && _shoal_takes_value "$previous"; then
         case $previous in
-        --arena-dir | --out) _shoal_add_paths -d ;;
+        --arena-dir | --spill-dir | --out) _shoal_add_paths -d ;;
         --key-file) _shoal_add_paths -f ;;
+        --codec) _shoal_add_words "none lz4 zstd blosc" ;;
         --on-bad-row) _shoal_add_words "fail skip" ;;
         esac
         return
@@ -109,7 +110,7 @@ _shoal() {
         fi
         ;;
     gc) _shoal_add_paths -d ;;
-    keys | stat | ps | verify | drop | destroy) ((${#operands[@]} == 0)) && _shoal_add_paths -d ;;
+    keys | stat | spill | ps | verify | drop | destroy) ((${#operands[@]} == 0)) && _shoal_add_paths -d ;;
     esac
 }
 

@@ -60,7 +60,7 @@ int run_get(const GetArguments& arguments) {
         complain("which key? 'shoal keys STORE' lists them; see 'shoal get --help'");
         return kWrongUse;
     }
-    const auto store = Store::attach(arguments.store, arguments.options);
+    const auto store = attach_store(arguments.store, arguments.options);
     if (!store) return fail(store.error());
 
     const ByteView separator = arguments.nul ? ByteView("\0", 1) : ByteView(arguments.separator);

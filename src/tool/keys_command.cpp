@@ -36,7 +36,7 @@ struct KeysArguments {
 };
 
 int run_keys(const KeysArguments& arguments) {
-    const auto store = Store::attach(arguments.store, arguments.options);
+    const auto store = attach_store(arguments.store, arguments.options);
     if (!store) return fail(store.error());
     const auto keys = store->keys();
     if (!keys) return fail(keys.error());

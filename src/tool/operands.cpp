@@ -93,6 +93,26 @@ void add_sharing_options(CLI::App& command, Options& options) {
     command.add_flag("--any-owner", options.any_owner, "Take the store whoever owns it, and can so disturb you");
 }
 
+void add_spill_options(CLI::App& command, std::string& spill_dir, Codec& codec) {
+    command.add_option("--spill-dir", spill_dir, "Folder for what memory does not hold; default: it must hold all")
+        ->type_name("DIR");
+    command
+        .add_option_function<std::string>(
+            "--codec",
+            [&codec](const std::string& text) {
+                const auto parsed = parse_codec(text);
+                if (!parsed) throw CLI::ValidationError("--codec", parsed.error().message);
+                codec = *parsed;
+            },
+            "Compress what goes there: none (the default), lz4, zstd:9, blosc:8, …")
+        ->type_name("CODEC");
+}
+
+Result<Store> attach_store(const std::string& path, Options options) {
+    options.spill_thread = false;
+    return Store::attach(path, options);
+}
+
 std::optional<std::vector<std::string>> read_keys(const KeyOptions& options, const std::vector<std::string>& words,
                                                   int& exit_code) {
     std::vector<std::string> keys;

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include <CLI/CLI.hpp>
-#include <shoal/options.hpp>
+#include <shoal/store.hpp>
 
 namespace shoal::tool {
 
@@ -36,6 +36,12 @@ void add_key_options(CLI::App& command, KeyOptions& options);
 
 // --group and --any-owner.
 void add_sharing_options(CLI::App& command, Options& options);
+
+// --spill-dir and --codec.
+void add_spill_options(CLI::App& command, std::string& spill_dir, Codec& codec);
+
+// The store for a command that appends nothing, and so leaves spilling to others.
+[[nodiscard]] Result<Store> attach_store(const std::string& path, Options options);
 
 // The keys of `words`, then those of options.files; nothing after an error that it has reported, with its exit
 // code in `exit_code`.

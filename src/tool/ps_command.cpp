@@ -68,7 +68,7 @@ std::string as_json(const std::vector<Attached>& all) {
 }
 
 int run_ps(const PsArguments& arguments) {
-    const auto store = Store::attach(arguments.store, arguments.options);
+    const auto store = attach_store(arguments.store, arguments.options);
     if (!store) return fail(store.error());
     const auto all = store->attached();
     if (!all) return fail(all.error());

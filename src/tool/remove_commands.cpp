@@ -48,7 +48,7 @@ int run_rm(const RemoveArguments& arguments) {
         complain("which key? 'shoal keys STORE' lists them, 'shoal drop STORE' removes all; see 'shoal rm --help'");
         return kWrongUse;
     }
-    auto store = Store::attach(arguments.store, arguments.options);
+    auto store = attach_store(arguments.store, arguments.options);
     if (!store) return fail(store.error());
     for (const std::string& key : *keys) {
         const auto had_one = store->erase(key);
@@ -61,7 +61,7 @@ int run_rm(const RemoveArguments& arguments) {
 }
 
 int run_drop(const RemoveArguments& arguments) {
-    auto store = Store::attach(arguments.store, arguments.options);
+    auto store = attach_store(arguments.store, arguments.options);
     if (!store) return fail(store.error());
     const auto dropped = store->drop();
     return dropped ? kOk : fail(dropped.error());

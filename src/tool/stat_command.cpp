@@ -1,5 +1,7 @@
 // shoal stat: what a store holds and what it takes.
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 
@@ -43,6 +45,23 @@ std::string size_text(std::uint64_t bytes) {
     return fmt::format("{:.1f} {} ({} bytes)", amount, kUnits[unit], bytes);
 }
 
+// Of payload bytes, or that takes up in files.
+template <class Row>
+void add_spilling(const Stats& stats, const Row& row) {
+    row("resident", size_text(stats.payload_bytes - std::min(stats.spilled_bytes, stats.payload_bytes)));
+    row("spilled", fmt::format("{}, {} of the segments", size_text(stats.spilled_bytes), stats.spilled_segments));
+    const double ratio = stats.stored_bytes == 0
+                             ? 1
+                             : static_cast<double>(stats.spilled_bytes) / static_cast<double>(stats.stored_bytes);
+    row("stored",
+        fmt::format("{}, {:.2f} times smaller by codec {}", size_text(stats.stored_bytes), ratio, stats.codec));
+    row("spill folder", printable(stats.spill_dir));
+    row("spill files", fmt::format("{}, {} on disk", stats.spill_files, size_text(stats.disk_bytes)));
+    row("written by", stats.io_engine);
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
+    if (stats.spill_errno != 0) row("last error", std::strerror(stats.spill_errno));
+}
+
 std::string as_table(const Stats& stats) {
     fmt::memory_buffer table;
     const auto row = [&table](std::string_view label, const std::string& value) {
@@ -60,6 +79,7 @@ std::string as_table(const Stats& stats) {
     row("memory limit", size_text(stats.memory_limit_bytes));
     row("index", size_text(stats.index_bytes));
     row("segments", fmt::to_string(stats.segments));
+    if (!stats.spill_dir.empty()) add_spilling(stats, row);
     row("retired", fmt::format("{} erased objects that wait for their last reader", stats.retired_objects));
     row("attached", fmt::format("{} threads of at most {}", stats.slots_in_use, stats.slots_total));
     for (const Attached& each : stats.held_back_by) {
@@ -93,6 +113,15 @@ std::string as_json(const Stats& stats) {
         {"payload_bytes", stats.payload_bytes},
         {"segments", stats.segments},
         {"index_bytes", stats.index_bytes},
+        {"spilled_bytes", stats.spilled_bytes},
+        {"spilled_segments", stats.spilled_segments},
+        {"spill_dir", stats.spill_dir},
+        {"codec", stats.codec},
+        {"spill_files", stats.spill_files},
+        {"stored_bytes", stats.stored_bytes},
+        {"disk_bytes", stats.disk_bytes},
+        {"io_engine", stats.io_engine},
+        {"spill_errno", stats.spill_errno},
         {"retired_objects", stats.retired_objects},
         {"slots_in_use", stats.slots_in_use},
         {"slots_total", stats.slots_total},
@@ -104,7 +133,7 @@ std::string as_json(const Stats& stats) {
 }
 
 int run_stat(const StatArguments& arguments) {
-    const auto store = Store::attach(arguments.store, arguments.options);
+    const auto store = attach_store(arguments.store, arguments.options);
     if (!store) return fail(store.error());
     const auto stats = store->stats();
     if (!stats) return fail(stats.error());

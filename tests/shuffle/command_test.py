@@ -18,6 +18,8 @@ class ShuffleTest(ToolTest):
     def setUp(self):
         super().setUp()
         self.out = self.path("out")
+        self.spills = self.path("spills")
+        os.mkdir(self.spills)
 
     def shuffle(self, *arguments, exit_code=0, **options):
         """Runs the job; returns its summary when it is to succeed, else what it says on stderr."""
@@ -33,6 +35,7 @@ class ShuffleTest(ToolTest):
         hidden = [name for name in os.listdir(self.folder) if ".shoal-" in name]
         self.assertEqual(hidden, [])
         self.assertFalse(os.path.exists(self.out))
+        self.assertEqual(os.listdir(self.spills), [])
 
     def manifest(self):
         with open(os.path.join(self.out, "manifest.json")) as file:
@@ -187,6 +190,42 @@ class Results(ShuffleTest):
         self.assertEqual(self.stat()["records"], 100)
 
 
+class LargerThanMemory(ShuffleTest):
+    def test_a_job_of_six_times_its_memory_gives_what_it_gives_in_memory(self):
+        chooser = random.Random(16)
+        text = chooser.randbytes(75000).hex()
+        path = self.path("large.csv")
+        with open(path, "w") as file:
+            file.write("id,key,text\n")
+            for i in range(100_000):
+                begin = chooser.randrange(148_000)
+                file.write(f"{i},k{chooser.randrange(5000)},{text[begin : begin + chooser.randrange(1900)]}\n")
+        arguments = (path, "--by", "key", "-n", "64", "-w", "2", "--force")
+        self.assertEqual(self.shuffle(*arguments)["spilled_bytes"], 0)
+        in_memory = self.rows_by_partition()
+        for options in ((), ("--codec", "lz4"), ("--store", self.store)):
+            with self.subTest(options=options):
+                summary = self.shuffle(*arguments, "--memory", "16M", "--spill-dir", self.spills, *options)
+                self.assertGreater(summary["spilled_bytes"], 64 << 20)
+                self.assertGreater(summary["stored_bytes"], 0)
+                self.verify_manifest()
+                self.assertEqual(self.rows_by_partition(), in_memory)
+                self.assertEqual(os.listdir(self.spills), [])
+
+    def rows_by_partition(self):
+        parts = (part["file"] for part in self.manifest()["partitions"])
+        return {part: sorted(self.partition(part).splitlines()) for part in parts}
+
+    def test_the_summary_says_how_much_was_spilled(self):
+        path = self.write_file("large.csv", b"k,v\n" + b"".join(b"%d,%s\n" % (i, b"x" * 1000) for i in range(30000)))
+        result = self.run_shoal(
+            "shuffle", path, "--by", "k", "-n", "4", "--memory", "8M", "--spill-dir", self.spills, "--codec", "lz4",
+            "--out", self.out,
+        )  # fmt: skip
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertRegex(result.stdout, rb"\nspilled     \d\d,\d{3},\d{3} bytes, [\d,]+ in files\n")
+
+
 class Failures(ShuffleTest):
     def test_a_malformed_row_names_file_line_and_what_is_wrong_for_any_number_of_workers(self):
         rows = ["k,v,w\n"] + [f'{i},"x\ny",z\n' for i in range(500)]
@@ -257,6 +296,13 @@ class Failures(ShuffleTest):
         said = self.shuffle(path, "--by", "k", "-n", "4", "--memory", "8M", exit_code=3)
         self.assertIn("--memory", said)
 
+    def test_a_folder_to_spill_to_that_is_not_there_is_named(self):
+        path = self.write_plain_csv(10)
+        nowhere = self.path("nowhere")
+        said = self.shuffle(path, "--by", "key", "-n", "2", "--spill-dir", nowhere, exit_code=4)
+        self.assertIn(nowhere, said)
+        self.shuffle(path, "--by", "key", "-n", "2", "--codec", "lz4", exit_code=2)
+
     def test_a_store_that_is_not_empty_is_left_alone(self):
         path = self.write_plain_csv(10)
         self.shoal("append", self.store, "mine", "1")
@@ -268,12 +314,12 @@ class Failures(ShuffleTest):
 class Deaths(ShuffleTest):
     """A worker is stopped as soon as it shows, so that it cannot end before it is killed."""
 
-    def start_with_stopped_worker(self, role):
+    def start_with_stopped_worker(self, role, *options):
         rows = b"".join(b"%d\t%d\n" % (i % 1000, i) for i in range(2_000_000))
         path = self.write_file("large.tsv", b"k\tv\n" + rows)
         for _ in range(50):
             job = self.start_shoal(
-                "shuffle", path, "--by", "k", "-n", "4", "-w", "2", "--out", self.out,
+                "shuffle", path, "--by", "k", "-n", "4", "-w", "2", "--out", self.out, *options,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )  # fmt: skip
             worker = self.stop_worker(job, role)
@@ -336,6 +382,26 @@ class Deaths(ShuffleTest):
         self.assertEqual(job.returncode, -signal.SIGTERM)
         self.assertEqual(self.state(worker), "X")
         self.assertNothingIsLeft()
+
+    def test_sigterm_ends_a_job_that_spills_and_leaves_nothing(self):
+        options = ("--memory", "16M", "--spill-dir", self.spills)
+        job, _ = self.start_with_stopped_worker("reducer", *options)
+        self.assertNotEqual(os.listdir(self.spills), [])
+        job.terminate()
+        job.communicate(timeout=tool_runner.WATCHDOG_S)
+        self.assertEqual(job.returncode, -signal.SIGTERM)
+        self.assertNothingIsLeft()
+
+    def test_what_a_job_that_spills_leaves_on_sigkill_is_collected(self):
+        options = ("--memory", "16M", "--spill-dir", self.spills)
+        job, worker = self.start_with_stopped_worker("reducer", *options)
+        job.kill()
+        job.communicate(timeout=tool_runner.WATCHDOG_S)
+        while self.state(worker) not in "XZ":
+            pass
+        self.assertNotEqual(os.listdir(self.spills), [])
+        self.run_shoal("gc")
+        self.assertEqual(os.listdir(self.spills), [])
 
     def test_sigkill_of_the_job_ends_its_workers_and_the_next_run_cleans_up(self):
         job, worker = self.start_with_stopped_worker("mapper")
