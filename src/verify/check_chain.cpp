@@ -245,6 +245,7 @@ CheckedChain check_chain(Inspection& inspection, std::uint64_t at, std::uint64_t
     std::uint64_t named_by = at + offsetof(Chain, root);
     bool seen_tail = false;
     std::uint64_t behind_tail = 0;
+    inspection.last_place = 0;
     VerifyReport& report = inspection.report();
     const std::uint64_t records = report.records;
     const std::uint64_t payload_bytes = report.payload_bytes;

@@ -53,7 +53,7 @@ bool check_place(Inspection& inspection, const SpillWords& words) {
                                       place.offset, place.file, end));
         return false;
     }
-    // Neighbours that were spilled together share their extent, and come one after another here too.
+    // Neighbours that were spilled together share their extent, but no two chains do.
     if (inspection.last_place != words.block) inspection.named_bytes[place.file] += place.bytes;
     inspection.last_place = words.block;
     return true;

@@ -92,7 +92,7 @@ public:
     // --- of verify/check_spill.hpp ---
     const SpillFileTable* spill_files = nullptr;  // once it was reached
     std::vector<std::uint64_t> named_bytes;       // of each file, by the extents that segments name
-    std::uint64_t last_place = 0;                 // of the stored segment looked at before
+    std::uint64_t last_place = 0;                 // of the chain's stored segment looked at before
     std::unordered_set<std::uint64_t> counted;    // segments in memory whose `spill` counts already
 
     std::vector<LeakedBlock> leaks;             // found by check_blocks

@@ -151,11 +151,13 @@ struct Process {
     [[nodiscard]] std::uint64_t records_of(ArenaOffset chain, std::uint64_t key) const {
         std::uint64_t records = 0;
         const Cut cut = take_cut(mapping, *mapping.at<Chain>(chain));
-        const bool sound = walk_cut(mapping, cut, [&](const std::byte* payload, std::uint64_t bytes) {
+        const auto stored = [](const SegmentExtent&, std::uint64_t) { expect(false, "nothing is spilled"); };
+        const auto visit = [&](const std::byte* payload, std::uint64_t bytes) {
             const auto* word = reinterpret_cast<const AtomicWord*>(payload);
             expect(bytes == sizeof key && word->load(std::memory_order_relaxed) == key, "a record is whole");
             ++records;
-        });
+        };
+        const bool sound = walk_cut(mapping, cut, visit, stored);
         expect(sound, "every word that is taken for a header is one");
         return records;
     }
