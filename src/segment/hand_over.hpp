@@ -27,6 +27,13 @@ namespace shoal {
     return reserved_units(segment.reserve.load(std::memory_order_acquire)) > segment.claimable_units;
 }
 
+// Whether a spiller that lives has it in hand.
+[[nodiscard]] inline bool is_being_spilled(const Segment& segment, const Slots& slots) noexcept {
+    // relaxed: an answer of one moment; take_in_hand decides
+    const std::uint64_t word = segment.spill.load(std::memory_order_relaxed);
+    return is_in_hand(word) && slots.is_current(word);
+}
+
 // True when the caller, which spills by `slot`, inside an epoch, has it in hand now.
 [[nodiscard]] inline bool take_in_hand(Segment& segment, const Slots& slots, const Slot& slot) noexcept {
     std::uint64_t word = segment.spill.load(std::memory_order_acquire);  // pairs with let_go

@@ -38,6 +38,11 @@ OpenSpillFile::~OpenSpillFile() {
     if (direct_ >= 0) ::close(direct_);
 }
 
+bool OpenSpillFile::is_removed() const noexcept {
+    struct stat info {};
+    return ::fstat(descriptor_, &info) == 0 && info.st_nlink == 0;
+}
+
 SpillFiles::SpillFiles(const Mapping& mapping, Slots& slots, Grant grant)
     : header_(&mapping.header()), slots_(&slots), grant_(std::move(grant)) {
     if (header_->spill_files_at == 0) return;
@@ -71,13 +76,13 @@ Result<SharedSpillFile> SpillFiles::take(const Slot& slot, std::uint32_t* number
                 return tl::unexpected(std::move(made.error()));
             }
             *number = at;
-            return open_anew(at);
+            return open_anew(at, O_RDWR);
         }
         const bool left = owner == kIdleFile || (is_in_hand(owner) && !slots_->is_current(owner));
         // relaxed: only a filter; owned, it is ours to read
         if (!left || file.end.load(std::memory_order_relaxed) >= kSpillFileBytes) continue;
         if (!try_own(file, owner, ours)) continue;
-        auto opened = open_anew(at);
+        auto opened = open_anew(at, O_RDWR);
         if (opened && file.end.load(std::memory_order_relaxed) >= kSpillFileHeaderBytes) {
             *number = at;
             return opened;
@@ -123,15 +128,18 @@ Result<void> SpillFiles::make(std::uint32_t number) {
 }
 
 // Both descriptors are of one file: of whichever had the name.
-Result<SharedSpillFile> SpillFiles::open_anew(std::uint32_t number) const {
+Result<SharedSpillFile> SpillFiles::open_anew(std::uint32_t number, int access) const {
     const std::string path = path_of(number);
-    const int descriptor = ::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (descriptor < 0) return tl::unexpected(failure("cannot open spill file " + path, errno));
-    const int direct = ::open(fmt::format("/proc/self/fd/{}", descriptor).c_str(), O_RDWR | O_CLOEXEC | O_DIRECT);
+    const int descriptor = ::open(path.c_str(), access | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (descriptor < 0 && errno == ENOENT) {
+        return tl::unexpected(Error{Code::kDamaged, "there is no such file", ENOENT, 0});
+    }
+    if (descriptor < 0) return tl::unexpected(failure("cannot open it", errno));
+    const int direct = ::open(fmt::format("/proc/self/fd/{}", descriptor).c_str(), access | O_CLOEXEC | O_DIRECT);
     auto file = std::make_shared<OpenSpillFile>(descriptor, direct, path);
     struct stat info {};
     if (::fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
-        return tl::unexpected(Error{Code::kDamaged, path + " is no regular file"});
+        return tl::unexpected(Error{Code::kDamaged, "it is no regular file"});
     }
     return file;
 }
@@ -149,7 +157,10 @@ Result<SharedSpillFile> SpillFiles::open(std::uint32_t number) {
         const std::lock_guard lock(slots_->mutex());
         if (const auto found = open_.find(number); found != open_.end()) return found->second;
     }
-    auto file = open_anew(number);
+    auto file = open_anew(number, O_RDWR);
+    if (!file && (file.error().system_errno == EROFS || file.error().system_errno == EACCES)) {
+        file = open_anew(number, O_RDONLY);  // no room can be given back then, and all else goes on
+    }
     if (!file) return file;
     const std::lock_guard lock(slots_->mutex());
     if (open_.size() >= kMostOpen) open_.erase(open_.begin());
@@ -169,7 +180,12 @@ void SpillFiles::release(std::uint64_t place) noexcept {
     // Edges are shared with neighbours.
     const std::uint64_t first = round_up(at.offset, kHoleBytes);
     const std::uint64_t last = (at.offset + at.bytes) / kHoleBytes * kHoleBytes;
-    if (auto opened = open(at.file); opened && last > first) {
+    auto opened = open(at.file);
+    if (opened && (*opened)->is_removed()) {  // another process has made one anew under that number
+        forget(at.file);
+        opened = open(at.file);
+    }
+    if (opened && last > first) {
         // Where the file system cannot, the room comes back with the whole file.
         static_cast<void>(::fallocate((*opened)->descriptor(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                                       static_cast<off_t>(first), static_cast<off_t>(last - first)));
@@ -181,17 +197,16 @@ void SpillFiles::release(std::uint64_t place) noexcept {
 void SpillFiles::remove_if_empty(std::uint32_t number) noexcept {
     SpillFile& file = entry(number);
     if (file.live_bytes.load(std::memory_order_acquire) != 0) return;  // pairs with release()
-    std::uint64_t idle = kIdleFile;
-    // acquire: as try_own; a failed try: somebody writes to it, or removes it
-    if (!file.owner.compare_exchange_strong(idle, kRemovedFile, std::memory_order_acquire,
-                                            std::memory_order_relaxed)) {
-        return;
-    }
+    const std::uint64_t owner = file.owner.load(std::memory_order_relaxed);  // relaxed: try_own decides
+    const bool left = owner == kIdleFile || (is_in_hand(owner) && !slots_->is_current(owner));
+    if (!left || !try_own(file, owner, kRemovedFile)) return;  // somebody writes to it, or removes it
     // Nobody can add to it now; somebody may have before we had it.
     if (file.live_bytes.load(std::memory_order_acquire) != 0) {
         file.owner.store(kIdleFile, std::memory_order_release);  // pairs with try_own
         return;
     }
+    // Empty first: other processes may have it open for long.
+    static_cast<void>(::truncate(path_of(number).c_str(), 0));
     ::unlink(path_of(number).c_str());
     forget(number);
     file.end.store(0, std::memory_order_relaxed);          // relaxed: published by the next

@@ -31,6 +31,7 @@ public:
     // Past the page cache (O_DIRECT); -1 where the file system cannot.
     [[nodiscard]] int direct() const noexcept { return direct_; }
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
+    [[nodiscard]] bool is_removed() const noexcept;  // nobody can open it any more
 
 private:
     int descriptor_;
@@ -58,7 +59,8 @@ public:
     void give_back(std::uint32_t number) noexcept;
     [[nodiscard]] SpillFile& entry(std::uint32_t number) const noexcept { return (*table_)[number % kSpillFiles]; }
 
-    // The file of that number as it is now; kDamaged where there is none, kSystem and others as of open(2).
+    // The file of that number as it is now, to read where it may not be written to; kDamaged where there is none,
+    // kSystem and others as of open(2). The message does not name the file.
     [[nodiscard]] Result<SharedSpillFile> open(std::uint32_t number);
     // What open() has remembered may be of a file that was removed since.
     void forget(std::uint32_t number);
@@ -77,7 +79,7 @@ public:
 
 private:
     [[nodiscard]] Result<void> make(std::uint32_t number);
-    [[nodiscard]] Result<SharedSpillFile> open_anew(std::uint32_t number) const;
+    [[nodiscard]] Result<SharedSpillFile> open_anew(std::uint32_t number, int access) const;
     [[nodiscard]] bool try_own(SpillFile& file, std::uint64_t owner, std::uint64_t ours) const noexcept;
     void remove_if_empty(std::uint32_t number) noexcept;
 

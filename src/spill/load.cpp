@@ -84,8 +84,7 @@ private:
 
     void plan(StoredPart& part) {
         const StoredAt at = stored_at(part.place);
-        const bool in_parts = part.segments == 1 && part.bytes > kPartBytes;
-        if (!in_parts) {
+        if (!is_in_parts(part)) {
             // What is not compressed has its payload at its end; what is compressed is shorter than that.
             const std::uint64_t least = prefix_bytes(part.key.size(), part.segments, 0);
             const std::uint64_t payload = padded_to_extent(part.bytes);
@@ -192,7 +191,7 @@ private:
         if (found.store_id != loader_->store_id_ || found.generation != part.generation) {
             return wrong("it is of another store, or of a key that was there before");
         }
-        const bool of_parts = part.segments == 1 && part.bytes > kPartBytes;
+        const bool of_parts = is_in_parts(part);
         const std::uint64_t last = std::uint64_t{found.first_segment} + found.segments;
         const bool has_segments =
             found.first_segment <= part.first_segment && part.first_segment + part.segments <= last;
@@ -216,8 +215,8 @@ private:
                                 header->payload_bytes == read.payload_bytes &&
                                 header->segments == read.part->segments;
         if (!as_guessed) {  // compressed all the same, or more segments than those: once more, to cut it up
-            if (read.record_part != 0 || read.part->bytes > kPartBytes) return wrong("a part has another size");
-            waiting_.push_front({read.part, read.offset, read.bytes, 0, read.to, read.payload_bytes});
+            waiting_.push_front(
+                {read.part, read.offset, read.bytes, 0, read.to, read.payload_bytes, read.record_part, false});
             return {};
         }
         if (bytes < read.prefix + read.payload_bytes) return wrong("the file ends within it");

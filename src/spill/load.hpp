@@ -32,9 +32,14 @@ struct StoredPart {
     std::uint64_t bytes = 0;  // of payload, of those segments
     bool wants_lengths = false;
 
-    std::vector<std::uint32_t> lengths;  // of the records, if wanted and not one large record
+    std::vector<std::uint32_t> lengths;  // of the records, if wanted and not is_in_parts
     std::optional<Error> error;          // kDamaged, or of the file; then `to` is undefined
 };
+
+// Whether it is a record that was stored part by part, which has no list of lengths.
+[[nodiscard]] inline bool is_in_parts(const StoredPart& part) noexcept {
+    return part.segments == 1 && part.bytes > kPartBytes;
+}
 
 class Loader {
 public:

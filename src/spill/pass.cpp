@@ -66,13 +66,17 @@ bool SpillPass::set_up() {
 
 void SpillPass::prepare() { static_cast<void>(set_up()); }
 
+void SpillPass::rest() {
+    if (file_ != nullptr) context_.files.give_back(file_number_);
+    file_ = nullptr;
+}
+
 bool SpillPass::open_file() {
     if (file_ != nullptr && file_end_ < kSpillFileBytes) {
         allocate_ahead();
         return true;
     }
-    if (file_ != nullptr) context_.files.give_back(file_number_);
-    file_ = nullptr;
+    rest();
     auto taken = context_.files.take(*owner_, &file_number_);
     if (!taken) {
         outcome_.error = taken.error().system_errno != 0 ? taken.error().system_errno : EIO;
@@ -82,7 +86,7 @@ bool SpillPass::open_file() {
     // relaxed: ours since take(). Behind what its last owner may have been writing when it died.
     file_end_ =
         round_up(context_.files.entry(file_number_).end.load(std::memory_order_relaxed), Batch::kBufferUnit);
-    allocated_ = file_end_;
+    allocated_ = published_end_ = file_end_;
     allocate_ahead();
     return true;
 }
@@ -104,6 +108,7 @@ SpillPass::Outcome SpillPass::run(std::uint64_t wanted, bool with_tails, const s
     left_ = {};
     spilled_ = 0;
     idle_rounds_ = 0;
+    if (file_ != nullptr && file_->is_removed()) rest();  // nobody else could read what we write to it
     std::uint64_t gathered = 0;
     // relaxed: seen a batch later at the latest
     while (gathered < wanted && outcome_.error == 0 && !stop.load(std::memory_order_relaxed) && open_file()) {
@@ -136,6 +141,10 @@ SpillPass::Outcome SpillPass::run(std::uint64_t wanted, bool with_tails, const s
         if (filled == Filled::kNothingLeft) break;
     }
     while (queue_->in_flight() != 0) finish_one();
+    if (outcome_.error != 0 && file_ != nullptr) {  // what could not be written is written to anew, not behind it
+        file_end_ = published_end_;
+        context_.files.entry(file_number_).end.store(file_end_, std::memory_order_release);  // as write()
+    }
     static_cast<void>(free_what_can_be());
     return outcome_;
 }
@@ -217,9 +226,12 @@ SpillPass::Cold SpillPass::look_at(const Chain& chain, std::uint64_t generation)
         const SegmentExtent extent = extent_of(segment);
         if (!extent.stored()) {
             leading = false;
+            // Nothing to gain of what is on its way already, in another batch or in the one that is being filled.
             const bool closed = is_closed(segment);
-            (closed ? cold.sealed_bytes : cold.tail_bytes) +=
-                (closed ? segment.data_units : extent.units) * kUnitBytes;
+            if (!closed) cold.tail_bytes += extent.units * kUnitBytes;
+            if (closed && !is_being_spilled(segment, context_.slots)) {
+                cold.sealed_bytes += segment.data_units * kUnitBytes;
+            }
         }
         const std::uint64_t next = segment.next.load(std::memory_order_acquire);  // pairs with the link
         if (next == 0 || is_erased(next)) break;
@@ -325,6 +337,7 @@ void SpillPass::end_batch(std::size_t number) {
     entry.active = false;
     if (entry.error == 0 && !entry.batch->is_empty()) {
         outcome_.block_bytes += entry.batch->block_bytes();
+        published_end_ = std::max(published_end_, entry.end);
         entry.batch->publish();
         return;
     }

@@ -32,6 +32,8 @@ public:
 
     // Takes what it needs of the arena's memory and slots, so that it has it when they are short.
     void prepare();
+    // Lets go of the file that it writes to, so that it can be removed when nothing in it counts any more.
+    void rest();
 
     [[nodiscard]] std::string engine() const { return queue_ ? queue_->why() : std::string(); }
 
@@ -91,6 +93,7 @@ private:
     SharedSpillFile file_;
     std::uint32_t file_number_ = 0;
     std::uint64_t file_end_ = 0;
+    std::uint64_t published_end_ = 0;  // behind what segments may name
     std::uint64_t allocated_ = 0;  // bytes of the file that the file system has allocated ahead, from its beginning
 
     // --- the way round ---

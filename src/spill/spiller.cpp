@@ -68,6 +68,7 @@ Spiller::Worker& Spiller::worker() {
 
 void Spiller::start() {
     if (!enabled()) return;
+    if (!has_thread_) has_thread_ = true;
     Worker& own = worker();
     const std::lock_guard lock(context_.slots.mutex());
     if (own.thread.joinable()) return;
@@ -117,7 +118,12 @@ Spiller::Spilled Spiller::spill_with(Worker& own, std::uint64_t wanted, bool wit
 }
 
 Spiller::Spilled Spiller::spill(std::uint64_t wanted) {
-    return enabled() ? spill_with(worker(), wanted, true) : Spilled{};
+    if (!enabled()) return {};
+    Worker& own = worker();
+    const Spilled spilled = spill_with(own, wanted, true);
+    const std::lock_guard lock(own.mutex);
+    own.pass.rest();
+    return spilled;
 }
 
 void Spiller::run(Worker& own) {
@@ -139,6 +145,10 @@ void Spiller::run(Worker& own) {
             if (spill_with(own, wanted, somebody_waits).block_bytes != 0) continue;
             pause = kRetry;
         }
+        {
+            const std::lock_guard lock(own.mutex);
+            own.pass.rest();
+        }
         header.spillers.fetch_add(1, std::memory_order_seq_cst);  // pairs with call()
         futex_wait(header.spill_calls, calls, pause);
         header.spillers.fetch_sub(1, std::memory_order_relaxed);  // relaxed: one too many costs a system call
@@ -150,17 +160,12 @@ void Spiller::wait_for_room(std::chrono::milliseconds most) {
     const std::uint32_t answers = header.spill_answers.load(std::memory_order_acquire);  // pairs with spill_with
     header.spill_waits.fetch_add(1, std::memory_order_release);                          // pairs with run
     call();
-    Worker& own = worker();
-    bool has_thread = false;
-    {
-        const std::lock_guard lock(context_.slots.mutex());
-        has_thread = own.thread.joinable();
+    if (has_thread_) {
+        start();  // in a child of fork it is not there yet
+    } else if (spill(context_.mapping.bytes() / kShareForWaiting).block_bytes != 0) {
+        return;
     }
-    if (has_thread) {
-        futex_wait(header.spill_answers, answers, std::min(most, kNap));
-    } else if (spill(context_.mapping.bytes() / kShareForWaiting).block_bytes == 0) {
-        futex_wait(header.spill_answers, answers, std::min(most, kNap));
-    }
+    futex_wait(header.spill_answers, answers, std::min(most, kNap));
 }
 
 std::string Spiller::engine() const {

@@ -63,6 +63,7 @@ private:
 
     SpillContext context_;
     const Index* index_;
+    bool has_thread_ = false;         // this process's, and a child's from its first need on; set once, by start()
     std::unique_ptr<Worker> worker_;  // guarded by context_.slots.mutex(), which survives a fork
 };
 

@@ -189,8 +189,9 @@ bool RoomWait::again(AppendOutcome outcome) {
         begun_ = now;
         failures_ = spiller.failures();
     }
-    if (!spiller.enabled() || outcome == AppendOutcome::kNoSpace) return tried_ < kTries && store_.make_room();
-    // What spillers free comes back by epochs, as everything does.
+    if (!spiller.enabled()) return tried_ < kTries && store_.make_room();
+    // What spillers free comes back by epochs, as everything does. It is room too where the arena's file system has
+    // less of it than the limit.
     if (store_.make_room()) return true;
     const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(now - begun_);
     if (waited >= store_.room_wait_ || spiller.failures() - failures_ >= kTries) return false;
@@ -237,12 +238,27 @@ Error StoreImpl::no_memory(AppendOutcome outcome, std::uint64_t bytes) {
                             mapping_.bytes(), advice_for_space(dir)),
                 ENOSPC, 0};
     }
+    const int cause = spiller_.last_error();
+    if (cause != 0) return cannot_spill(bytes, cause);
     return {
         Code::kMemoryLimit,
         fmt::format("no room for {} more bytes: the store's memory limit is {} bytes; {}erase keys, or create it "
                     "with a higher memory_limit_bytes",
                     bytes, mapping_.bytes(), held_back_text()),
         0, 0};
+}
+
+Error StoreImpl::cannot_spill(std::uint64_t bytes, int cause) const {
+    const bool full = cause == ENOSPC || cause == EDQUOT || cause == EFBIG;
+    const char* advice = "see to it that the folder is there and can be written to";
+    if (full) advice = "make room there, or erase keys";
+    if (cause == EFBIG) advice = "raise the limit of file sizes (ulimit -f), or erase keys";
+    return {full ? Code::kNoSpace : Code::kMemoryLimit,
+            fmt::format(
+                "no room for {} more bytes: the store's memory limit is {} bytes, and nothing can be spilled to "
+                "{}: {}; {}, and appends go on",
+                bytes, mapping_.bytes(), files_.folder(), std::strerror(cause), advice),
+            cause, 0};
 }
 
 Error StoreImpl::no_slot(int failure) {

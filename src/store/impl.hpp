@@ -135,6 +135,7 @@ private:
     [[nodiscard]] std::string held_back_text();  // for an error's message; empty when nobody is to be named
 
     [[nodiscard]] Error no_memory(AppendOutcome outcome, std::uint64_t bytes);
+    [[nodiscard]] Error cannot_spill(std::uint64_t bytes, int cause) const;
     [[nodiscard]] static Error no_slot(int failure);
     [[nodiscard]] Error destroyed() const;
     [[nodiscard]] Error not_found() const { return {Code::kNotFound, "no such key", 0, 0}; }

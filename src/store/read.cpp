@@ -293,8 +293,8 @@ Result<Made> StoreImpl::make_view(const KeyRef& key, bool with_empty) {
                 continue;
             }
             const StoredPart& part = stored[piece.part - 1];
-            if (part.lengths.empty()) {  // one large record; or boundaries do not matter
-                if (part.bytes != 0 || with_empty) ViewBuilder::add(made, part.to, part.bytes);
+            if (!with_empty || is_in_parts(part)) {  // boundaries do not matter; or one large record
+                if (part.bytes != 0) ViewBuilder::add(made, part.to, part.bytes);
                 continue;
             }
             std::uint64_t at = 0;
