@@ -196,7 +196,7 @@ void SpillFiles::release(std::uint64_t place) noexcept {
 
 void SpillFiles::remove_if_empty(std::uint32_t number) noexcept {
     SpillFile& file = entry(number);
-    if (file.live_bytes.load(std::memory_order_acquire) != 0) return;  // pairs with release()
+    if (file.live_bytes.load(std::memory_order_acquire) != 0) return;        // pairs with release()
     const std::uint64_t owner = file.owner.load(std::memory_order_relaxed);  // relaxed: try_own decides
     const bool left = owner == kIdleFile || (is_in_hand(owner) && !slots_->is_current(owner));
     if (!left || !try_own(file, owner, kRemovedFile)) return;  // somebody writes to it, or removes it

@@ -31,7 +31,7 @@ constexpr std::array<Level, 10> kLevelsInOrder{{{256 << 10, false},
 constexpr std::size_t kLastWithoutTails = 4;
 
 constexpr std::uint64_t kWorthARound = 64;  // of the limit a 64th: a round that spills less takes the next level
-constexpr std::uint64_t kLongChain = 8;    // segments from which on its beginning is remembered
+constexpr std::uint64_t kLongChain = 8;     // segments from which on its beginning is remembered
 constexpr std::size_t kMostBegins = 1 << 14;
 constexpr std::uint64_t kAllocatedAheadBytes = 16 << 20;
 constexpr std::uint64_t kSyncTag = 1ULL << 32;
