@@ -10,8 +10,8 @@
 
 namespace shoal {
 
-// Only the process that creates a store decides; one that attaches takes what it finds, and looks at group and
-// any_owner alone.
+// Only the process that creates a store decides; one that attaches takes what it finds, and looks at group,
+// any_owner, spill_thread and room_wait_ms alone.
 struct Options {
     // Bytes of memory that the arena may take, index and tables included; 8 MiB at least, rounded up to 2 MiB. 0,
     // the default: half of what is free where the arena lies, at most half of the machine's memory. The file is

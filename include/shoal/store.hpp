@@ -45,12 +45,12 @@ class __attribute__((visibility("default"))) Store {
 public:
     // Creates the store at `path` (a directory, made if need be; its parent must exist), or attaches to the one
     // that is there; of several that create at once one does and the others attach. On attaching, `options` is
-    // not looked at. Errors: kPermission, kNoSpace, kMemoryLimit, kIncompatible, kDamaged, kArenaGone,
+    // looked at as attach does. Errors: kPermission, kNoSpace, kMemoryLimit, kIncompatible, kDamaged, kArenaGone,
     // kInvalidArgument, kSystem. A failure leaves nothing new behind.
     [[nodiscard]] static Result<Store> open(const std::string& path, const Options& options = {});
 
     // Only attaches. kNotFound when there is no store; otherwise as open. Cost: some 0.1 ms, whatever the size.
-    // Of `options` group and any_owner count.
+    // Of `options` group, any_owner, spill_thread and room_wait_ms count.
     [[nodiscard]] static Result<Store> attach(const std::string& path, const Options& options = {});
 
     // A store that no other program can reach and that leaves no file: this process has it, and the children

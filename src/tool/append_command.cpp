@@ -24,8 +24,8 @@ namespace {
 
 constexpr char kAppendExamples[] =
     R"(Without VALUE the whole of standard input is one record, also when it is empty. The store is made if there is
-none; --memory, --arena-dir, --spill-dir and --codec count only then. With --spill-dir it holds more than its memory:
-what does not fit goes to files there.
+none; --memory, --arena-dir, --spill-dir and --codec count only then. With --spill-dir it holds more than its
+memory: what does not fit goes to files there.
 
 Examples:
   shoal append /tmp/words apple red green       two records

@@ -211,3 +211,27 @@ TEST_CASE("Collecting finds the spill files of a store whose directory is gone b
     CHECK(folders.spills.entries().empty());
     CHECK(folders.arenas.entries().empty());
 }
+
+TEST_CASE("Whoever attaches says whether a thread of its own spills") {
+    const auto threads = [] {  // but for those of the kernel's (iou-wrk-…), which come and go
+        int count = 0;
+        for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+            std::string name;
+            std::getline(std::ifstream(task.path() / "comm"), name);
+            count += name.starts_with("iou-") ? 0 : 1;
+        }
+        return count;
+    };
+    Folders folders;
+    const Store store = spilled(folders, folders.options());
+    const auto before = threads();
+    shoal::Options options;
+    options.spill_thread = false;
+    const auto without = Store::attach(folders.path(), options);
+    REQUIRE_OK(without);
+    CHECK(threads() == before);
+    const auto with = Store::attach(folders.path());
+    REQUIRE_OK(with);
+    CHECK(threads() > before);
+    REQUIRE_OK(Store::destroy(folders.path()));
+}
