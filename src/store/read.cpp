@@ -59,7 +59,7 @@ Result<std::size_t> StoreImpl::gather(const KeyRef& key, const CutOfChain& found
     const auto note = [&](const SegmentExtent& extent, std::uint64_t ordinal) {
         const std::uint64_t bytes = extent.reserve.payload_bytes();
         if (bytes <= to.size() && total <= to.size() - bytes) {
-            if (stored.size() > before && stored.back().place == extent.block) {  // its neighbour, in the same extent
+            if (stored.size() > before && stored.back().place == extent.block) {  // a neighbour in one extent
                 stored.back().segments += 1;
                 stored.back().bytes += bytes;
             } else {
