@@ -1,0 +1,99 @@
+// Several processes on one store that spills all the time: every record once, in order; some are killed.
+#include <list>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <shoal/store.hpp>
+
+#include "../store/child.hpp"
+#include "../store/numbered_workload.hpp"
+#include "../store/result_checks.hpp"
+#include "../store/scale.hpp"
+#include "catch.hpp"
+#include "spilling_store.hpp"
+
+using shoal::Store;
+using namespace shoal_test;
+
+TEST_CASE("Writers and readers in many processes that spill lose nothing and see closed cuts", "[process]") {
+    constexpr std::size_t kWriters = 3, kKeys = 5;
+    const bool threads = GENERATE(true, false);
+    SpillingPlace place;
+    shoal::Options options = place.options(8 * kMiB, "lz4");
+    options.spill_thread = threads;
+    options.room_wait_ms = 100'000;
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    Ledger ledger(kWriters, kKeys);
+    std::vector<Child> writers;
+    for (std::size_t writer = 0; writer < kWriters; ++writer) {
+        writers.push_back(Child::start([&, writer]() -> std::string {
+            auto own = Store::attach(place.path(), options);
+            EXPECT_OK(own);
+            return NumberedWriter(*own, ledger, writer).write(scaled(20'000, 2'000), Mode::kBoth);
+        }));
+    }
+    Child reader = Child::start([&]() -> std::string {
+        auto own = Store::attach(place.path(), options);
+        EXPECT_OK(own);
+        ClosedCutChecker checker(ledger);
+        return read_until_finished(*own, ledger, checker);
+    });
+    CHECK(wait_for(writers) == "");
+    ledger.finish();
+    CHECK(reader.wait() == "");
+    ClosedCutChecker checker(ledger);
+    REQUIRE(check_at_rest(*store, ledger, checker) == "");
+    REQUIRE_OK(store->spill());
+    REQUIRE(check_at_rest(*store, ledger, checker) == "");
+}
+
+TEST_CASE("Processes killed while they append and spill take nothing back", "[process]") {
+    const std::size_t kills = scaled(12, 4);
+    constexpr std::size_t kKeys = 3;
+    SpillingPlace place;
+    shoal::Options options = place.options(8 * kMiB);
+    options.room_wait_ms = 100'000;
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    Ledger ledger(kills, kKeys);
+    ClosedCutChecker checker(ledger);
+    std::uint64_t random = 5;
+    for (std::size_t writer = 0; writer < kills; ++writer) {
+        Child victim = Child::start([&, writer]() -> std::string {
+            auto own = Store::attach(place.path(), options);
+            EXPECT_OK(own);
+            return NumberedWriter(*own, ledger, writer).write(UINT64_MAX / 2, Mode::kBatches);
+        });
+        const std::uint64_t enough = ledger.acknowledged_in_all() + 1'500 + next_random(random) % 4'000;
+        ledger.allow(enough + 1'000);
+        while (ledger.acknowledged_in_all() < enough) std::this_thread::yield();
+        if (writer % 2 == 0) REQUIRE_OK(store->spill(kMiB));
+        victim.kill();
+        (void)victim.wait();
+        REQUIRE(victim.killed_by() == SIGKILL);
+        REQUIRE(read_and_check(*store, checker, kKeys, writer) == "");
+    }
+    REQUIRE(check_at_rest(*store, ledger, checker) == "");
+    REQUIRE_OK(store->drop());
+    CHECK(store->stats()->stored_bytes < kMiB);
+}
+
+TEST_CASE("A child of fork spills by itself when it runs out of memory, beside its parent", "[process]") {
+    SpillingPlace place;
+    shoal::Options options = place.options(8 * kMiB);
+    options.spill_thread = GENERATE(true, false);
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    const auto write = [&](const std::string& key) -> std::string {
+        for (std::size_t at = 0; at < 4'000; ++at) EXPECT_OK(store->append(key, pattern(4'000, at)));
+        return {};
+    };
+    REQUIRE(write("parent") == "");
+    Child child = Child::start([&] { return write("child"); });
+    CHECK(write("parent") == "");
+    CHECK(child.wait() == "");
+    CHECK(store->get("child")->size() == 16'000'000);
+    CHECK(store->get("parent")->size() == 32'000'000);
+}
