@@ -7,7 +7,7 @@ import os
 import tool_runner
 from tool_runner import ToolTest
 
-TREE = 1288  # in the arena's header: src/FORMAT.md
+TREE = 2312  # in the arena's header: src/FORMAT.md
 
 
 class Verify(ToolTest):
@@ -48,10 +48,10 @@ class Verify(ToolTest):
         before = self.overwrite(offset + 4, b"A")
         report = self.verify(3)
         self.assertEqual([damage["invariant"] for damage in report["damage"]], ["chain I5"])
-        self.assertEqual(report["damage"][0]["offset"], offset - 16)  # of the chain's hash
+        self.assertEqual(report["damage"][0]["offset"], offset - 24)  # of the chain's hash
         result = self.run_shoal("verify", self.store)
         self.assertEqual(result.returncode, 3)
-        self.assertIn(b"chain I5, at 0x%x: " % (offset - 16), result.stdout)
+        self.assertIn(b"chain I5, at 0x%x: " % (offset - 24), result.stdout)
         self.assertRegex(result.stderr, rb"\Ashoal: the store .* is damaged")
         self.overwrite(offset + 4, before)
         self.verify()
