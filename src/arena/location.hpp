@@ -4,9 +4,8 @@
 //   bit   0      1: stored in a file
 //   bits  1..12  file number
 //   bits 13..38  offset in the file, in units of 64 B: extents begin below 4 GiB
-//   bits 39..63  bytes to read, in units of 64 B, as a float that rounds up: 20 bits mantissa, then 5 bits
-//   exponent:
-//                exact up to 64 MiB, that is for all but large records
+//   bits 39..63  bytes to read, in units of 64 B, as a float that rounds up: 20 bits mantissa, 5 bits exponent.
+//                Exact up to 64 MiB, that is for all but large records
 #pragma once
 
 #include <bit>

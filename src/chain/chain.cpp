@@ -264,13 +264,6 @@ std::optional<std::uint64_t> payload_bound(const Mapping& mapping, const Cut& cu
     return bytes;
 }
 
-std::uint64_t segments_of(const Mapping& mapping, const Cut& cut) noexcept {
-    std::uint64_t count = 0;
-    static_cast<void>(
-        each_segment(mapping, cut, [&](const Segment&, const SegmentExtent&) { return ++count != 0; }));
-    return count;
-}
-
 bool mark_erased(const ChainContext& context, Chain& chain) noexcept {
     const std::uint64_t mark =  // relaxed: our own slot's word
         erased_mark(context.slot_number, context.slot.generation.load(std::memory_order_relaxed));

@@ -114,7 +114,6 @@ bool each_segment(const Mapping& mapping, const Cut& cut, Visit&& visit) {
 
 // Bytes that no walk of the cut can exceed. Nothing: the arena is damaged.
 [[nodiscard]] std::optional<std::uint64_t> payload_bound(const Mapping& mapping, const Cut& cut) noexcept;
-[[nodiscard]] std::uint64_t segments_of(const Mapping& mapping, const Cut& cut) noexcept;
 
 // Calls visit(payload, bytes) for each record of the cut that is in the arena, and visit_stored(extent, ordinal)
 // for each segment that is in a file, the chain's `ordinal`th from 0, in order. False: a frame cannot be right, the

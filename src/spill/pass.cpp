@@ -264,30 +264,26 @@ bool SpillPass::spill_chain(Batch& batch, const Chain& chain, std::uint64_t iden
             if (!kLevelsInOrder[level_].with_tail || extent.units == 0) break;
             close(context_.mapping, segment);
         }
+        const bool in_parts = segment.single_bytes > kPartBytes;
         auto added = Batch::Added::kNotNow;
-        if (!extent.stored() && segment.single_bytes > kPartBytes) {
+        if (!extent.stored() && in_parts) {
             batch.end_extent(codec, compressor_);
             added = batch.add_parts(chain, generation, ordinal, segment, at, codec, compressor_,
                                     [this](Batch& full) { return write_now(full); });
-            batch.begin_extent(chain, generation, ordinal + 1);
-            room = added != Batch::Added::kNoRoom;
         } else if (!extent.stored()) {
             added = batch.add(segment, at);
             if (added == Batch::Added::kNoRoom) {  // in this extent, or at all
                 batch.end_extent(codec, compressor_);
                 batch.begin_extent(chain, generation, ordinal);
                 added = batch.add(segment, at);
-                room = added != Batch::Added::kNoRoom;
             }
-            if (added == Batch::Added::kNotNow) {
-                batch.end_extent(codec, compressor_);
-                batch.begin_extent(chain, generation, ordinal + 1);
-            }
-        } else {
+        }
+        room = added != Batch::Added::kNoRoom;
+        if (!room) break;
+        if (added == Batch::Added::kNotNow || in_parts) {  // the next one is no neighbour of those before
             batch.end_extent(codec, compressor_);
             batch.begin_extent(chain, generation, ordinal + 1);
         }
-        if (!room) break;
         const std::uint64_t next = segment.next.load(std::memory_order_acquire);  // pairs with the link
         if (next == 0 || is_erased(next)) break;
         at = static_cast<ArenaOffset>(next);

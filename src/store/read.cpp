@@ -10,6 +10,35 @@
 
 namespace shoal {
 
+namespace {
+
+// A spilled segment's bytes, the chain's `ordinal`th from 0, as they are to be loaded; where to is not said yet.
+StoredPart stored_part(const KeyRef& key, std::uint64_t generation, const SegmentExtent& extent,
+                       std::uint64_t ordinal) {
+    StoredPart part;
+    part.place = extent.block;
+    part.generation = generation;
+    part.first_segment = static_cast<std::uint32_t>(ordinal);
+    part.segments = 1;
+    part.key = key.bytes;
+    part.bytes = extent.reserve.payload_bytes();
+    return part;
+}
+
+// `follows`: the last of `stored` is of the segment before. Where both are in one extent they are one part; true
+// when it became a part of its own.
+bool add_part(std::vector<StoredPart>& stored, bool follows, StoredPart&& part) {
+    if (follows && stored.back().place == part.place) {
+        stored.back().segments += 1;
+        stored.back().bytes += part.bytes;
+        return false;
+    }
+    stored.push_back(std::move(part));
+    return true;
+}
+
+}  // namespace
+
 class ViewBuilder {
 public:
     template <class Made>
@@ -59,21 +88,9 @@ Result<std::size_t> StoreImpl::gather(const KeyRef& key, const CutOfChain& found
     const auto note = [&](const SegmentExtent& extent, std::uint64_t ordinal) {
         const std::uint64_t bytes = extent.reserve.payload_bytes();
         if (bytes <= to.size() && total <= to.size() - bytes) {
-            if (stored.size() > before && stored.back().place == extent.block) {  // a neighbour in one extent
-                stored.back().segments += 1;
-                stored.back().bytes += bytes;
-            } else {
-                stored.push_back({extent.block,
-                                  found.generation,
-                                  static_cast<std::uint32_t>(ordinal),
-                                  1,
-                                  key.bytes,
-                                  to.data() + total,
-                                  bytes,
-                                  false,
-                                  {},
-                                  {}});
-            }
+            StoredPart part = stored_part(key, found.generation, extent, ordinal);
+            part.to = to.data() + total;
+            static_cast<void>(add_part(stored, stored.size() > before, std::move(part)));
         }
         total += bytes;
     };
@@ -256,24 +273,11 @@ Result<Made> StoreImpl::make_view(const KeyRef& key, bool with_empty) {
                 if (bytes != 0 || with_empty) pieces.push_back({{payload, bytes}, 0});
             },
             [&](const SegmentExtent& extent, std::uint64_t ordinal) {
-                const std::uint64_t bytes = extent.reserve.payload_bytes();
-                stored_bytes += bytes;
-                if (!pieces.empty() && pieces.back().part != 0 && stored.back().place == extent.block) {
-                    stored.back().segments += 1;
-                    stored.back().bytes += bytes;
-                    return;
-                }
-                stored.push_back({extent.block,
-                                  found->generation,
-                                  static_cast<std::uint32_t>(ordinal),
-                                  1,
-                                  key.bytes,
-                                  nullptr,
-                                  bytes,
-                                  with_empty,
-                                  {},
-                                  {}});
-                pieces.push_back({{}, stored.size()});
+                stored_bytes += extent.reserve.payload_bytes();
+                StoredPart part = stored_part(key, found->generation, extent, ordinal);
+                part.wants_lengths = with_empty;
+                const bool follows = !pieces.empty() && pieces.back().part != 0;
+                if (add_part(stored, follows, std::move(part))) pieces.push_back({{}, stored.size()});
             });
         if (!sound) return tl::unexpected(damaged(key.bytes));
         Made made;
@@ -375,9 +379,8 @@ Result<Stats> StoreImpl::stats() {
         stats.keys += 1;
         stats.records += total->records;
         stats.payload_bytes += total->payload_bytes();
-        stats.segments += segments_of(mapping_, cut);
-        if (!files_.enabled()) return;
         static_cast<void>(each_segment(mapping_, cut, [&](const Segment&, const SegmentExtent& extent) {
+            stats.segments += 1;
             if (!extent.stored()) return true;
             stats.spilled_segments += 1;
             stats.spilled_bytes += extent.reserve.payload_bytes();
