@@ -106,7 +106,7 @@ struct Stats {
     std::uint64_t disk_bytes = 0;    // that the file system has given for them
     std::string io_engine;  // "io_uring", or "threads" and why: what this process writes to them by, or would
     int spill_errno = 0;    // of the last try to spill, by any process; 0 when it went well
-    std::uint64_t retired_objects = 0;  // erased, waiting until no reader can hold them
+    std::uint64_t retired_objects = 0;  // erased, or spilled in one go, waiting until no reader can hold them
     std::uint32_t slots_in_use = 0;     // attached threads
     std::uint32_t slots_total = 0;
     std::uint64_t epoch = 0;

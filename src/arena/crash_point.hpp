@@ -41,6 +41,7 @@
     POINT(SpillCounted)                                                 \
     POINT(SpillPublished)                                               \
     POINT(SpillRetired)                                                 \
+    POINT(SpillHandedOn)                                                \
     POINT(SpilledBlockForgotten)                                        \
     /* chain/chain.cpp: segments */                                     \
     POINT(SegmentTaken)                                                 \

@@ -1,7 +1,7 @@
 // A batch's journal (Slot::spilling): the blocks that it empties. First which segments it has in hand; then, once
 // their bytes are in a file, what to free when the last reader is gone. The spiller frees that itself, when the
-// epoch has moved on by two, and has its journal back: so that it needs no memory to make room. Only a dead one's
-// becomes a retired object of arena/epoch.hpp.
+// epoch has moved on by two, and has its journal back: so that it needs no memory to make room. A dead one's
+// becomes a retired object of arena/epoch.hpp, and that of one that rests before it could free it.
 //
 // Thread safety: the batch's spiller alone, then whoever recovers its slot, then the reclaimer.
 // A crash leaves a journal: recovery/finish.cpp lets go of what is not spilled and retires the rest.

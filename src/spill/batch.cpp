@@ -19,20 +19,23 @@ constexpr std::array<std::uint64_t, 4> kJournalBytes{sizeof(SpilledBlocks), 4096
 
 Batch::~Batch() {
     if (slot_ == nullptr || attachment_ != context_.slots.attachment()) return;  // the parent's
-    if (journal_ != nullptr) {
-        // Ours, so relaxed. What its blocks wait for is somebody else's to wait for now.
-        const auto offset = static_cast<ArenaOffset>(slot_->spilling.load(std::memory_order_relaxed));
-        if (!is_free() && context_.epochs.enter(*slot_)) {
-            context_.epochs.retire(RetiredKind::kBlocks, offset);
-            slot_->spilling.store(0, std::memory_order_release);  // pairs with finish_spilling
-            context_.epochs.leave(*slot_);
-        } else {
-            slot_->spilling.store(0,
-                                  std::memory_order_release);  // before it is another's: a crash leaks it at most
-            free_spilled_blocks(context_.mapping, context_.blocks, *slot_, offset);
-        }
+    if (!hand_on() && journal_ != nullptr) {
+        const auto offset = static_cast<ArenaOffset>(slot_->spilling.load(std::memory_order_relaxed));  // ours
+        slot_->spilling.store(0, std::memory_order_release);  // before it is another's: a crash leaks it at most
+        free_spilled_blocks(context_.mapping, context_.blocks, *slot_, offset);
     }
     context_.slots.release(slot_);
+}
+
+bool Batch::hand_on() noexcept {
+    if (journal_ == nullptr || is_free() || !context_.epochs.enter(*slot_)) return false;
+    const auto offset = static_cast<ArenaOffset>(slot_->spilling.load(std::memory_order_relaxed));  // ours
+    context_.epochs.retire(RetiredKind::kBlocks, offset);
+    crash_point(CrashPoint::kSpillHandedOn);
+    slot_->spilling.store(0, std::memory_order_release);  // pairs with finish_spilling
+    journal_ = nullptr;
+    context_.epochs.leave(*slot_);
+    return true;
 }
 
 bool Batch::set_up() {

@@ -39,6 +39,9 @@ public:
     [[nodiscard]] bool set_up();
     // Frees the blocks of the last one, if nobody can be reading them any more; true when there are none left.
     [[nodiscard]] bool is_free() noexcept;
+    // Where there are any, their journal becomes a retired object, so that they wait for no spiller that does
+    // nothing more; set_up() then takes another. False: there are none, or the store is destroyed.
+    bool hand_on() noexcept;
 
     // After is_free(); inside an epoch from here on. False: the store is destroyed.
     [[nodiscard]] bool begin(std::uint32_t file, std::uint64_t file_offset) noexcept;

@@ -66,9 +66,26 @@ bool SpillPass::set_up() {
 
 void SpillPass::prepare() { static_cast<void>(set_up()); }
 
-void SpillPass::rest() {
+void SpillPass::leave_file() {
     if (file_ != nullptr) context_.files.give_back(file_number_);
     file_ = nullptr;
+}
+
+void SpillPass::rest() {
+    leave_file();
+    for (UnderWay& entry : batches_) {
+        if (!entry.ready || !entry.batch->hand_on()) continue;
+        entry.ready = false;
+        handed_on_ += 1;
+        handed_on_in_ = context_.epochs.current();
+    }
+}
+
+bool SpillPass::is_held_back() {
+    if (handed_on_ == 0) return false;
+    static_cast<void>(free_what_can_be());
+    if (context_.epochs.current() >= handed_on_in_ + kEpochBuckets - 1) handed_on_ = 0;
+    return handed_on_ >= kBatches;
 }
 
 bool SpillPass::open_file() {
@@ -76,7 +93,7 @@ bool SpillPass::open_file() {
         allocate_ahead();
         return true;
     }
-    rest();
+    leave_file();
     auto taken = context_.files.take(*owner_, &file_number_);
     if (!taken) {
         outcome_.error = taken.error().system_errno != 0 ? taken.error().system_errno : EIO;
@@ -108,7 +125,7 @@ SpillPass::Outcome SpillPass::run(std::uint64_t wanted, bool with_tails, const s
     left_ = {};
     spilled_ = 0;
     idle_rounds_ = 0;
-    if (file_ != nullptr && file_->is_removed()) rest();  // nobody else could read what we write to it
+    if (file_ != nullptr && file_->is_removed()) leave_file();  // nobody else could read what we write to it
     std::uint64_t gathered = 0;
     // relaxed: seen a batch later at the latest
     while (gathered < wanted && outcome_.error == 0 && !stop.load(std::memory_order_relaxed) && open_file()) {
@@ -120,6 +137,7 @@ SpillPass::Outcome SpillPass::run(std::uint64_t wanted, bool with_tails, const s
             if (queue_->in_flight() != 0) {
                 finish_one();
             } else if (!free_what_can_be()) {
+                outcome_.held_back = true;
                 break;
             }
             continue;

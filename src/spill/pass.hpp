@@ -25,6 +25,7 @@ public:
     struct Outcome {
         std::uint64_t block_bytes = 0;  // that are free, or will be when their last reader is gone
         int error = 0;                  // of a file that could not be written; the rest is spilled all the same
+        bool held_back = false;         // ended since what was spilled waits for readers
     };
     // Spills until `wanted` bytes of memory will be free, or nothing more is to be had, or `stop`. Open tails are
     // closed and spilled only `with_tails`.
@@ -32,8 +33,11 @@ public:
 
     // Takes what it needs of the arena's memory and slots, so that it has it when they are short.
     void prepare();
-    // Lets go of the file that it writes to, so that it can be removed when nothing in it counts any more.
+    // Lets go of the file that it writes to, so that it can be removed when nothing in it counts any more; and of
+    // what it has spilled, so that whoever needs memory can free it when its last reader is gone.
     void rest();
+    // So much of that waits for readers still that to spill more would bring nothing back either.
+    [[nodiscard]] bool is_held_back();
 
     [[nodiscard]] std::string engine() const { return queue_ ? queue_->why() : std::string(); }
 
@@ -57,6 +61,7 @@ private:
     enum class Filled : std::uint8_t { kBatchFull, kNothingLeft };
     [[nodiscard]] bool set_up();
     [[nodiscard]] bool open_file();
+    void leave_file();
     void allocate_ahead() noexcept;
     [[nodiscard]] Filled fill(Batch& batch, std::uint64_t wanted, const std::atomic<bool>& stop);
     [[nodiscard]] bool take_next_leaf();
@@ -86,6 +91,8 @@ private:
     };
     std::array<UnderWay, kBatches> batches_;
     Outcome outcome_;
+    std::size_t handed_on_ = 0;       // batches, since the epoch that is named next
+    std::uint64_t handed_on_in_ = 0;  // epoch
 
     // --- the file that is written to ---
     Slot* owner_ = nullptr;  // of the file; a slot that lives as long as this

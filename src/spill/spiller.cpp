@@ -95,8 +95,9 @@ std::uint64_t Spiller::excess() const noexcept {
     return used > pages * kHighWater16ths / 16 ? (used - pages * kLowWater16ths / 16) * kPageBytes : 0;
 }
 
-Spiller::Spilled Spiller::spill_with(Worker& own, std::uint64_t wanted, bool with_tails) {
+Spiller::Spilled Spiller::spill_with(Worker& own, std::uint64_t wanted, bool with_tails, Why why) {
     const std::lock_guard lock(own.mutex);
+    if (why == Why::kNoRoom && own.pass.is_held_back()) return {};
     ArenaHeader& header = context_.mapping.header();
     const SpillPass::Outcome outcome = own.pass.run(wanted, with_tails, own.stop);
     if (own.engine.empty()) {
@@ -120,7 +121,21 @@ Spiller::Spilled Spiller::spill_with(Worker& own, std::uint64_t wanted, bool wit
 Spiller::Spilled Spiller::spill(std::uint64_t wanted) {
     if (!enabled()) return {};
     Worker& own = worker();
-    const Spilled spilled = spill_with(own, wanted, true);
+    Spilled all;
+    for (;;) {
+        const Spilled some = spill_with(own, wanted - all.block_bytes, true, Why::kAsked);
+        all.block_bytes += some.block_bytes;
+        all.error = some.error;
+        const std::lock_guard lock(own.mutex);
+        own.pass.rest();
+        // Readers hold back what is spilled, and with it what the pass goes on with; it has new ones now.
+        if (!some.held_back || some.block_bytes == 0 || all.block_bytes >= wanted) return all;
+    }
+}
+
+Spiller::Spilled Spiller::help(std::uint64_t wanted) {
+    Worker& own = worker();
+    const Spilled spilled = spill_with(own, wanted, true, Why::kNoRoom);
     const std::lock_guard lock(own.mutex);
     own.pass.rest();
     return spilled;
@@ -142,7 +157,7 @@ void Spiller::run(Worker& own) {
         if (somebody_waits) wanted = std::max(wanted, context_.mapping.bytes() / kShareForWaiting);
         std::chrono::milliseconds pause = kIdle;
         if (wanted != 0) {
-            if (spill_with(own, wanted, somebody_waits).block_bytes != 0) continue;
+            if (spill_with(own, wanted, somebody_waits, Why::kNoRoom).block_bytes != 0) continue;
             pause = kRetry;
         }
         {
@@ -162,7 +177,7 @@ void Spiller::wait_for_room(std::chrono::milliseconds most) {
     call();
     if (has_thread_) {
         start();  // in a child of fork it is not there yet
-    } else if (spill(context_.mapping.bytes() / kShareForWaiting).block_bytes != 0) {
+    } else if (help(context_.mapping.bytes() / kShareForWaiting).block_bytes != 0) {
         return;
     }
     futex_wait(header.spill_answers, answers, std::min(most, kNap));

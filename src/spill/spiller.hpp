@@ -59,7 +59,9 @@ private:
     [[nodiscard]] Worker& worker();
     [[nodiscard]] std::uint64_t excess() const noexcept;  // bytes to spill, by the water marks
     void run(Worker& worker);
-    Spilled spill_with(Worker& worker, std::uint64_t wanted, bool with_tails);
+    enum class Why : std::uint8_t { kAsked, kNoRoom };
+    Spilled help(std::uint64_t wanted);  // as spill, of who waits for room
+    Spilled spill_with(Worker& worker, std::uint64_t wanted, bool with_tails, Why why);
 
     SpillContext context_;
     const Index* index_;

@@ -89,8 +89,9 @@ std::string StoreImpl::held_back_text() {
     if (all.size() > 1) who += fmt::format(", and {} others,", all.size() - 1);
     const std::string since = fmt::format("{}.{} s", first.behind_ms / 1000, first.behind_ms / 100 % 10);
     return fmt::format(
-        "{} {} for at least {} and so keeps {} erased objects from reuse: let it go on, or end it; or ", who,
-        first.is_views ? "has had views" : "has been inside an operation", since, epochs_.retired_objects());
+        "{} {} for at least {} and so keeps {} retired objects from reuse: let it go on, or end it; "
+        "or ",
+        who, first.is_views ? "has had views" : "has been inside an operation", since, epochs_.retired_objects());
 }
 
 }  // namespace shoal

@@ -80,7 +80,7 @@ std::string as_table(const Stats& stats) {
     row("index", size_text(stats.index_bytes));
     row("segments", fmt::to_string(stats.segments));
     if (!stats.spill_dir.empty()) add_spilling(stats, row);
-    row("retired", fmt::format("{} erased objects that wait for their last reader", stats.retired_objects));
+    row("retired", fmt::format("{} objects that wait for their last reader", stats.retired_objects));
     row("attached", fmt::format("{} threads of at most {}", stats.slots_in_use, stats.slots_total));
     for (const Attached& each : stats.held_back_by) {
         row("held back by",

@@ -151,6 +151,14 @@ inline Deed spills(const std::string& name, std::size_t bytes, std::uint64_t rec
 }
 inline const Deed kSpill = spills("spill", 100, 40);
 inline const Deed kSpillLarge = spills("spill of a record in parts", 3'000'000, 1);
+// A view keeps its blocks when all is done.
+inline const Deed kSpillUnderView{"spill under a view", kSpill.prepare,
+                                  [](Scene& scene, Store& own, std::uint64_t turn) -> std::string {
+                                      const auto held = own.view(kTarget);
+                                      EXPECT_OK(held);
+                                      return kSpill.turn(scene, own, turn);
+                                  },
+                                  true};
 inline const Deed kEraseSpilled{"erase of what is spilled",
                                 [](Scene& scene) {
                                     scene.add_victims(12);
@@ -232,6 +240,7 @@ inline const Deed kRecoverReclaimer = recovers(kErase, CrashPoint::kObjectEmptie
 inline const Deed kRecoverInHand = recovers(kSpill, CrashPoint::kSpillGathered);
 inline const Deed kRecoverCounted = recovers(kSpill, CrashPoint::kSpillCounted, 5);
 inline const Deed kRecoverPublished = recovers(kSpill, CrashPoint::kSpillPublished, 5);
+inline const Deed kRecoverHandedOn = recovers(kSpillUnderView, CrashPoint::kSpillHandedOn);
 inline const Deed kRecoverSpilled = recovers(kSpill, CrashPoint::kSpillRetired);
 
 }  // namespace shoal_test::deeds
