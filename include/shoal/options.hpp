@@ -51,7 +51,7 @@ struct Options {
     bool spill_thread = true;
 
     // Milliseconds that an append of this process waits for room in a store that spills, before it fails; on
-    // attaching too.
+    // attaching too. 0: it waits for no spill_thread; where this process has none it still spills itself, once.
     std::uint32_t room_wait_ms = 10'000;
 
     // Bytes of a key's first segment, a power of two from 64 to max_segment_bytes. Raising it saves links

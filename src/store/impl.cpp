@@ -1,5 +1,6 @@
 #include "store/impl.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -188,14 +189,18 @@ bool RoomWait::again(AppendOutcome outcome) {
     if (tried_++ == 0) {
         begun_ = now;
         failures_ = spiller.failures();
+        called_ = false;
     }
     if (!spiller.enabled()) return tried_ < kTries && store_.make_room();
+    const auto left = store_.room_wait_ - std::chrono::floor<std::chrono::milliseconds>(now - begun_);
+    const bool may_wait = left > std::chrono::milliseconds(0);
     // What spillers free comes back by epochs, as everything does. It is room too where the arena's file system has
-    // less of it than the limit.
-    if (store_.make_room()) return true;
-    const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(now - begun_);
-    if (waited >= store_.room_wait_ || spiller.failures() - failures_ >= kTries) return false;
-    spiller.wait_for_room(store_.room_wait_ - waited);
+    // less of it than the limit. Perhaps others take it each time, or it is none of use: then the time runs out.
+    if (store_.make_room() && (may_wait || tried_ < kTries)) return true;
+    if ((called_ && !may_wait) || spiller.failures() - failures_ >= kTries) return false;
+    called_ = true;
+    tried_ = 1;  // what they free is worth as many tries
+    spiller.wait_for_room(std::max(left, std::chrono::milliseconds(0)));
     return true;
 }
 

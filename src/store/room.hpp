@@ -14,7 +14,8 @@ public:
     explicit RoomWait(StoreImpl& store) noexcept : store_(store) {}
 
     // After an outcome that is not kAppended, outside of every epoch: frees what can be freed, or waits for
-    // spillers, up to Options::room_wait_ms since the first time. False: no_memory() says why there is no room.
+    // spillers, up to Options::room_wait_ms since the first time, and calls them once at least. False: no_memory()
+    // says why there is no room.
     [[nodiscard]] bool again(AppendOutcome outcome);
     // Something went well meanwhile: all begins anew.
     void reset() noexcept { tried_ = 0; }
@@ -24,6 +25,7 @@ private:
 
     StoreImpl& store_;
     int tried_ = 0;
+    bool called_ = false;         // spillers, since the first time
     std::uint32_t failures_ = 0;  // of spillers, when we began
     std::chrono::steady_clock::time_point begun_;
 };

@@ -112,6 +112,38 @@ TEST_CASE("Who waits for room that does not come does not spin") {
     REQUIRE(compare(*store, model) == "");
 }
 
+TEST_CASE("Who may not wait for room makes it himself, where nobody else does") {
+    SpillingPlace place;
+    shoal::Options options = place.options(8 * kMiB);
+    options.spill_thread = false;
+    options.room_wait_ms = 0;
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    std::vector<std::string> model(5);
+    CHECK(fill_up(*store, model, 40 * kMiB).message == "");
+    REQUIRE(compare(*store, model) == "");
+}
+
+TEST_CASE("How long an append waits for room is for each process to say that attaches, and it is not for ever") {
+    SpillingPlace place;
+    shoal::Options options = place.options(8 * kMiB);
+    options.spill_thread = GENERATE(true, false);
+    options.room_wait_ms = 0;
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    options.room_wait_ms = 700;
+    auto patient = Store::attach(place.path(), options);
+    REQUIRE_OK(patient);
+    std::vector<std::string> model(5);
+    REQUIRE(fill_up(*store, model, 4 * kMiB).message == "");
+    const auto holds_back = store->view("0");
+    REQUIRE(fill_up(*store, model, 100 * kMiB).code == Code::kMemoryLimit);
+    const auto begun = std::chrono::steady_clock::now();
+    REQUIRE_CODE(patient->append("large", std::string(3'000'000, 'l')), Code::kMemoryLimit);
+    CHECK(std::chrono::steady_clock::now() - begun >= std::chrono::milliseconds(700));
+    REQUIRE(compare(*store, model) == "");
+}
+
 TEST_CASE("A spill folder that is removed fails with its name, and once it is back appends go on") {
     SpillingPlace place;
     shoal::Options options = place.options(8 * kMiB);
