@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -14,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "arena/crash_point.hpp"
+#include "io/file_limit_signal.hpp"
 #include "spill/file_header.hpp"
 
 namespace shoal {
@@ -63,7 +65,12 @@ bool SpillFiles::try_own(SpillFile& file, std::uint64_t owner, std::uint64_t our
     return file.owner.compare_exchange_strong(owner, ours, std::memory_order_acquire, std::memory_order_relaxed);
 }
 
-Result<SharedSpillFile> SpillFiles::take(const Slot& slot, std::uint32_t* number) {
+bool SpillFiles::has_room(std::uint64_t end, std::uint64_t bytes) noexcept {
+    const std::uint64_t limit = file_size_limit();
+    return end < kSpillFileBytes && bytes <= limit - std::min(limit, end);
+}
+
+Result<SharedSpillFile> SpillFiles::take(const Slot& slot, std::uint64_t bytes, std::uint32_t* number) {
     const std::uint64_t ours =  // relaxed: our own slot's word
         in_hand(slots_->number(slot), slot.generation.load(std::memory_order_relaxed));
     for (std::uint32_t at = 0; at < kSpillFiles; ++at) {
@@ -80,7 +87,7 @@ Result<SharedSpillFile> SpillFiles::take(const Slot& slot, std::uint32_t* number
         }
         const bool left = owner == kIdleFile || (is_in_hand(owner) && !slots_->is_current(owner));
         // relaxed: only a filter; owned, it is ours to read
-        if (!left || file.end.load(std::memory_order_relaxed) >= kSpillFileBytes) continue;
+        if (!left || !has_room(file.end.load(std::memory_order_relaxed), bytes)) continue;
         if (!try_own(file, owner, ours)) continue;
         auto opened = open_anew(at, O_RDWR);
         if (opened && file.end.load(std::memory_order_relaxed) >= kSpillFileHeaderBytes) {
@@ -146,6 +153,7 @@ Result<SharedSpillFile> SpillFiles::open_anew(std::uint32_t number, int access) 
 
 void SpillFiles::give_back(std::uint32_t number) noexcept {
     const std::uint64_t end = entry(number).end.load(std::memory_order_relaxed);  // relaxed: ours until below
+    const FileLimitSignalHeld held;  // a dead spiller's end may lie behind what it has written
     static_cast<void>(::truncate(path_of(number).c_str(), static_cast<off_t>(end)));
     entry(number).owner.store(kIdleFile, std::memory_order_release);  // pairs with try_own
     remove_if_empty(number);

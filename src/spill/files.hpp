@@ -51,10 +51,12 @@ public:
     [[nodiscard]] bool enabled() const noexcept { return table_ != nullptr; }
     [[nodiscard]] const std::string& folder() const noexcept { return folder_; }
 
-    // A file with room at its end, made if need be, that `slot` alone writes to from now on, by a descriptor of its
-    // own. `*number` is set. Errors as of open(2) and
-    // write(2).
-    [[nodiscard]] Result<SharedSpillFile> take(const Slot& slot, std::uint32_t* number);
+    // Whether `bytes` may be written behind `end`, by the format and by the size that this process's files may have
+    // (ulimit -f).
+    [[nodiscard]] static bool has_room(std::uint64_t end, std::uint64_t bytes) noexcept;
+    // A file with room for `bytes` at its end, made if need be, that `slot` alone writes to from now on, by a
+    // descriptor of its own. `*number` is set. Errors as of open(2) and write(2).
+    [[nodiscard]] Result<SharedSpillFile> take(const Slot& slot, std::uint64_t bytes, std::uint32_t* number);
     // Ends that: another may write behind its end. What was allocated behind that goes back to the file system.
     void give_back(std::uint32_t number) noexcept;
     [[nodiscard]] SpillFile& entry(std::uint32_t number) const noexcept { return (*table_)[number % kSpillFiles]; }

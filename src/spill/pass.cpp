@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "arena/crash_point.hpp"
+#include "io/file_limit_signal.hpp"
 #include "spill/codec_word.hpp"
 
 namespace shoal {
@@ -88,13 +89,23 @@ bool SpillPass::is_held_back() {
     return handed_on_ >= kBatches;
 }
 
+std::uint64_t SpillPass::room_wanted() const noexcept {
+    const std::uint64_t most =
+        file_size_limit() - std::min(file_size_limit(), std::uint64_t{kSpillFileHeaderBytes});
+    return wants_new_file_ ? most : std::min<std::uint64_t>(Batch::kBufferBytes, most);
+}
+
 bool SpillPass::open_file() {
-    if (file_ != nullptr && file_end_ < kSpillFileBytes) {
+    if (file_ != nullptr && SpillFiles::has_room(file_end_, room_wanted())) {
         allocate_ahead();
         return true;
     }
+    if (wants_new_file_) {
+        while (queue_->in_flight() != 0) finish_one();
+        take_back_end();
+    }
     leave_file();
-    auto taken = context_.files.take(*owner_, &file_number_);
+    auto taken = context_.files.take(*owner_, room_wanted(), &file_number_);
     if (!taken) {
         outcome_.error = taken.error().system_errno != 0 ? taken.error().system_errno : EIO;
         return false;
@@ -117,8 +128,16 @@ void SpillPass::allocate_ahead() noexcept {
     allocated_ += kAllocatedAheadBytes;
 }
 
+// What could not be written is written to anew, not behind it.
+void SpillPass::take_back_end() noexcept {
+    if (file_ == nullptr) return;
+    file_end_ = published_end_;
+    context_.files.entry(file_number_).end.store(file_end_, std::memory_order_release);  // as write()
+}
+
 SpillPass::Outcome SpillPass::run(std::uint64_t wanted, bool with_tails, const std::atomic<bool>& stop) {
     outcome_ = {};
+    const FileLimitSignalHeld held;  // by fallocate, and the first bytes of a file
     if (!set_up()) return outcome_;
     level_ = 0;
     most_level_ = with_tails ? kLevels - 1 : kLastWithoutTails;
@@ -127,6 +146,7 @@ SpillPass::Outcome SpillPass::run(std::uint64_t wanted, bool with_tails, const s
     idle_rounds_ = 0;
     if (file_ != nullptr && file_->is_removed()) leave_file();  // nobody else could read what we write to it
     std::uint64_t gathered = 0;
+    bool again = false;
     // relaxed: seen a batch later at the latest
     while (gathered < wanted && outcome_.error == 0 && !stop.load(std::memory_order_relaxed) && open_file()) {
         const auto free = std::find_if(batches_.begin(), batches_.end(), [](const UnderWay& one) {
@@ -156,13 +176,13 @@ SpillPass::Outcome SpillPass::run(std::uint64_t wanted, bool with_tails, const s
             write(batch, static_cast<std::uint64_t>(free - batches_.begin()));
             queue_->flush();
         }
-        if (filled == Filled::kNothingLeft) break;
+        if (filled == Filled::kBatchFull) continue;
+        if (!wants_new_file_ || again) break;
+        again = true;  // what had no room in a file that is as long as it may be
+        idle_rounds_ = 0;
     }
     while (queue_->in_flight() != 0) finish_one();
-    if (outcome_.error != 0 && file_ != nullptr) {  // what could not be written is written to anew, not behind it
-        file_end_ = published_end_;
-        context_.files.entry(file_number_).end.store(file_end_, std::memory_order_release);  // as write()
-    }
+    if (outcome_.error != 0 || wants_new_file_) take_back_end();
     static_cast<void>(free_what_can_be());
     return outcome_;
 }
@@ -352,11 +372,13 @@ void SpillPass::end_batch(std::size_t number) {
     if (entry.error == 0 && !entry.batch->is_empty()) {
         outcome_.block_bytes += entry.batch->block_bytes();
         published_end_ = std::max(published_end_, entry.end);
+        wants_new_file_ = false;
         entry.batch->publish();
         return;
     }
     if (entry.error != 0) {
-        outcome_.error = entry.error;
+        wants_new_file_ = entry.error == EFBIG && entry.begin > kSpillFileHeaderBytes;
+        if (!wants_new_file_) outcome_.error = entry.error;
         // What was written of it is in nobody's hands.
         static_cast<void>(::fallocate(file_->descriptor(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                                       static_cast<off_t>(entry.begin),

@@ -62,6 +62,8 @@ private:
     [[nodiscard]] bool set_up();
     [[nodiscard]] bool open_file();
     void leave_file();
+    void take_back_end() noexcept;
+    [[nodiscard]] std::uint64_t room_wanted() const noexcept;
     void allocate_ahead() noexcept;
     [[nodiscard]] Filled fill(Batch& batch, std::uint64_t wanted, const std::atomic<bool>& stop);
     [[nodiscard]] bool take_next_leaf();
@@ -101,6 +103,7 @@ private:
     std::uint32_t file_number_ = 0;
     std::uint64_t file_end_ = 0;
     std::uint64_t published_end_ = 0;  // behind what segments may name
+    bool wants_new_file_ = false;      // since a write came to the greatest size that a file may have here
     std::uint64_t allocated_ = 0;  // bytes of the file that the file system has allocated ahead, from its beginning
 
     // --- the way round ---
