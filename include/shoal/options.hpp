@@ -10,8 +10,16 @@
 
 namespace shoal {
 
+// What the thread that calls does around a wait inside of the call: for room, or for reads of files. For a program
+// in which threads hold something that others need meanwhile, an interpreter's lock for instance. Neither may throw
+// or use the store.
+struct WaitHooks {
+    void (*begin)() = nullptr;
+    void (*end)() = nullptr;  // always follows begin
+};
+
 // Only the process that creates a store decides; one that attaches takes what it finds, and looks at group,
-// any_owner, spill_thread and room_wait_ms alone.
+// any_owner, spill_thread, room_wait_ms and wait_hooks alone.
 struct Options {
     // Bytes of memory that the arena may take, index and tables included; 8 MiB at least, rounded up to 2 MiB. 0,
     // the default: half of what is free where the arena lies, at most half of the machine's memory. The file is
@@ -53,6 +61,9 @@ struct Options {
     // Milliseconds that an append of this process waits for room in a store that spills, before it fails; on
     // attaching too. 0: it waits for no spill_thread; where this process has none it still spills itself, once.
     std::uint32_t room_wait_ms = 10'000;
+
+    // What a thread of this process does around waits; on attaching too.
+    WaitHooks wait_hooks;
 
     // Bytes of a key's first segment, a power of two from 64 to max_segment_bytes. Raising it saves links
     // for keys that will grow, and costs that much memory for every key that does not.

@@ -50,7 +50,7 @@ public:
     [[nodiscard]] static Result<Store> open(const std::string& path, const Options& options = {});
 
     // Only attaches. kNotFound when there is no store; otherwise as open. Cost: some 0.1 ms, whatever the size.
-    // Of `options` group, any_owner, spill_thread and room_wait_ms count.
+    // Of `options` group, any_owner, spill_thread, room_wait_ms and wait_hooks count.
     [[nodiscard]] static Result<Store> attach(const std::string& path, const Options& options = {});
 
     // A store that no other program can reach and that leaves no file: this process has it, and the children

@@ -15,6 +15,7 @@
 #include "store/leftovers.hpp"
 #include "store/place.hpp"
 #include "store/room.hpp"
+#include "store/waiting.hpp"
 
 namespace shoal {
 namespace {
@@ -75,6 +76,7 @@ StoreImpl::StoreImpl(OpenedArena&& opened, const Options& options)
       files_(mapping_, slots_, [this](int file) { return grant_like(mapping_.descriptor(), file); }),
       loader_(files_, slots_, mapping_.header().store_id),
       room_wait_(options.room_wait_ms),
+      wait_hooks_(options.wait_hooks),
       spiller_({mapping_, blocks_, slots_, epochs_, files_}, index_) {
     blocks_.on_release_stored([this](std::uint64_t place) { files_.release(place); });
     if (files_.enabled()) blocks_.on_pages_taken([this] { spiller_.call(); });
@@ -184,6 +186,7 @@ Result<std::shared_ptr<detail::Pin>> StoreImpl::pin() {
 
 bool RoomWait::again(AppendOutcome outcome) {
     if (outcome == AppendOutcome::kDamaged) return false;
+    const Waiting waiting(store_.wait_hooks_);
     const auto now = std::chrono::steady_clock::now();
     Spiller& spiller = store_.spiller_;
     if (tried_++ == 0) {

@@ -114,6 +114,7 @@ private:
     // Outside of every epoch. False: the key was erased meanwhile, and its value is to be read anew.
     [[nodiscard]] Result<bool> load(const KeyRef& key, std::span<StoredPart> stored);
     [[nodiscard]] Result<bool> loaded(const KeyRef& key, std::span<StoredPart> stored);  // what became of it
+    void read_files(std::span<StoredPart> stored);
     [[nodiscard]] AppendOutcome append_inside(const ChainContext& context, const KeyRef& key,
                                               const Payload& payload, bool* anew) noexcept;
     [[nodiscard]] AppendOutcome append_anew(const ChainContext& context, const KeyRef& key, const Payload& payload,
@@ -154,6 +155,7 @@ private:
     SpillFiles files_;
     Loader loader_;
     std::chrono::milliseconds room_wait_;
+    WaitHooks wait_hooks_;
     Spiller spiller_;  // last: its thread uses all of the above
 };
 

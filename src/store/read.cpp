@@ -7,6 +7,7 @@
 #include "store/group_look_up.hpp"
 #include "store/hash.hpp"
 #include "store/metadata.hpp"
+#include "store/waiting.hpp"
 
 namespace shoal {
 
@@ -112,10 +113,15 @@ Result<Bytes> StoreImpl::gather_whole(const KeyRef& key, std::vector<StoredPart>
     return value;
 }
 
+void StoreImpl::read_files(std::span<StoredPart> stored) {
+    const Waiting waiting(wait_hooks_);
+    loader_.load(stored);
+}
+
 Result<bool> StoreImpl::load(const KeyRef& key, std::span<StoredPart> stored) {
     if (stored.empty()) [[likely]]
         return true;
-    loader_.load(stored);
+    read_files(stored);
     return loaded(key, stored);
 }
 
@@ -136,7 +142,7 @@ Result<bool> StoreImpl::loaded(const KeyRef& key, std::span<StoredPart> stored) 
         files_.forget(stored_at(part.place).file);
         part.error.reset();
         part.lengths.clear();
-        loader_.load({&part, 1});
+        read_files({&part, 1});
         if (!part.error) continue;
         Error error = std::move(*part.error);
         error.message = fmt::format("a part of the value of the key with {} bytes cannot be read: {}",
@@ -194,7 +200,7 @@ std::vector<Result<Bytes>> StoreImpl::get(std::span<const ByteView> keys) {
         }
     }
     if (stored.empty()) return values;
-    loader_.load(stored);
+    read_files(stored);
     for (std::size_t at = 0; at < keys.size(); ++at) {
         const std::size_t end = at + 1 < keys.size() ? parts_begin[at + 1] : stored.size();
         const std::span<StoredPart> parts(stored.data() + parts_begin[at], end - parts_begin[at]);
