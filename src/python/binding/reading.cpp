@@ -1,0 +1,123 @@
+#include <vector>
+
+#include "python/binding/arguments.hpp"
+#include "python/binding/failure.hpp"
+#include "python/binding/gil.hpp"
+#include "python/binding/reading.hpp"
+
+namespace shoal::python {
+namespace {
+
+nb::bytes copied(ByteView bytes) { return nb::bytes(bytes.data(), bytes.size()); }
+
+// Lists within lists deeper than Python itself goes are a mistake, or contain themselves.
+void flatten(nb::list keys, std::vector<ByteView>& flat, std::vector<nb::object>& held) {
+    if (Py_EnterRecursiveCall(" in a list of keys") != 0) throw nb::python_error();
+    struct Leave {
+        ~Leave() { Py_LeaveRecursiveCall(); }
+    } leave;
+    for (nb::handle key : keys) {
+        if (PyList_Check(key.ptr())) {
+            flatten(nb::borrow<nb::list>(key), flat, held);
+        } else {
+            flat.push_back(key_bytes(key));
+            held.push_back(nb::borrow(key));  // the list may change while the lock is let go
+        }
+    }
+}
+
+nb::list unflatten(nb::list keys, const std::vector<nb::object>& values, std::size_t& at) {
+    nb::list made;
+    for (nb::handle key : keys) {
+        if (PyList_Check(key.ptr())) {
+            made.append(unflatten(nb::borrow<nb::list>(key), values, at));
+        } else {
+            made.append(values.at(at++));
+        }
+    }
+    return made;
+}
+
+}  // namespace
+
+nb::object value_of(const Store& store, ByteView key) {
+    Result<ValueSize> size = store.size(key);
+    std::size_t bytes = 0;
+    for (;;) {  // again where it grew meanwhile
+        if (size) {
+            bytes = size->bytes;
+        } else if (size.error().code == Code::kNotFound) {
+            return {};
+        } else {
+            raise(size.error());
+        }
+        PyObject* object = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(bytes));
+        if (object == nullptr) throw nb::python_error();
+        nb::object value = nb::steal(object);
+        Result<std::size_t> filled;
+        {
+            const Released released(bytes);
+            filled = store.get_into(key, {reinterpret_cast<std::byte*>(PyBytes_AS_STRING(object)), bytes});
+        }
+        if (filled && *filled == bytes) return value;
+        if (filled) {  // records in flight, that it was made with room for, are not in it
+            object = value.release().ptr();
+            if (_PyBytes_Resize(&object, static_cast<Py_ssize_t>(*filled)) != 0) throw nb::python_error();
+            return nb::steal(object);
+        }
+        if (filled.error().code == Code::kBufferTooSmall) {
+            size = ValueSize{filled.error().count, 0};
+        } else {
+            size = tl::unexpected(std::move(filled.error()));
+        }
+    }
+}
+
+nb::list values_of(const Store& store, nb::list keys, nb::handle missing) {
+    std::vector<ByteView> flat;
+    std::vector<nb::object> held;
+    flatten(keys, flat, held);
+    std::vector<Result<Bytes>> results;
+    {
+        const Released released;
+        results = store.get(std::span<const ByteView>(flat));
+    }
+    std::vector<nb::object> values;
+    values.reserve(results.size());
+    for (Result<Bytes>& result : results) {
+        if (result) {
+            values.push_back(copied(*result));
+            *result = Bytes();
+        } else if (result.error().code == Code::kNotFound) {
+            values.push_back(nb::borrow(missing));
+        } else {
+            raise(result.error());
+        }
+    }
+    std::size_t at = 0;
+    return unflatten(keys, values, at);
+}
+
+nb::list records_of(const Store& store, ByteView key) {
+    Result<Records> records;
+    {
+        const Released released;
+        records = store.records(key);
+    }
+    nb::list list;
+    for (const ByteView record : value_or_raise(std::move(records))) list.append(copied(record));
+    return list;
+}
+
+nb::list keys_of(const Store& store) {
+    Result<std::vector<Bytes>> keys;
+    {
+        const Released released;
+        keys = store.keys();
+    }
+    nb::list list;
+    for (const Bytes& key : value_or_raise(std::move(keys))) list.append(copied(key));
+    return list;
+}
+
+}  // namespace shoal::python

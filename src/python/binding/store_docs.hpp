@@ -1,0 +1,465 @@
+// Docstrings of shoal.Store. Their examples are run by tests/python/test_docs.py, in each a `store` and a folder
+// `tmp`.
+#pragma once
+
+namespace shoal::python::docs {
+
+inline constexpr const char* kStore = R"(A map from keys to appendable bytes that processes on one host share.
+
+A value is not replaced, it grows: writers append records to a key, and readers
+get all of them back in one order. When `append` has returned, every later
+`get` in any process has the record, and no process's death takes it back.
+Threads and processes use it at once without locks.
+
+Keys are `bytes`, or `str` for its UTF-8: ``"a"`` and ``b"a"`` are one key, and
+keys come back as `bytes`. Values are any object with the buffer protocol,
+`bytes`, `bytearray`, `memoryview` or a contiguous NumPy array for instance;
+they go in without a copy on the way. The interpreter's lock is let go for
+large copies, for files, and while an append waits.
+
+A Store is pickled as its path, and attaches where it is unpickled; children of
+`fork` may use it as it is. Closing it, or losing it, takes nothing from the
+others.
+
+Parameters
+----------
+path : str, bytes or os.PathLike
+    The store's directory. Made if there is none, its parent must exist; else
+    attached to, and then only the options `group`, `any_owner`, `spill_thread`
+    and `room_wait_ms` are looked at.
+memory_limit_bytes : int
+    Bytes of memory that the arena may take, 8 MiB at least. 0: half of what is
+    free where it lies.
+arena_dir : path, optional
+    Folder for the arena; otherwise the first tmpfs with room.
+group : str, optional
+    A group whose members share the store. Otherwise it is its owner's alone.
+any_owner : bool
+    Take the files of a store whoever owns them.
+temporary : bool
+    The store is there for as long as somebody has it open: whoever closes it
+    last removes it, at the latest when the interpreter ends; where that one is
+    killed, the next open of the path does, or `collect`.
+spill_dir : path, optional
+    An existing folder for spill files. With it, data that does not change any
+    more goes there when memory gets short.
+codec : str
+    How that is compressed: ``"none"``, ``"lz4"``, ``"zstd"``, ``"zstd:9"``,
+    ``"blosc:8"`` (a type size).
+spill_thread : bool
+    A thread of this process spills in the background.
+room_wait_ms : int
+    Milliseconds that an append waits for room in a store that spills, before
+    it fails.
+first_segment_bytes, max_segment_bytes : int
+    Bytes of a key's first segment, a power of two from 64, and of its largest,
+    from 64 KiB to 1 MiB.
+reserve_bytes : int
+    Bytes of the arena that are allocated at once.
+
+Raises
+------
+shoal.Error
+    One of its kinds; see `shoal.errors`.
+
+Examples
+--------
+>>> store = shoal.Store(tmp / "words", temporary=True)
+>>> store.append("apple", b"red,")
+>>> store.append({"apple": b"green,", "pear": b"yellow,"})
+>>> store["apple"]
+b'red,green,'
+>>> "plum" in store, len(store), sorted(store)
+(False, 2, [b'apple', b'pear'])
+)";
+
+inline constexpr const char* kAttach = R"(Opens the store that is at `path`, and makes none.
+
+Parameters
+----------
+path, group, any_owner, spill_thread, room_wait_ms
+    As of `Store`.
+
+Raises
+------
+StoreNotFound
+    There is none.
+)";
+
+inline constexpr const char* kInMemory =
+    R"(A store that leaves no file: for this process and the children that it forks.
+
+It cannot be pickled, and does not spill.
+
+Parameters
+----------
+memory_limit_bytes, first_segment_bytes, max_segment_bytes, reserve_bytes : int
+    As of `Store`.
+)";
+
+inline constexpr const char* kDestroy = R"(Removes every trace of the store at `path`.
+
+Who has it open gets `Destroyed` from then on.
+
+Parameters
+----------
+path, group, any_owner
+    As of `Store`.
+
+Raises
+------
+StoreNotFound
+    There is none.
+
+Examples
+--------
+>>> shoal.Store(tmp / "short-lived").close()
+>>> shoal.Store.destroy(tmp / "short-lived")
+)";
+
+inline constexpr const char* kCollect = R"(Removes arenas that killed processes have left, never one that is open.
+
+Parameters
+----------
+dirs : iterable of paths
+    Folders to look into, beside ``/dev/shm`` and ``$XDG_RUNTIME_DIR``.
+dry_run : bool
+    Only look: `Leftover.removed` then says what would be.
+
+Returns
+-------
+list of Leftover
+    What was found, also what was left and why.
+)";
+
+inline constexpr const char* kVerify = R"(Checks every invariant of the store at `path`, and counts what is in it.
+
+Parameters
+----------
+path, group, any_owner
+    As of `Store`.
+repair : bool
+    Recover what the dead have left and give leaked memory back, where nobody
+    else has the store open.
+
+Returns
+-------
+VerifyReport
+
+Examples
+--------
+>>> with shoal.Store(tmp / "checked", temporary=True) as checked:
+...     checked.append("a", b"1")
+...     report = shoal.Store.verify(tmp / "checked")
+>>> report.sound, report.records
+(True, 1)
+)";
+
+inline constexpr const char* kAppend = R"(Adds a record to a key's value, or one to each key of a mapping.
+
+Each record is there as a whole or not at all; the mapping as a whole is no
+transaction. Many in one call are several times as fast as one by one.
+
+Parameters
+----------
+key : bytes or str, or mapping
+    The key; or keys with their values, then without `value`.
+value : buffer
+    The record.
+
+Raises
+------
+MemoryLimit, NoSpace
+    There is no room. Of a mapping the error's `appended` first ones are
+    appended, in its order.
+
+Examples
+--------
+>>> store.append("log", b"one,")
+>>> store.append({"log": bytearray(b"two"), b"other": memoryview(b"three")})
+>>> store["log"]
+b'one,two'
+)";
+
+inline constexpr const char* kExtend = R"(Adds any number of records, in their order.
+
+Parameters
+----------
+key : bytes or str, or mapping, or iterable of pairs
+    The key; or, without `records`, keys with the records of each, or pairs of
+    a key and a record.
+records : iterable of buffers
+    The records.
+
+Raises
+------
+MemoryLimit, NoSpace
+    There is no room. The error's `appended` first records are appended.
+
+Examples
+--------
+>>> store.extend("days", [b"mon", b"tue"])
+>>> store.extend({"days": [b"wed"], "months": [b"jan", b"feb"]})
+>>> store.extend([("days", b"thu"), ("months", b"mar")])
+>>> store.records("days")
+[b'mon', b'tue', b'wed', b'thu']
+)";
+
+inline constexpr const char* kIset = R"(Sets a value once.
+
+Parameters
+----------
+key : bytes or str
+value : buffer
+
+Returns
+-------
+bool
+    Whether this call did; False when the key had a value. Of all processes the
+    first wins.
+
+Examples
+--------
+>>> store.iset("leader", b"me"), store.iset("leader", b"you"), store["leader"]
+(True, False, b'me')
+)";
+
+inline constexpr const char* kGet = R"(The value of a key, or of many: its records one after the other.
+
+It holds every record that was appended before the call, perhaps some that are
+being appended, and none without those that came before it.
+
+Parameters
+----------
+key : bytes or str, or list
+    The key; or a list of keys, or of such lists. Many are read together.
+default : object
+    What stands for a value that is not there.
+
+Returns
+-------
+bytes or list
+
+Examples
+--------
+>>> store.append({"a": b"1", "b": b"2"})
+>>> store.get("a"), store.get("none"), store.get("none", b"")
+(b'1', None, b'')
+>>> store.get(["a", ["b", "none"]])
+[b'1', [b'2', None]]
+)";
+
+inline constexpr const char* kItem = "The value of a key as `bytes`; `KeyNotFound` where it has none.";
+
+inline constexpr const char* kGetInto = R"(Copies a value into memory of the caller's.
+
+Parameters
+----------
+key : bytes or str
+buffer : writable buffer
+
+Returns
+-------
+int
+    Bytes of the value.
+
+Raises
+------
+KeyNotFound
+    The key has none.
+BufferTooSmall
+    Its `needed` says how many bytes the value has; what is in the buffer then
+    is not defined.
+
+Examples
+--------
+>>> store.append("greeting", b"hello")
+>>> memory = bytearray(8)
+>>> store.get_into("greeting", memory), memory
+(5, bytearray(b'hello\x00\x00\x00'))
+)";
+
+inline constexpr const char* kRecords = R"(The records of a value, each as it was appended.
+
+Parameters
+----------
+key : bytes or str
+
+Returns
+-------
+list of bytes
+
+Raises
+------
+KeyNotFound
+    The key has none.
+
+See Also
+--------
+view_records : the same without a copy.
+)";
+
+inline constexpr const char* kView = R"(The bytes of a value where they lie, not copied.
+
+Parameters
+----------
+key : bytes or str
+
+Returns
+-------
+View
+    Memoryviews that one after the other are the value; where one ends and the
+    next begins means nothing.
+
+Raises
+------
+KeyNotFound
+    The key has none.
+
+Examples
+--------
+>>> import array
+>>> store.append("numbers", array.array("q", [1, 2, 3]))
+>>> store.view("numbers")[0].cast("q").tolist()
+[1, 2, 3]
+)";
+
+inline constexpr const char* kViewRecords = R"(The records of a value where they lie, not copied.
+
+Parameters
+----------
+key : bytes or str
+
+Returns
+-------
+View
+    A memoryview for each record, also for empty ones.
+
+Raises
+------
+KeyNotFound
+    The key has none.
+
+Examples
+--------
+>>> store.extend("rows", [b"1,2", b"", b"3"])
+>>> [len(row) for row in store.view_records("rows")]
+[3, 0, 1]
+)";
+
+inline constexpr const char* kSize = R"(Bytes and records of a value, from counters.
+
+Parameters
+----------
+key : bytes or str
+
+Returns
+-------
+ValueSize
+    What is being appended counts.
+
+Raises
+------
+KeyNotFound
+    The key has none.
+
+Examples
+--------
+>>> store.extend("rows", [b"1,2", b"3"])
+>>> store.size("rows")
+ValueSize(bytes=4, records=2)
+)";
+
+inline constexpr const char* kKeys = R"(Every key, in no order.
+
+Returns
+-------
+list of bytes
+    Each key that is there throughout once; one that comes or goes meanwhile
+    may be in it or not.
+)";
+
+inline constexpr const char* kDelete = R"(Removes a key and its value.
+
+Parameters
+----------
+key : bytes or str
+
+Returns
+-------
+bool
+    Whether it had one. ``del store[key]`` raises `KeyNotFound` instead.
+
+Examples
+--------
+>>> store.append("short", b"lived")
+>>> store.delete("short"), store.delete("short")
+(True, False)
+)";
+
+inline constexpr const char* kDrop = "Removes every key.";
+
+inline constexpr const char* kSpill = R"(Writes data out to files now; for a store with a `spill_dir`.
+
+Parameters
+----------
+bytes : int, optional
+    Until so much memory is free; otherwise all that can be.
+
+Returns
+-------
+int
+    Bytes of memory that are free, or will be when their last reader is gone.
+
+Examples
+--------
+>>> (tmp / "files").mkdir()
+>>> with shoal.Store(tmp / "large", temporary=True, spill_dir=tmp / "files", codec="lz4") as large:
+...     large.append("zeroes", bytes(1_000_000))
+...     free = large.spill()
+...     large.stats().spilled_bytes, large["zeroes"] == bytes(1_000_000)
+(1000000, True)
+)";
+
+inline constexpr const char* kSetCodec =
+    R"(How what is spilled of a key from now on is compressed, until it is deleted.
+
+Parameters
+----------
+key : bytes or str
+    A key with a value.
+codec : str
+    As of `Store`.
+)";
+
+inline constexpr const char* kStats = R"(The store as it is now: places, sizes and counts.
+
+It visits every key.
+
+Returns
+-------
+Stats
+
+Examples
+--------
+>>> store.extend("rows", [b"1,2", b"3"])
+>>> stats = store.stats()
+>>> stats.keys, stats.records, stats.payload_bytes
+(1, 2, 4)
+)";
+
+inline constexpr const char* kAttached =
+    R"(Who has the store open: every thread that is attached, and the views of each process.
+
+Returns
+-------
+list of Attached
+)";
+
+inline constexpr const char* kClose = R"(Detaches; the data stays for the others and for later.
+
+Views that were made stay valid. To close once more does nothing. As a context
+manager the store is closed at the end.
+)";
+
+}  // namespace shoal::python::docs

@@ -1,0 +1,58 @@
+"""A lock-free store of appendable values that the processes of one host share.
+
+>>> import tempfile, shoal
+>>> with tempfile.TemporaryDirectory() as folder, shoal.Store(folder + "/words") as store:
+...     store.append("apple", b"red,")
+...     store.append({"apple": b"green,", "pear": b"yellow,"})
+...     store["apple"], sorted(store)
+...     shoal.Store.destroy(store.path)
+(b'red,green,', [b'apple', b'pear'])
+
+`Store` has all that it does; `shoal.errors` what can go wrong; `shoal.reports` what a store tells of itself.
+"""
+
+from ._native import Store, View
+from .errors import (
+    ArenaGone,
+    BufferTooSmall,
+    Closed,
+    Damaged,
+    Destroyed,
+    Error,
+    Incompatible,
+    InvalidArgument,
+    KeyNotFound,
+    MemoryLimit,
+    NoSpace,
+    PermissionDenied,
+    StoreNotFound,
+    SystemCallFailed,
+    TooManyThreads,
+)
+from .reports import Attached, Damage, Leftover, Stats, ValueSize, VerifyReport
+
+__all__ = [
+    "ArenaGone",
+    "Attached",
+    "BufferTooSmall",
+    "Closed",
+    "Damage",
+    "Damaged",
+    "Destroyed",
+    "Error",
+    "Incompatible",
+    "InvalidArgument",
+    "KeyNotFound",
+    "Leftover",
+    "MemoryLimit",
+    "NoSpace",
+    "PermissionDenied",
+    "Stats",
+    "Store",
+    "StoreNotFound",
+    "SystemCallFailed",
+    "TooManyThreads",
+    "ValueSize",
+    "VerifyReport",
+    "View",
+]

@@ -1,0 +1,149 @@
+"""What goes wrong, as exceptions: all are `shoal.Error`, and also what Python has for the same.
+
+Each says what happened, where, and what to do about it.
+"""
+
+import errno
+
+
+class Error(Exception):
+    """The base of all errors of shoal's own.
+
+    Attributes
+    ----------
+    code : str
+        The name of the C++ library's `shoal::Code`, for instance ``"memory limit"``.
+    appended : int
+        Records of this call that were appended all the same: its first ones.
+    """
+
+    code = "error"
+    appended = 0
+
+
+class InvalidArgument(Error, ValueError):
+    """The call itself is wrong; nothing was touched."""
+
+    code = "invalid argument"
+
+
+class Closed(InvalidArgument):
+    """The store was closed in this process."""
+
+    code = "closed"
+
+
+class KeyNotFound(Error, KeyError):
+    """The key has no value."""
+
+    code = "not found"
+    __str__ = Exception.__str__  # KeyError's shows the message as a literal
+
+
+class StoreNotFound(Error, FileNotFoundError):
+    """There is no store at that path."""
+
+    code = "no store"
+
+
+class BufferTooSmall(Error, ValueError):
+    """`get_into` was given too little memory.
+
+    Attributes
+    ----------
+    needed : int
+        Bytes of the value.
+    """
+
+    code = "buffer too small"
+    needed = 0
+
+
+class MemoryLimit(Error, MemoryError):
+    """The store's own limit is reached; what was appended stays."""
+
+    code = "memory limit"
+
+
+class NoSpace(Error, OSError):
+    """The file system of the arena or of the spill files is full, or a limit on file sizes too low."""
+
+    code = "no space"
+
+
+class PermissionDenied(Error, PermissionError):
+    """The operating system refused, or the files belong to somebody else."""
+
+    code = "permission"
+
+
+class Incompatible(Error):
+    """The arena was made by another layout of shoal."""
+
+    code = "incompatible"
+
+
+class Damaged(Error):
+    """Bytes in the metadata, the arena or a spill file cannot be right; the message says where."""
+
+    code = "damaged"
+
+
+class ArenaGone(Error):
+    """The store's directory is there and its arena is not: after a reboot, for instance."""
+
+    code = "arena gone"
+
+
+class Destroyed(Error):
+    """The store was destroyed while this process had it open."""
+
+    code = "destroyed"
+
+
+class TooManyThreads(Error):
+    """Every place for an attached thread is taken."""
+
+    code = "too many threads"
+
+
+class SystemCallFailed(Error, OSError):
+    """Another system call failed: see ``errno``."""
+
+    code = "system"
+
+
+_BY_CODE = {
+    kind.code: kind
+    for kind in (
+        InvalidArgument,
+        KeyNotFound,
+        StoreNotFound,
+        BufferTooSmall,
+        MemoryLimit,
+        NoSpace,
+        PermissionDenied,
+        Incompatible,
+        Damaged,
+        ArenaGone,
+        Destroyed,
+        TooManyThreads,
+        SystemCallFailed,
+    )
+}
+
+_ERRNO = {"no store": errno.ENOENT, "no space": errno.ENOSPC, "permission": errno.EACCES, "system": errno.EIO}
+
+
+def _made(code, message, system_errno, count):
+    """The exception for an error of the C++ library; `_native` raises it."""
+    kind = _BY_CODE[code]
+    if issubclass(kind, OSError):
+        error = kind(system_errno or _ERRNO[code], message)
+    else:
+        error = kind(message)
+    if kind is BufferTooSmall:
+        error.needed = count
+    elif count:
+        error.appended = count
+    return error

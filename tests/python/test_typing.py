@@ -1,0 +1,72 @@
+"""The types that users' checkers see are those that the package has."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import shoal
+
+USE = '''
+import shoal
+from array import array
+
+store = shoal.Store("path", temporary=True)
+store.append("key", b"value")
+store.append({"key": array("d", [1.0]), "other": array("d")})
+store.extend({b"key": [b"1", b"2"]})
+store.extend((("key", b"1"), (b"key", bytearray(2))))
+maybe: bytes | None = store.get("key")
+surely: bytes = store.get("key", b"") + store["key"]
+pieces: list[memoryview] = list(store.view("key"))
+count: int = store.stats().held_back_by[0].slot
+'''
+
+MISUSE = '''
+import shoal
+
+store = shoal.Store("path")
+store.append("key", "text")
+store.append(1, b"value")
+store.get("key") + b""
+store.append({"key": "text"})
+'''
+
+# Its classes have a metaclass, its static methods are of a type of their own, and View has no __init__; buffers are no
+# method before Python 3.12.
+OF_NANOBIND = r"""
+shoal\._native\.(Store|View)
+shoal\._native\.Store\.(attach|collect|destroy|in_memory|verify)
+shoal\._native\.View\.(__buffer__|__init__)
+"""
+
+
+def run_tool(tmp_path, *arguments):
+    """With the package where it is imported from."""
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": "", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def test_the_stubs_have_what_the_extension_has(tmp_path):
+    allowed = tmp_path / "allowed"
+    allowed.write_text(OF_NANOBIND)
+    checked = run_tool(
+        tmp_path, "mypy.stubtest", "shoal", "--allowlist", str(allowed), "--ignore-unused-allowlist", "--concise"
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_right_use_passes_and_wrong_use_does_not(tmp_path):
+    assert (Path(shoal.__file__).parent / "py.typed").exists()
+    (tmp_path / "use.py").write_text(USE)
+    (tmp_path / "misuse.py").write_text(MISUSE)
+    used = run_tool(tmp_path, "mypy", "--strict", "use.py")
+    assert used.returncode == 0, used.stdout
+    misused = run_tool(tmp_path, "mypy", "--strict", "misuse.py")
+    assert misused.stdout.count("error:") == 4, misused.stdout
