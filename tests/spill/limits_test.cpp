@@ -66,7 +66,7 @@ std::string become_user(const SpillingPlace& place) {
 }  // namespace
 
 TEST_CASE("A process that may only make small files spills to as many as it needs", "[process]") {
-    const std::size_t record_bytes = GENERATE(5'000, 300'000, 3'000'000);
+    const auto record_bytes = static_cast<std::size_t>(GENERATE(5'000, 300'000, 3'000'000));
     const bool thread = GENERATE(true, false);
     constexpr std::uint64_t kLimit = 9 * kMiB;
     SpillingPlace place;
