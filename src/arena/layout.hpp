@@ -81,6 +81,7 @@ struct ArenaHeader {
     Atomic<std::uint32_t> spillers;                 // asleep on spill_calls, more or less: 0 saves a system call
     Atomic<std::uint32_t> spill_errno;              // of the last try to write; 0 when it went well
     Atomic<std::uint32_t> spill_failures;           // tries that failed
+    Atomic<std::uint64_t> spare_journal;            // for who has none when memory is full; 0: somebody has it
 };
 
 static_assert(sizeof(ArenaHeader) == 2624, "part of the format: src/FORMAT.md");
@@ -98,6 +99,7 @@ static_assert(offsetof(ArenaHeader, retired) == 2432);
 static_assert(offsetof(ArenaHeader, epoch_began_ms) == 2472);
 static_assert(offsetof(ArenaHeader, spill_files_at) == 1232 && offsetof(ArenaHeader, codec) == 1240);
 static_assert(offsetof(ArenaHeader, generations) == 2496 && offsetof(ArenaHeader, spill_hand) == 2560);
+static_assert(offsetof(ArenaHeader, spare_journal) == 2600);
 static_assert(std::is_standard_layout_v<ArenaHeader>, "offsets must mean the same in every build");
 
 // One attached thread's entry in the process table. Its owner alone writes it, but for recovery of the dead,

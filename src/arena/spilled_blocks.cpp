@@ -3,6 +3,36 @@
 #include "arena/crash_point.hpp"
 
 namespace shoal {
+namespace {
+
+// `journal` has no entries and nobody names it. False: there is a spare one.
+bool make_spare(const Mapping& mapping, ArenaOffset journal) noexcept {
+    std::uint64_t expected = 0;
+    // release: pairs with take_spare_journal; a failed try: another has given one
+    return mapping.header().spare_journal.compare_exchange_strong(expected, raw(journal), std::memory_order_release,
+                                                                  std::memory_order_relaxed);
+}
+
+}  // namespace
+
+ArenaOffset allocate_journal(const Mapping& mapping, Blocks& blocks, Slot& slot, std::uint64_t bytes) noexcept {
+    const Allocation place = blocks.allocate(slot, bytes);  // zero, as the allocator gives it
+    if (!is_null(place.offset)) mapping.at<SpilledBlocks>(place.offset)->bytes = bytes;
+    return place.offset;
+}
+
+ArenaOffset take_spare_journal(const Mapping& mapping) noexcept {
+    // acquire: pairs with make_spare
+    return static_cast<ArenaOffset>(mapping.header().spare_journal.exchange(0, std::memory_order_acquire));
+}
+
+void renew_spare_journal(const Mapping& mapping, Blocks& blocks, Slot& slot) noexcept {
+    // relaxed: make_spare decides
+    if (mapping.header().spare_journal.load(std::memory_order_relaxed) != 0) return;
+    const ArenaOffset fresh = allocate_journal(mapping, blocks, slot, kSpareJournalBytes);
+    if (!is_null(fresh) && !make_spare(mapping, fresh))
+        blocks.release(slot, fresh, kSpareJournalBytes, kSpareJournalBytes);
+}
 
 void empty_spilled_blocks(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept {
     SpilledBlocks& retired = *mapping.at<SpilledBlocks>(offset);
@@ -18,8 +48,15 @@ void empty_spilled_blocks(const Mapping& mapping, Blocks& blocks, Slot& slot, Ar
 }
 
 void free_spilled_blocks(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept {
-    const std::uint64_t bytes =
-        std::min<std::uint64_t>(mapping.at<SpilledBlocks>(offset)->bytes, sizeof(SpilledBlocks));
+    SpilledBlocks& journal = *mapping.at<SpilledBlocks>(offset);
+    const std::uint64_t bytes = std::min<std::uint64_t>(snapshot(journal.bytes), sizeof(SpilledBlocks));
+    // relaxed, all: nobody else can reach it; make_spare publishes it
+    if (bytes == kSpareJournalBytes && mapping.header().spare_journal.load(std::memory_order_relaxed) == 0) {
+        journal.next_retired.store(0, std::memory_order_relaxed);
+        journal.count.store(0, std::memory_order_relaxed);
+        journal.published_in.store(0, std::memory_order_relaxed);
+        if (make_spare(mapping, offset)) return;
+    }
     blocks.release(slot, offset, bytes, bytes);  // batches before the last may have had more entries
 }
 

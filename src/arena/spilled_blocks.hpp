@@ -1,9 +1,11 @@
 // A batch's journal (Slot::spilling): the blocks that it empties. First which segments it has in hand; then, once
 // their bytes are in a file, what to free when the last reader is gone. The spiller frees that itself, when the
 // epoch has moved on by two, and has its journal back: so that it needs no memory to make room. A dead one's
-// becomes a retired object of arena/epoch.hpp, and that of one that rests before it could free it.
+// becomes a retired object of arena/epoch.hpp, and that of one that rests before it could free it. Who comes when
+// memory is full already begins with the arena's spare journal.
 //
-// Thread safety: the batch's spiller alone, then whoever recovers its slot, then the reclaimer.
+// Thread safety: the batch's spiller alone, then whoever recovers its slot, then the reclaimer. Anybody may take or
+// give the spare one.
 // A crash leaves a journal: recovery/finish.cpp lets go of what is not spilled and retires the rest.
 // Invariants: I1 an entry is written after its segment is in hand, and before the segment's block changes;
 //             I2 one that is published, or retired, names only blocks that their segments no longer name, each
@@ -51,11 +53,22 @@ struct SpilledBlocks {
 
 static_assert(sizeof(SpilledBlocks::Entry) == 24 && offsetof(SpilledBlocks, entries) == 32);
 static_assert(sizeof(SpilledBlocks) <= 32 * 1024, "one block of the allocator");
+static_assert(std::is_standard_layout_v<SpilledBlocks>, "offsets must mean the same in every build");
+
+inline constexpr std::uint64_t kSpareJournalBytes = 4096;
+
+// A journal without entries, of so many bytes. Null where there is no memory.
+[[nodiscard]] ArenaOffset allocate_journal(const Mapping& mapping, Blocks& blocks, Slot& slot,
+                                           std::uint64_t bytes) noexcept;
+// The spare one; null where another has it. Who dies before its slot names it leaks it, and the next of its size
+// that is freed takes its place.
+[[nodiscard]] ArenaOffset take_spare_journal(const Mapping& mapping) noexcept;
+// Sees to it that there is a spare one, if there is memory for it.
+void renew_spare_journal(const Mapping& mapping, Blocks& blocks, Slot& slot) noexcept;
+
 // The two halves of freeing a retired one: its blocks, which may be broken off by a crash and begun anew, leaking
 // one block; then the object itself.
 void empty_spilled_blocks(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept;
 void free_spilled_blocks(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept;
-
-static_assert(std::is_standard_layout_v<SpilledBlocks>, "offsets must mean the same in every build");
 
 }  // namespace shoal

@@ -13,7 +13,7 @@ namespace {
 constexpr std::uint64_t kExtentPayloadBytes = kPartBytes;  // at which no neighbour is added any more
 
 // Large batches of small segments want many entries; where memory is short, few must do.
-constexpr std::array<std::uint64_t, 4> kJournalBytes{sizeof(SpilledBlocks), 4096, 512, 64};
+constexpr std::array<std::uint64_t, 4> kJournalBytes{sizeof(SpilledBlocks), kSpareJournalBytes, 512, 64};
 
 }  // namespace
 
@@ -49,15 +49,26 @@ bool Batch::set_up() {
         buffer_.reset(static_cast<std::byte*>(std::aligned_alloc(kBufferUnit, kBufferBytes)));
         if (buffer_ == nullptr) return false;
     }
-    for (const std::uint64_t bytes : kJournalBytes) {
-        if (journal_ != nullptr) break;
-        const Allocation place = context_.blocks.allocate(*slot_, bytes);
-        if (is_null(place.offset)) continue;
-        journal_ = context_.mapping.at<SpilledBlocks>(place.offset);  // zero, as the allocator gives it
-        journal_->bytes = bytes;
-        slot_->spilling.store(raw(place.offset), std::memory_order_release);  // pairs with finish_spilling
-    }
+    if (journal_ == nullptr || (journal_->bytes != kJournalBytes.front() && is_free())) improve_journal();
     return journal_ != nullptr;
+}
+
+// The largest that is to be had, if that is larger than what there is.
+void Batch::improve_journal() noexcept {
+    const std::uint64_t now = journal_ == nullptr ? 0 : journal_->bytes;
+    ArenaOffset better = ArenaOffset::kNull;
+    for (const std::uint64_t bytes : kJournalBytes) {
+        if (bytes <= now) break;
+        better = allocate_journal(context_.mapping, context_.blocks, *slot_, bytes);
+        if (!is_null(better)) break;
+    }
+    if (is_null(better) && now == 0) better = take_spare_journal(context_.mapping);
+    if (is_null(better)) return;
+    journal_ = context_.mapping.at<SpilledBlocks>(better);
+    // release: pairs with finish_spilling. relaxed: our own
+    const auto old = static_cast<ArenaOffset>(slot_->spilling.load(std::memory_order_relaxed));
+    slot_->spilling.store(raw(better), std::memory_order_release);
+    if (!is_null(old)) free_spilled_blocks(context_.mapping, context_.blocks, *slot_, old);
 }
 
 bool Batch::is_free() noexcept {

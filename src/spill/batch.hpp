@@ -82,6 +82,7 @@ private:
 
     [[nodiscard]] ExtentOrigin origin(const Chain& chain, std::uint64_t generation, std::uint64_t ordinal) const;
     [[nodiscard]] bool take(Segment& segment, ArenaOffset offset, const SegmentExtent& extent);
+    void improve_journal() noexcept;
     void place_extent(std::uint64_t file_offset, std::uint64_t bytes) noexcept;
     void drop_written() noexcept;
     void leave() noexcept;

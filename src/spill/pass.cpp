@@ -62,6 +62,7 @@ bool SpillPass::set_up() {
         if (entry.batch == nullptr) entry.batch = std::make_unique<Batch>(context_);
         any |= entry.ready = entry.batch->set_up();
     }
+    renew_spare_journal(context_.mapping, context_.blocks, *owner_);
     return any;
 }
 

@@ -117,8 +117,10 @@ Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options) {
     }
     if (!options.spill_dir.empty()) {
         const Allocation table = blocks.allocate(*slot, sizeof(SpillFileTable));
-        if (is_null(table.offset)) {
-            return tl::unexpected(Error{Code::kMemoryLimit, "no room for the table of spill files", 0});
+        renew_spare_journal(mapping, blocks, *slot);
+        // relaxed: nobody sees it yet
+        if (is_null(table.offset) || mapping.header().spare_journal.load(std::memory_order_relaxed) == 0) {
+            return tl::unexpected(Error{Code::kMemoryLimit, "no room for what spilling needs", 0});
         }
         ArenaHeader& header = mapping.header();
         header.codec = said_codec(options.codec);

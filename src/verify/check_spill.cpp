@@ -73,6 +73,11 @@ void check_spill_files(Inspection& inspection) {
     for (std::uint32_t number = 0; number < kSpillFiles; ++number) {
         check_file(inspection, number, at + number * sizeof(SpillFile));
     }
+    // relaxed: at rest. Beside others it may be in use by now.
+    const std::uint64_t spare = inspection.header().spare_journal.load(std::memory_order_relaxed);
+    if (spare != 0 && inspection.at_rest()) {
+        check_spilled_blocks(inspection, spare, offsetof(ArenaHeader, spare_journal), Holder::kIndex);
+    }
 }
 
 SpilledCounts check_stored(Inspection& inspection, const SpillWords& words) {

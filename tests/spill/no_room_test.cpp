@@ -144,6 +144,23 @@ TEST_CASE("How long an append waits for room is for each process to say that att
     REQUIRE(compare(*store, model) == "");
 }
 
+TEST_CASE("Who has never spilled before memory is full to the last block makes room all the same") {
+    SpillingPlace place;
+    shoal::Options options = place.options(16 * kMiB);
+    options.spill_thread = false;
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    // In turns, so that all keys want their next, larger segments at once.
+    std::vector<std::string> model(50);
+    for (std::size_t at = 0; at < 32 * kMiB / 64; ++at) {
+        const std::size_t key = at % model.size();
+        const std::string record = pattern(64, at);
+        REQUIRE_OK(store->append(std::to_string(key), record));
+        model[key] += record;
+    }
+    REQUIRE(compare(*store, model) == "");
+}
+
 TEST_CASE("A spill folder that is removed fails with its name, and once it is back appends go on") {
     SpillingPlace place;
     shoal::Options options = place.options(8 * kMiB);

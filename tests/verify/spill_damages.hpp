@@ -136,6 +136,12 @@ inline const std::vector<Damaging> kSpillDamages{
      }},
     {"spilled_blocks I1", "a journal with more entries than it has room for",
      [](ArenaEditor& arena) { arena.set(dead_journal(arena).count, 170); }},
+    {"blocks I7", "a spare journal beyond the arena",
+     [](ArenaEditor& arena) { arena.set(arena.header().spare_journal, arena.header().arena_bytes); }},
+    {"spilled_blocks I1", "a spare journal that has no size",
+     [](ArenaEditor& arena) {
+         arena.set(arena.at<SpilledBlocks>(ArenaEditor::get(arena.header().spare_journal)).bytes, 0);
+     }},
     {"blocks I7", "a journal with a segment that is none",
      [](ArenaEditor& arena) {
          SpilledBlocks& journal = dead_journal(arena);
