@@ -1,5 +1,7 @@
 #include "spill/load.hpp"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -15,27 +17,29 @@
 namespace shoal {
 namespace {
 
-constexpr unsigned kDepth = 16;                    // reads under way, of a thread
-constexpr std::uint64_t kMemoryBytes = 8 << 20;    // that they read into, at once
-constexpr std::uint64_t kDirectBytes = 128 << 10;  // from which on an extent goes past the page cache
-constexpr std::uint64_t kBlockBytes = 4096;        // of which such reads are multiples, where and how many
-constexpr std::size_t kBufferBytes = 2 << 20;      // a longer extent gets memory of its own
-constexpr std::size_t kMostBuffers = 8;            // kept by a reader
-constexpr std::uint64_t kThreadBytes = 8 << 20;    // another thread for each
-constexpr std::size_t kMostThreads = 4;
-
-using Buffer = std::unique_ptr<std::byte[], void (*)(void*)>;
-
-Buffer allocate_buffer(std::size_t bytes) {
-    return {static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, round_up(bytes, kBlockBytes))), &std::free};
-}
+constexpr unsigned kDepth = 16;                          // reads under way, of a thread
+constexpr std::uint64_t kThreadMemoryBytes = 8 << 20;    // that they read into, at once
+constexpr std::uint64_t kProcessMemoryBytes = 16 << 20;  // of all threads, but for one read of each
+constexpr std::uint64_t kDirectBytes = 128 << 10;        // from which on an extent goes past the page cache
+constexpr std::uint64_t kBlockBytes = 4096;              // of which such reads are multiples, where and how many
+constexpr std::size_t kBufferBytes = 9 << 17;            // a longer extent gets memory of its own
+constexpr std::size_t kMostBuffers = 16;                 // kept, for all threads
+constexpr std::uint64_t kThreadBytes = 8 << 20;          // another thread for each
+constexpr std::size_t kMostThreads = 4;                  // of one load, and, but for their callers, of all
+constexpr std::size_t kMostReaders = kMostThreads;       // kept
 
 }  // namespace
+
+void Loader::ReturnMemory::operator()(std::byte* memory) const noexcept {
+    if (mapped_bytes != 0)
+        ::munmap(memory, mapped_bytes);
+    else
+        std::free(memory);
+}
 
 struct Loader::Reader {
     IoQueue queue = IoQueue::make(kDepth);
     Decompressor decompressor;
-    std::vector<Buffer> buffers;  // of kBufferBytes
 };
 
 // One thread's share.
@@ -50,8 +54,7 @@ public:
     void run() {
         for (StoredPart& part : parts_) plan(part);
         while (!waiting_.empty() || reader_->queue.in_flight() != 0) {
-            while (!waiting_.empty() && reader_->queue.in_flight() < kDepth &&
-                   (memory_ == 0 || memory_ + waiting_.front().bytes <= kMemoryBytes)) {
+            while (!waiting_.empty() && reader_->queue.in_flight() < kDepth && may_read(waiting_.front().bytes)) {
                 Read read = std::move(waiting_.front());
                 waiting_.pop_front();
                 start(std::move(read));
@@ -74,8 +77,7 @@ private:
         bool rest_follows = false;  // parts of a large record behind this one begin where it ends
 
         SharedSpillFile file{};
-        Buffer memory{nullptr, &std::free};
-        std::uint64_t memory_bytes = 0;
+        Memory memory{};
         std::uint64_t skew = 0;  // of the extent's first byte in that memory
 
         [[nodiscard]] bool straight() const noexcept { return prefix != 0; }
@@ -114,23 +116,40 @@ private:
         }
     }
 
+    // Counts it, if there is memory for it, or this thread has none.
+    [[nodiscard]] bool may_read(std::uint64_t bytes) {
+        if (memory_ != 0 && memory_ + bytes > kThreadMemoryBytes) return false;
+        if (!loader_->count_memory(bytes, memory_ == 0)) return false;
+        memory_ += bytes;
+        return true;
+    }
+    void end(Read&& read) {
+        memory_ -= read.bytes;
+        loader_->end_memory(read.bytes, std::move(read.memory));
+    }
+
     void start(Read&& read) {
-        if (read.part->error) return;  // by another of its reads
+        if (read.part->error) return end(std::move(read));  // by another of its reads
         auto file = loader_->files_->open(stored_at(read.part->place).file);
-        if (!file) return fail(read, std::move(file.error()));
+        if (!file) {
+            fail(read, std::move(file.error()));
+            return end(std::move(read));
+        }
         read.file = std::move(*file);
         const bool direct = read.bytes >= kDirectBytes && read.file->direct() >= 0;
         std::uint64_t offset = read.offset;
-        read.memory_bytes = read.straight() ? read.bytes - read.payload_bytes : read.bytes;
+        std::uint64_t memory_bytes = read.straight() ? read.bytes - read.payload_bytes : read.bytes;
         if (direct) {  // whole blocks, and the payload is copied from there
             read.prefix = 0;
             offset = read.offset / kBlockBytes * kBlockBytes;
             read.skew = read.offset - offset;
-            read.memory_bytes = round_up(read.skew + read.bytes, kBlockBytes);
+            memory_bytes = round_up(read.skew + read.bytes, kBlockBytes);
         }
-        read.memory = take_memory(read.memory_bytes);
-        if (read.memory == nullptr) return fail(read, Error{Code::kSystem, "no memory to read with", ENOMEM, 0});
-        memory_ += read.memory_bytes;
+        read.memory = loader_->take_memory(memory_bytes);
+        if (read.memory == nullptr) {
+            fail(read, Error{Code::kSystem, "no memory to read with", ENOMEM, 0});
+            return end(std::move(read));
+        }
         std::array<iovec, 3> pieces{};
         std::size_t count = 0;
         if (read.straight()) {
@@ -139,7 +158,7 @@ private:
             const std::uint64_t behind = read.bytes - read.prefix - read.payload_bytes;
             if (behind != 0) pieces[count++] = {read.memory.get() + read.prefix, behind};
         } else {
-            pieces[count++] = {read.memory.get(), read.memory_bytes};
+            pieces[count++] = {read.memory.get(), memory_bytes};
         }
         const std::uint64_t tag = next_tag_++;
         const int descriptor = direct ? read.file->direct() : read.file->descriptor();
@@ -152,7 +171,6 @@ private:
                                         [&](const auto& one) { return one.first == done.tag; });
         Read read = std::move(found->second);
         under_way_.erase(found);
-        memory_ -= read.memory_bytes;
         if (!read.part->error && done.error != 0) {
             fail(read, Error{Code::kSystem, std::strerror(done.error), done.error, 0});
         } else if (!read.part->error) {
@@ -160,20 +178,7 @@ private:
             auto checked = read.straight() ? take_straight(read, bytes) : take_whole(read, bytes);
             if (!checked) fail(read, std::move(checked.error()));
         }
-        give_back_memory(std::move(read));
-    }
-
-    [[nodiscard]] Buffer take_memory(std::uint64_t bytes) {
-        if (bytes > kBufferBytes) return allocate_buffer(bytes);
-        if (reader_->buffers.empty()) return allocate_buffer(kBufferBytes);
-        Buffer kept = std::move(reader_->buffers.back());
-        reader_->buffers.pop_back();
-        return kept;
-    }
-    void give_back_memory(Read&& read) {
-        if (read.memory_bytes <= kBufferBytes && reader_->buffers.size() < kMostBuffers) {
-            reader_->buffers.push_back(std::move(read.memory));
-        }
+        end(std::move(read));
     }
 
     static tl::unexpected<Error> wrong(std::string what) {
@@ -295,7 +300,7 @@ private:
     std::deque<Read> waiting_;
     std::vector<std::pair<std::uint64_t, Read>> under_way_;
     std::uint64_t next_tag_ = 0;
-    std::uint64_t memory_ = 0;  // bytes, of reads under way
+    std::uint64_t memory_ = 0;  // bytes of extents, of reads under way
 };
 
 Loader::Loader(SpillFiles& files, Slots& slots, const SpillStoreId& store_id) noexcept
@@ -317,21 +322,75 @@ std::unique_ptr<Loader::Reader> Loader::take_reader() {
 
 void Loader::give_back(std::unique_ptr<Reader> reader) {
     const std::lock_guard lock(slots_->mutex());
-    readers_.push_back(std::move(reader));
+    if (readers_.size() < kMostReaders) readers_.push_back(std::move(reader));
+}
+
+bool Loader::count_memory(std::uint64_t bytes, bool always) {
+    const std::lock_guard lock(slots_->mutex());
+    own_counts();
+    if (!always && memory_bytes_ + bytes > kProcessMemoryBytes) return false;
+    memory_bytes_ += bytes;
+    return true;
+}
+
+// Memory of the kernel's, not of malloc's, which would keep in each thread's heap what is large and not used.
+Loader::Memory Loader::take_memory(std::uint64_t bytes) {
+    if (bytes < kDirectBytes) {
+        return {static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, round_up(bytes, kBlockBytes))), {}};
+    }
+    const std::uint64_t mapped = bytes > kBufferBytes ? round_up(bytes, kBlockBytes) : kBufferBytes;
+    if (mapped == kBufferBytes) {
+        const std::lock_guard lock(slots_->mutex());
+        if (!buffers_.empty()) {
+            Memory kept = std::move(buffers_.back());
+            buffers_.pop_back();
+            return kept;
+        }
+    }
+    void* const memory = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return {memory == MAP_FAILED ? nullptr : static_cast<std::byte*>(memory), {mapped}};
+}
+
+void Loader::end_memory(std::uint64_t bytes, Memory&& memory) {
+    const std::lock_guard lock(slots_->mutex());
+    own_counts();
+    memory_bytes_ -= bytes;
+    const bool kept = memory != nullptr && memory.get_deleter().mapped_bytes == kBufferBytes;
+    if (kept && buffers_.size() < kMostBuffers) buffers_.push_back(std::move(memory));
+}
+
+std::size_t Loader::count_helpers(std::size_t wanted) {
+    const std::lock_guard lock(slots_->mutex());
+    own_counts();
+    const std::size_t given = std::min(wanted, kMostThreads - 1 - helpers_);
+    helpers_ += given;
+    return given;
+}
+
+void Loader::end_helpers(std::size_t count) {
+    const std::lock_guard lock(slots_->mutex());
+    helpers_ -= count;
+}
+
+// What a parent's other threads were at is not the child's.
+void Loader::own_counts() {
+    if (std::exchange(attachment_, slots_->attachment()) == slots_->attachment()) return;
+    memory_bytes_ = 0;
+    helpers_ = 0;
 }
 
 void Loader::load(std::span<StoredPart> parts) {
     std::uint64_t bytes = 0;
     for (const StoredPart& part : parts) bytes += part.bytes;
     const std::size_t processors = std::max(1U, std::thread::hardware_concurrency());
-    const std::size_t threads =
-        std::clamp<std::size_t>(bytes / kThreadBytes, 1, std::min(processors, kMostThreads));
+    const std::size_t wanted = std::clamp<std::size_t>(bytes / kThreadBytes, 1, std::min(processors, kMostThreads));
+    const std::size_t given = wanted == 1 ? 0 : count_helpers(wanted - 1);
     std::vector<std::thread> helpers;
     std::size_t begin = 0;
     std::uint64_t passed = 0;
-    for (std::size_t share = 1; share < threads; ++share) {
+    for (std::size_t share = 1; share <= given; ++share) {
         std::size_t end = begin;
-        while (end < parts.size() && passed < bytes / threads * share) passed += parts[end++].bytes;
+        while (end < parts.size() && passed < bytes / (given + 1) * share) passed += parts[end++].bytes;
         const std::span<StoredPart> theirs = parts.subspan(begin, end - begin);
         begin = end;
         if (theirs.empty()) continue;
@@ -343,6 +402,7 @@ void Loader::load(std::span<StoredPart> parts) {
     }
     if (begin < parts.size()) Run(*this, parts.subspan(begin)).run();
     for (std::thread& helper : helpers) helper.join();
+    if (given != 0) end_helpers(given);
 }
 
 }  // namespace shoal

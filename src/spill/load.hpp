@@ -1,5 +1,5 @@
 // Reading extents back, many at once: long ones past the page cache, short ones straight to where the caller wants
-// the bytes.
+// the bytes. The memory that all threads of a process together read into has a bound.
 //
 // Thread safety: Loader may be used by any number of threads. A crash leaves nothing.
 // Invariant: I1 nothing is returned that was not checked: the store's id, the chain's generation, the key, which
@@ -60,10 +60,30 @@ private:
     [[nodiscard]] std::unique_ptr<Reader> take_reader();
     void give_back(std::unique_ptr<Reader> reader);
 
+    // Frees what take_memory gives.
+    struct ReturnMemory {
+        std::size_t mapped_bytes = 0;  // 0: of malloc's
+        void operator()(std::byte* memory) const noexcept;
+    };
+    using Memory = std::unique_ptr<std::byte[], ReturnMemory>;
+    [[nodiscard]] Memory take_memory(std::uint64_t bytes);
+    // Before a read of an extent of so many bytes, and behind it. False: others have what there may be.
+    [[nodiscard]] bool count_memory(std::uint64_t bytes, bool always);
+    void end_memory(std::uint64_t bytes, Memory&& memory);
+    // How many of that many threads may be started.
+    [[nodiscard]] std::size_t count_helpers(std::size_t wanted);
+    void end_helpers(std::size_t count);
+    void own_counts();
+
     SpillFiles* files_;
     Slots* slots_;
     SpillStoreId store_id_;
-    std::vector<std::unique_ptr<Reader>> readers_;  // guarded by slots_->mutex(), which survives a fork
+    // Guarded by slots_->mutex(), which survives a fork:
+    std::vector<std::unique_ptr<Reader>> readers_;
+    std::vector<Memory> buffers_;
+    std::uint64_t attachment_ = 0;    // whose the counts are
+    std::uint64_t memory_bytes_ = 0;  // of extents that are being read
+    std::size_t helpers_ = 0;
 };
 
 }  // namespace shoal
