@@ -23,6 +23,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -118,6 +119,11 @@ public:
     // The resident bytes themselves, not copied; see View and Records for how long they hold.
     [[nodiscard]] Result<View> view(ByteView key) const;
     [[nodiscard]] Result<Records> records(ByteView key) const;
+    // One closed cut again, part by part, for a value that is not to be in memory as a whole: calls `take` with
+    // parts of `part_bytes`, or up to 1 MiB or one large record more, in order, until it returns false. On an error
+    // some may have been taken. What was reachable at its beginning is kept from reuse while it runs.
+    [[nodiscard]] Result<void> records(ByteView key, std::size_t part_bytes,
+                                       const std::function<bool(const Records& part)>& take) const;
 
     // Bytes and records of the value, from counters: cost is linear in its segments. kNotFound as get.
     [[nodiscard]] Result<ValueSize> size(ByteView key) const;

@@ -5,23 +5,25 @@
 namespace shoal::shuffling {
 namespace {
 
+// Of a partition's rows, in memory at once: what is spilled of it may be larger than what a process may take.
+constexpr std::size_t kPartBytes = 8 << 20;
+
 [[nodiscard]] Outcome<PartitionResult> write_partition(const Store& store, const Partition& partition,
                                                        const std::string& header, int folder_fd) {
     PartitionResult result;
-    const auto records = store.records(partition.key);
-    const bool without_rows = !records && records.error().code == Code::kNotFound;
-    if (!records && !without_rows)
-        return store_failure("cannot read the rows of " + partition.file, records.error());
     auto file = PartitionFile::create(folder_fd, partition.file);
     if (!file) return tl::unexpected<ShuffleError>(file.error());
     Outcome<void> written = file->write(header);
-    if (records) {
-        for (auto record = records->begin(); written && record != records->end(); ++record) {
+    const auto read = store.records(partition.key, kPartBytes, [&](const Records& part) {
+        for (auto record = part.begin(); written && record != part.end(); ++record) {
             written = file->write((*record).text());
             ++result.rows;
             result.row_bytes += (*record).size();
         }
-    }
+        return written.has_value();
+    });
+    const bool without_rows = !read && read.error().code == Code::kNotFound;
+    if (!read && !without_rows) return store_failure("cannot read the rows of " + partition.file, read.error());
     if (written) written = file->finish();
     if (!written) return tl::unexpected<ShuffleError>(written.error());
     result.file_bytes = file->bytes();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,6 +55,8 @@ public:
     [[nodiscard]] Result<std::size_t> get_into(const KeyRef& key, std::span<std::byte> buffer);
     [[nodiscard]] Result<View> view(const KeyRef& key);
     [[nodiscard]] Result<Records> records(const KeyRef& key);
+    [[nodiscard]] Result<void> records(const KeyRef& key, std::size_t part_bytes,
+                                       const std::function<bool(const Records&)>& take);
     [[nodiscard]] Result<ValueSize> size(const KeyRef& key);
     [[nodiscard]] Result<bool> contains(const KeyRef& key);
     [[nodiscard]] Result<std::vector<Bytes>> keys();

@@ -40,26 +40,84 @@ bool add_part(std::vector<StoredPart>& stored, bool follows, StoredPart&& part) 
 
 }  // namespace
 
+// Gathers what a view is to have: spans of resident records, and places in between for what is loaded afterwards.
 class ViewBuilder {
 public:
-    template <class Made>
-    static void add(Made& made, const std::byte* payload, std::uint64_t bytes) {
-        made.spans_.emplace_back(payload, bytes);
-        made.bytes_ += bytes;
+    // With empty records, and each by itself; or the bytes alone.
+    ViewBuilder(const KeyRef& key, std::uint64_t generation, bool with_empty) noexcept
+        : key_(&key), generation_(generation), with_empty_(with_empty) {}
+
+    void reserve(std::uint64_t records) {
+        pieces_.reserve(records);
+        records_ = records;
     }
-    template <class Made>
-    static void reserve(Made& made, std::uint64_t records) {
-        made.spans_.reserve(records);
+    void add(const std::byte* payload, std::uint64_t bytes) {
+        if (bytes != 0 || with_empty_) pieces_.push_back({{payload, bytes}, 0});
+        bytes_ += bytes;
     }
-    template <class Made>
-    static void keep_loaded(Made& made, std::shared_ptr<std::byte[]> memory, std::size_t bytes) {
-        made.loaded_ = std::move(memory);
-        made.loaded_bytes_ = bytes;
+    void add_stored(const SegmentExtent& extent, std::uint64_t ordinal) {
+        StoredPart part = stored_part(*key_, generation_, extent, ordinal);
+        part.wants_lengths = with_empty_;
+        stored_bytes_ += part.bytes;
+        bytes_ += part.bytes;
+        const bool follows = !pieces_.empty() && pieces_.back().part != 0;
+        if (add_part(stored_, follows, std::move(part))) pieces_.push_back({{}, stored_.size()});
     }
+    [[nodiscard]] bool empty() const noexcept { return pieces_.empty(); }
+    [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
+
+    // After all is added: what is to be loaded, with memory to load it to.
+    [[nodiscard]] std::span<StoredPart> place_stored() {
+        if (stored_.empty()) return {};
+        loaded_.reset(new std::byte[stored_bytes_]);
+        std::uint64_t at = 0;
+        for (StoredPart& part : stored_) part.to = loaded_.get() + std::exchange(at, at + part.bytes);
+        return stored_;
+    }
+
+    // After that is loaded.
     template <class Made>
-    static void pin(Made& made, std::shared_ptr<detail::Pin> pin) {
+    [[nodiscard]] Made make(std::shared_ptr<detail::Pin> pin) {
+        Made made;
+        made.spans_.reserve(std::max<std::uint64_t>(records_, pieces_.size()));
+        for (const Piece& piece : pieces_) {
+            if (piece.part == 0) {
+                made.spans_.push_back(piece.resident);
+                continue;
+            }
+            const StoredPart& part = stored_[piece.part - 1];
+            if (!with_empty_ || is_in_parts(part)) {  // boundaries do not matter; or one large record
+                if (part.bytes != 0) made.spans_.emplace_back(part.to, part.bytes);
+                continue;
+            }
+            std::uint64_t at = 0;
+            for (const std::uint32_t length : part.lengths) {
+                made.spans_.emplace_back(part.to + at, length);
+                at += length;
+            }
+        }
+        made.bytes_ = bytes_;
+        made.loaded_ = std::move(loaded_);
+        made.loaded_bytes_ = stored_bytes_;
         made.pin_ = std::move(pin);
+        return made;
     }
+
+private:
+    struct Piece {
+        ByteView resident;
+        std::size_t part = 0;  // 1 + its index in stored_, where it is stored
+    };
+
+    const KeyRef* key_;
+    std::uint64_t generation_;
+    bool with_empty_;
+    std::uint64_t records_ = 0;  // expected
+    std::vector<Piece> pieces_;
+    std::vector<StoredPart> stored_;
+    std::uint64_t stored_bytes_ = 0;
+    std::uint64_t bytes_ = 0;
+    std::shared_ptr<std::byte[]> loaded_;
 };
 
 std::optional<StoreImpl::CutOfChain> StoreImpl::cut_of(const KeyRef& key) noexcept {
@@ -264,62 +322,60 @@ Result<Made> StoreImpl::make_view(const KeyRef& key, bool with_empty) {
         if (!found) return tl::unexpected(not_found());
         const std::optional<Reserve> total = measure(mapping_, found->cut);
         if (!total) return tl::unexpected(damaged(key.bytes));
-        // Spans in order: of resident records, and for each stored part a place that is filled below.
-        struct Piece {
-            ByteView resident;
-            std::size_t part = 0;  // 1 + its index, where it is stored
-        };
-        std::vector<Piece> pieces;
-        std::vector<StoredPart> stored;
-        std::uint64_t stored_bytes = 0;
-        pieces.reserve(total->records);
+        ViewBuilder builder(key, found->generation, with_empty);
+        builder.reserve(total->records);
         const bool sound = walk_cut(
             mapping_, found->cut,
-            [&](const std::byte* payload, std::uint64_t bytes) {
-                if (bytes != 0 || with_empty) pieces.push_back({{payload, bytes}, 0});
-            },
-            [&](const SegmentExtent& extent, std::uint64_t ordinal) {
-                stored_bytes += extent.reserve.payload_bytes();
-                StoredPart part = stored_part(key, found->generation, extent, ordinal);
-                part.wants_lengths = with_empty;
-                const bool follows = !pieces.empty() && pieces.back().part != 0;
-                if (add_part(stored, follows, std::move(part))) pieces.push_back({{}, stored.size()});
-            });
+            [&](const std::byte* payload, std::uint64_t bytes) { builder.add(payload, bytes); },
+            [&](const SegmentExtent& extent, std::uint64_t ordinal) { builder.add_stored(extent, ordinal); });
         if (!sound) return tl::unexpected(damaged(key.bytes));
-        Made made;
-        if (!stored.empty()) {
-            const std::shared_ptr<std::byte[]> memory(new std::byte[stored_bytes]);
-            std::uint64_t at = 0;
-            for (StoredPart& part : stored) part.to = memory.get() + std::exchange(at, at + part.bytes);
-            const Result<bool> done = load(key, stored);
-            if (!done) return tl::unexpected(done.error());
-            if (!*done) continue;
-            ViewBuilder::keep_loaded(made, memory, stored_bytes);
-        }
-        ViewBuilder::reserve(made, total->records);
-        for (const Piece& piece : pieces) {
-            if (piece.part == 0) {
-                ViewBuilder::add(made, piece.resident.data(), piece.resident.size());
-                continue;
-            }
-            const StoredPart& part = stored[piece.part - 1];
-            if (!with_empty || is_in_parts(part)) {  // boundaries do not matter; or one large record
-                if (part.bytes != 0) ViewBuilder::add(made, part.to, part.bytes);
-                continue;
-            }
-            std::uint64_t at = 0;
-            for (const std::uint32_t length : part.lengths) {
-                ViewBuilder::add(made, part.to + at, length);
-                at += length;
-            }
-        }
-        ViewBuilder::pin(made, std::move(*pinned));
-        return made;
+        const Result<bool> done = load(key, builder.place_stored());
+        if (!done) return tl::unexpected(done.error());
+        if (*done) return builder.make<Made>(std::move(*pinned));
     }
 }
 
 Result<View> StoreImpl::view(const KeyRef& key) { return make_view<View>(key, false); }
 Result<Records> StoreImpl::records(const KeyRef& key) { return make_view<Records>(key, true); }
+
+Result<void> StoreImpl::records(const KeyRef& key, std::size_t part_bytes,
+                                const std::function<bool(const Records&)>& take) {
+    auto pinned = pin();  // as make_view
+    if (!pinned) return tl::unexpected(std::move(pinned.error()));
+    const std::optional<CutOfChain> found = cut_of(key);
+    if (!found) return tl::unexpected(not_found());
+    Result<void> outcome;
+    bool wants_more = true;
+    ViewBuilder part(key, found->generation, true);
+    const auto give = [&] {
+        const Result<bool> done = load(key, part.place_stored());
+        if (!done) {
+            outcome = tl::unexpected(done.error());
+        } else if (!*done) {
+            outcome = tl::unexpected(not_found());
+        } else {
+            wants_more = take(part.make<Records>(*pinned));
+        }
+        part = ViewBuilder(key, found->generation, true);
+        return outcome && wants_more;
+    };
+    std::uint64_t ordinal = 0;
+    const bool sound = each_segment(mapping_, found->cut, [&](const Segment&, const SegmentExtent& extent) {
+        if (extent.stored()) {
+            part.add_stored(extent, ordinal);
+        } else {
+            const AtomicWord* frames = frames_of(mapping_, extent);
+            const auto add = [&](const std::byte* payload, std::uint64_t bytes) { part.add(payload, bytes); };
+            if (frames == nullptr || !walk(frames, extent.units, add)) return false;
+        }
+        ordinal += 1;
+        return part.bytes() < part_bytes || give();
+    });
+    if (!outcome || !wants_more) return outcome;
+    if (!sound) return tl::unexpected(damaged(key.bytes));
+    if (!part.empty()) static_cast<void>(give());
+    return outcome;
+}
 
 Result<ValueSize> StoreImpl::size(const KeyRef& key) {
     auto inside = enter();

@@ -110,6 +110,10 @@ Result<View> Store::view(ByteView key) const {
 Result<Records> Store::records(ByteView key) const {
     return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->records(ref); });
 }
+Result<void> Store::records(ByteView key, std::size_t part_bytes,
+                            const std::function<bool(const Records&)>& take) const {
+    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->records(ref, part_bytes, take); });
+}
 Result<ValueSize> Store::size(ByteView key) const {
     return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->size(ref); });
 }

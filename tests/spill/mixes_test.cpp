@@ -32,6 +32,12 @@ std::string same_records(const Store& store, const std::string& key, const std::
     EXPECT_OK(found);
     EXPECT(found->size() == records.size());
     for (std::size_t at = 0; at < records.size(); ++at) EXPECT((*found)[at].text() == records[at]);
+    std::vector<std::string> in_parts;
+    EXPECT_OK(store.records(key, 1'000, [&](const shoal::Records& part) {
+        for (const ByteView record : part) in_parts.emplace_back(record.text());
+        return true;
+    }));
+    EXPECT(in_parts == records);
     std::string value;
     for (const std::string& record : records) value += record;
     const auto got = store.get(key);
@@ -79,6 +85,30 @@ TEST_CASE("A view says how much of it was loaded: nothing of what is resident, a
     CHECK(store->view("other")->loaded_bytes() == 0);
 }
 
+TEST_CASE(
+    "A value that is read in parts is a closed cut, ends when told to, and no part is much larger than asked") {
+    constexpr std::size_t kPart = 500'000;
+    const bool spilled = GENERATE(true, false);
+    SpillingPlace place;
+    auto store = Store::open(place.path(), place.options(64 * kMiB));
+    REQUIRE_OK(store);
+    std::vector<std::string> records;
+    REQUIRE(append_many(*store, "key", 4'000, 2'000, records) == "");
+    if (spilled) REQUIRE_OK(store->spill());
+    std::size_t seen = 0, parts = 0;
+    REQUIRE_OK(store->records("key", kPart, [&](const shoal::Records& part) {
+        parts += 1;
+        CHECK(part.bytes() < kPart + kMiB);
+        for (const ByteView record : part) CHECK(record.text() == records.at(seen++));
+        return store->append("key", "later").has_value();
+    }));
+    CHECK(seen == records.size());
+    CHECK(parts > 2);
+    std::size_t taken = 0;
+    REQUIRE_OK(store->records("key", kPart, [&](const shoal::Records&) { return ++taken < 2; }));
+    CHECK(taken == 2);
+}
+
 TEST_CASE("A view that was made before a spill keeps its bytes, and so do those made after it when the key goes") {
     SpillingPlace place;
     auto store = Store::open(place.path(), place.options(16 * kMiB));
@@ -119,6 +149,7 @@ TEST_CASE("A key that was spilled and erased is gone, and made again has only wh
         CHECK_FALSE(*store->erase("key"));
         REQUIRE_CODE(store->get("key"), Code::kNotFound);
         REQUIRE_CODE(store->records("key"), Code::kNotFound);
+        REQUIRE_CODE(store->records("key", 1, [](const shoal::Records&) { return false; }), Code::kNotFound);
         CHECK_FALSE(*store->contains("key"));
         CHECK(store->keys()->empty());
     }
