@@ -111,8 +111,14 @@ std::uint32_t fitting_bytes(const ChainContext& context, const Payload& payload,
     return static_cast<std::uint32_t>(std::max({bytes, least, kSmallestBlockBytes}));
 }
 
-// A segment for payload after `after` (null for the first of a chain). Filled where it is the payload's own.
-NewSegment make_next(const ChainContext& context, ArenaOffset after, const Payload& payload, bool fill) noexcept {
+// Whether something of the chain is in a file, which its first segment is then, but for moments.
+bool was_spilled(const ChainContext& context, const Chain& chain) noexcept {
+    return extent_of(*context.mapping.at<Segment>(chain.root)).stored();
+}
+
+// A segment of the chain for payload, after `after` (null for the first). Filled where it is the payload's own.
+NewSegment make_next(const ChainContext& context, const Chain& chain, ArenaOffset after, const Payload& payload,
+                     bool fill) noexcept {
     const ArenaHeader& header = context.mapping.header();
     const Segment* before = is_null(after) ? nullptr : context.mapping.at<Segment>(after);
     if (needs_own_segment(context, payload)) {
@@ -133,9 +139,14 @@ NewSegment make_next(const ChainContext& context, ArenaOffset after, const Paylo
     }
     std::uint64_t wanted = before == nullptr ? header.first_segment_bytes : 4ULL * before->growth_bytes;
     if (before != nullptr && header.spill_files_at != 0) {
-        // Half empty, it was closed so that it can be spilled: the key does not fill more between two spills.
+        // Half empty, it was closed so that it can be spilled: the key does not fill more between two spills. Full,
+        // of a key that has been spilled: four times as much would be half empty again.
         const std::uint64_t held = extent_of(*before).units * kUnitBytes;
-        if (held <= before->growth_bytes / 2) wanted = std::max<std::uint64_t>(std::bit_ceil(held + 1), 64);
+        if (held <= before->growth_bytes / 2) {
+            wanted = std::max<std::uint64_t>(std::bit_ceil(held + 1), 64);
+        } else if (was_spilled(context, chain)) {
+            wanted = 2ULL * before->growth_bytes;
+        }
     }
     std::uint32_t bytes = fitting_bytes(context, payload, wanted);
     NewSegment made = make_segment(context, after, bytes, bytes, 0);
@@ -172,7 +183,7 @@ NewChain make_chain(const ChainContext& context, ArenaOffset tree, ByteView key,
     context.slot.made_in.store(raw(tree), std::memory_order_relaxed);             // relaxed: published by the next
     context.slot.made_chain.store(raw(place.offset), std::memory_order_release);  // pairs with undo_making
     crash_point(CrashPoint::kChainRemembered);
-    const NewSegment root = make_next(context, ArenaOffset::kNull, payload, true);
+    const NewSegment root = make_next(context, *chain, ArenaOffset::kNull, payload, true);
     if (is_null(root.offset)) {
         discard_chain(context.mapping, context.blocks, context.slot, context.slot);
         return {ArenaOffset::kNull, root.failure};
@@ -198,7 +209,7 @@ AppendOutcome append_slowly(const ChainContext& context, Chain& chain, const Pay
         bool ours = false;
         if (next == 0) {
             if (own) close(context.mapping, segment);
-            const NewSegment made = make_next(context, tail, payload, false);
+            const NewSegment made = make_next(context, chain, tail, payload, false);
             if (is_null(made.offset)) return made.failure;
             // release: the segment is whole when it can be reached; a failed try: another linked, or erased
             ours = segment.next.compare_exchange_strong(next, raw(made.offset), std::memory_order_acq_rel,
