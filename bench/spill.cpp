@@ -5,10 +5,14 @@
 //
 // raw_write     two processes, each a file of its own by O_DIRECT through io_uring, 2 MiB at a time, 4 in flight
 // spill_write   two processes append to 200 keys in batches, at a limit that was reached before the clock starts
-// raw_read      random 256 KiB by O_DIRECT, 16 in flight
-// spilled_get   whole values of 16 MiB each, all spilled, out of no cache
-// --mebibytes is what one measurement writes or reads; the store's limit is that. The folder is the current one by
-// default, and a tmpfs is refused. `peak_rss_mib`: of a writer, its mapping of the arena with it.
+// raw_read      random 256 KiB or 1 MiB by O_DIRECT, 16 in flight
+// spilled_get   whole values of 16 MiB each, all spilled, out of no cache: extents of 1 MiB, or of 256 KiB where
+//               each record has that
+// small_records one value of --records records of 32 B: resident, then spilled and out of no cache, beside reads
+//               of the same spill files; `of_bound` is its share of twice the resident get and the raw read
+// --mebibytes is what one measurement of the others writes or reads; the store's limit is that. The folder is the
+// current one by default, and a tmpfs is refused. `rss_mib`: of a writer, its mapping of the arena with it;
+// `core_s_per_GB`: processor time of all threads, which is the same on a machine that others use.
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
@@ -20,6 +24,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -42,12 +47,21 @@ constexpr unsigned kWriters = 2;
 constexpr std::uint32_t kKeys = 200;
 constexpr std::size_t kRawBlock = 2 << 20;
 constexpr unsigned kRawDepth = 4;
-constexpr std::size_t kReadBlock = 256 << 10;
+constexpr std::size_t kSmallBlock = 256 << 10;
+constexpr std::size_t kLargeBlock = 1 << 20;
 constexpr unsigned kReadDepth = 16;
 constexpr std::size_t kValueBytes = 16 << 20;
 
 std::string folder = ".";
 std::size_t mebibytes = 512;
+std::size_t small_records_count = 10'000'000;
+
+double core_seconds() {
+    rusage used{};
+    ::getrusage(RUSAGE_SELF, &used);
+    return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
 
 double gigabytes() { return static_cast<double>(mebibytes << 20) / 1e9; }
 
@@ -96,42 +110,76 @@ std::string write_raw(int file, std::byte* memory, std::size_t bytes) {
     return {};
 }
 
+// What workers publish.
+constexpr unsigned kResident = 0;
+constexpr unsigned kCores = 1;
+
+void run_rounds(benchmark::State& state, bench::Team& team) {
+    double cores = 0;
+    for (auto _ : state) {
+        state.SetIterationTime(team.run());
+        for (unsigned worker = 0; worker < kWriters; ++worker) cores += team.number(worker, kCores);
+    }
+    if (!team.error().empty()) state.SkipWithError(team.error().c_str());
+    state.counters["GB/s"] = benchmark::Counter(gigabytes(), benchmark::Counter::kIsIterationInvariantRate);
+    state.counters["core_s_per_GB"] = cores / gigabytes() / static_cast<double>(state.max_iterations);
+}
+
 void raw_write(benchmark::State& state) {
     bench::Team team(kWriters, [](unsigned) -> bench::Team::Round {
         const auto file = std::make_shared<DirectFile>();
         std::byte* memory = pages(kRawBlock * kRawDepth);
-        return [=](unsigned) { return write_raw(file->get(), memory, (mebibytes << 20) / kWriters); };
+        return [=](unsigned) {
+            const double begun = core_seconds();
+            std::string wrong = write_raw(file->get(), memory, (mebibytes << 20) / kWriters);
+            bench::Team::number(kCores) = core_seconds() - begun;
+            return wrong;
+        };
     });
-    for (auto _ : state) state.SetIterationTime(team.run());
-    if (!team.error().empty()) state.SkipWithError(team.error().c_str());
-    state.counters["GB/s"] = benchmark::Counter(gigabytes(), benchmark::Counter::kIsIterationInvariantRate);
+    run_rounds(state, team);
 }
 
-void raw_read(benchmark::State& state) {
-    const DirectFile file;
-    std::byte* memory = pages(kRawBlock * kRawDepth);
-    const std::size_t bytes = mebibytes << 20;
-    if (const std::string wrong = write_raw(file.get(), memory, bytes); !wrong.empty()) {
-        state.SkipWithError(wrong.c_str());
-        return;
-    }
+// `count` reads at random of the blocks of a file, each of which has `bytes`.
+std::string read_raw(int file, std::byte* memory, std::size_t file_bytes, std::size_t bytes, std::size_t count) {
     bench::Random random(3);
     IoQueue queue = IoQueue::make(kReadDepth);
+    for (std::size_t done = 0; done < count; ++done) {
+        if (queue.in_flight() == kReadDepth && queue.wait()->error != 0) return "a read failed";
+        const iovec piece{memory + done % kReadDepth * bytes, bytes};
+        const std::uint64_t block = random.below(static_cast<std::uint32_t>(file_bytes / bytes));
+        queue.submit({IoRequest::Kind::kRead, file, block * bytes, {&piece, 1}, 0});
+        queue.flush();
+    }
+    while (const auto done = queue.wait()) {
+        if (done->error != 0) return "a read failed";
+    }
+    return {};
+}
+
+template <class Work>
+void run_timed(benchmark::State& state, Work&& work) {
+    double cores = 0;
     for (auto _ : state) {
         const double begun = bench::now_seconds();
-        for (std::size_t done = 0; done < bytes; done += kReadBlock) {
-            if (queue.in_flight() == kReadDepth) static_cast<void>(queue.wait());
-            const iovec piece{memory + done / kReadBlock % kReadDepth * kReadBlock, kReadBlock};
-            const std::uint64_t block = random.below(static_cast<std::uint32_t>(bytes / kReadBlock));
-            queue.submit({IoRequest::Kind::kRead, file.get(), block * kReadBlock, {&piece, 1}, 0});
-            queue.flush();
-        }
-        while (queue.wait()) {
-        }
+        const double cores_begun = core_seconds();
+        work();
+        cores += core_seconds() - cores_begun;
         state.SetIterationTime(bench::now_seconds() - begun);
     }
-    ::munmap(memory, kRawBlock * kRawDepth);
     state.counters["GB/s"] = benchmark::Counter(gigabytes(), benchmark::Counter::kIsIterationInvariantRate);
+    state.counters["core_s_per_GB"] = cores / gigabytes() / static_cast<double>(state.max_iterations);
+}
+
+void raw_read(benchmark::State& state, std::size_t block) {
+    const DirectFile file;
+    std::byte* memory = pages(kLargeBlock * kReadDepth);
+    const std::size_t bytes = mebibytes << 20;
+    std::string wrong = write_raw(file.get(), memory, bytes);
+    run_timed(state, [&] {
+        if (wrong.empty()) wrong = read_raw(file.get(), memory, bytes, block, bytes / block);
+    });
+    if (!wrong.empty()) state.SkipWithError(wrong.c_str());
+    ::munmap(memory, kLargeBlock * kReadDepth);
 }
 
 // --- the store ------------------------------------------------------------------------------------------
@@ -139,10 +187,10 @@ void raw_read(benchmark::State& state) {
 // A store in the folder, with its spill files.
 class SpillingStore {
 public:
-    explicit SpillingStore(const std::string& codec) : folder_(folder + "/shoal-bench-XXXXXX") {
+    SpillingStore(const std::string& codec, std::uint64_t limit_bytes) : folder_(folder + "/shoal-bench-XXXXXX") {
         if (::mkdtemp(folder_.data()) == nullptr) bench::die(folder_.c_str());
         shoal::Options options;
-        options.memory_limit_bytes = mebibytes << 20;
+        options.memory_limit_bytes = limit_bytes;
         options.spill_dir = folder_;
         options.codec = *shoal::parse_codec(codec);
         options.spill_thread = false;  // of this process; the writers have theirs
@@ -174,6 +222,15 @@ std::vector<std::byte> records_of(std::size_t record_bytes, bool text) {
     return bytes;
 }
 
+// Not the peak of getrusage: that of a forked process begins with what its parent had.
+double resident_mebibytes() {
+    std::ifstream status("/proc/self/statm");
+    std::size_t mapped = 0;
+    std::size_t resident = 0;
+    status >> mapped >> resident;
+    return static_cast<double>(resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))) / (1 << 20);
+}
+
 bench::Team::Round writer(const std::string& path, unsigned worker, std::size_t record_bytes, bool text) {
     auto opened = shoal::Store::attach(path);
     if (!opened) return [error = opened.error().message](unsigned) { return error; };
@@ -183,6 +240,7 @@ bench::Team::Round writer(const std::string& path, unsigned worker, std::size_t 
     const std::size_t count = (mebibytes << 20) / kWriters / record_bytes;
     const std::vector<std::uint32_t> picks = bench::make_picks(1 << 16, kKeys, worker);
     return [=](unsigned) -> std::string {
+        const double begun = core_seconds();
         std::vector<shoal::Pair> batch;
         for (std::size_t done = 0; done < count;) {
             batch.clear();
@@ -193,22 +251,19 @@ bench::Team::Round writer(const std::string& path, unsigned worker, std::size_t 
             }
             if (auto appended = store->append(batch); !appended) return appended.error().message;
         }
-        rusage usage{};
-        ::getrusage(RUSAGE_SELF, &usage);
-        bench::Team::number(0) = static_cast<double>(usage.ru_maxrss) / 1024;
+        bench::Team::number(kResident) = resident_mebibytes();
+        bench::Team::number(kCores) = core_seconds() - begun;
         return {};
     };
 }
 
 void spill_write(benchmark::State& state, std::size_t record_bytes, const std::string& codec) {
-    const SpillingStore store(codec);
+    const SpillingStore store(codec, mebibytes << 20);
     bench::Team team(kWriters,
                      [&](unsigned worker) { return writer(store.path(), worker, record_bytes, codec != "none"); });
     static_cast<void>(team.run());  // up to the limit
-    for (auto _ : state) state.SetIterationTime(team.run());
-    if (!team.error().empty()) state.SkipWithError(team.error().c_str());
-    state.counters["GB/s"] = benchmark::Counter(gigabytes(), benchmark::Counter::kIsIterationInvariantRate);
-    state.counters["peak_rss_mib"] = std::max(team.number(0, 0), team.number(1, 0));
+    run_rounds(state, team);
+    state.counters["rss_mib"] = std::max(team.number(0, kResident), team.number(1, kResident));
     auto opened = shoal::Store::attach(store.path());
     const auto stats = opened->stats();
     state.counters["stored_share"] = static_cast<double>(stats->stored_bytes) /
@@ -225,8 +280,9 @@ void forget_cache(const std::string& spill_folder) {
     }
 }
 
-void spilled_get(benchmark::State& state, std::size_t record_bytes, const std::string& codec) {
-    const SpillingStore made(codec);
+// Extents of 1 MiB, or of a record, where all is spilled after each `extent` bytes of a key.
+void spilled_get(benchmark::State& state, std::size_t record_bytes, const std::string& codec, std::size_t extent) {
+    const SpillingStore made(codec, mebibytes << 20);
     shoal::Options options;
     options.spill_thread = false;
     auto store = shoal::Store::attach(made.path(), options);
@@ -240,20 +296,78 @@ void spilled_get(benchmark::State& state, std::size_t record_bytes, const std::s
             if (auto done = store->append(key, bytes); !done)
                 return state.SkipWithError(done.error().message.c_str());
         }
+        if (extent != 0 && (record + 1) * record_bytes % extent == 0) {
+            if (auto done = store->spill(); !done) return state.SkipWithError(done.error().message.c_str());
+        }
     }
     if (auto spilled = store->spill(); !spilled) return state.SkipWithError(spilled.error().message.c_str());
-    for (auto _ : state) {
-        forget_cache(made.spill_folder());
-        const double begun = bench::now_seconds();
+    std::string wrong;
+    forget_cache(made.spill_folder());  // one iteration: the next would find it again
+    run_timed(state, [&] {
         for (const std::string& key : keys) {
             const auto value = store->get(key);
             if (!value || value->size() != kValueBytes / record_bytes * record_bytes) {
-                return state.SkipWithError(value ? "a value has another size" : value.error().message.c_str());
+                wrong = value ? "a value has another size" : value.error().message;
             }
         }
-        state.SetIterationTime(bench::now_seconds() - begun);
+    });
+    if (!wrong.empty()) state.SkipWithError(wrong.c_str());
+}
+
+// Reads what the store has in its spill files, once: seconds, or nothing and what is wrong.
+double read_files(const std::string& spill_folder, std::string& wrong) {
+    std::byte* memory = pages(kLargeBlock * kReadDepth);
+    double seconds = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(spill_folder)) {
+        if (!entry.is_regular_file() || entry.path().extension() != ".spill") continue;
+        const int file = ::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
+        if (file < 0) bench::die(entry.path().c_str());
+        const std::size_t bytes = entry.file_size() / kLargeBlock * kLargeBlock;
+        const double begun = bench::now_seconds();
+        if (bytes != 0) wrong += read_raw(file, memory, bytes, kLargeBlock, bytes / kLargeBlock);
+        seconds += bench::now_seconds() - begun;
+        ::close(file);
     }
-    state.counters["GB/s"] = benchmark::Counter(gigabytes(), benchmark::Counter::kIsIterationInvariantRate);
+    ::munmap(memory, kLargeBlock * kReadDepth);
+    return seconds;
+}
+
+void small_records(benchmark::State& state, const std::string& codec) {
+    constexpr std::size_t kBytes = 32;
+    const SpillingStore made(codec, 4 * small_records_count * kBytes + (256 << 20));
+    shoal::Options options;
+    options.spill_thread = false;
+    auto store = shoal::Store::attach(made.path(), options);
+    const std::vector<std::byte> records = records_of(kBytes, codec != "none");
+    std::vector<shoal::Pair> batch;
+    for (std::size_t record = 0; record < small_records_count;) {
+        batch.clear();
+        for (; batch.size() < bench::kBatchPairs && record < small_records_count; ++record) {
+            batch.emplace_back("key",
+                               shoal::ByteView(records.data() + record % bench::kDistinctRecords * kBytes, kBytes));
+        }
+        if (auto done = store->append(batch); !done) return state.SkipWithError(done.error().message.c_str());
+    }
+    std::string wrong;
+    const auto get = [&] {
+        const double begun = bench::now_seconds();
+        const auto value = store->get("key");
+        if (!value || value->size() != small_records_count * kBytes) wrong = "the value has another size";
+        return bench::now_seconds() - begun;
+    };
+    static_cast<void>(get());  // maps the arena
+    const double resident = get();
+    if (auto spilled = store->spill(); !spilled) wrong = spilled.error().message;
+    for (auto _ : state) {
+        const double raw = read_files(made.spill_folder(), wrong);
+        forget_cache(made.spill_folder());
+        const double spilled = get();
+        state.SetIterationTime(spilled);
+        state.counters["resident_ms"] = resident * 1e3;
+        state.counters["raw_read_ms"] = raw * 1e3;
+        state.counters["of_bound"] = spilled / (2 * resident + raw);
+    }
+    if (!wrong.empty()) state.SkipWithError(wrong.c_str());
 }
 
 void add() {
@@ -266,10 +380,14 @@ void add() {
         with(benchmark::RegisterBenchmark(("spill_write/" + size).c_str(), spill_write, bytes, "none"), 3);
     }
     with(benchmark::RegisterBenchmark("spill_write/4KiB/text/lz4", spill_write, 4096, "lz4"), 3);
-    with(benchmark::RegisterBenchmark("raw_read", raw_read), 1);
-    with(benchmark::RegisterBenchmark("spilled_get/1KiB", spilled_get, 1024, "none"), 1);
-    with(benchmark::RegisterBenchmark("spilled_get/64B", spilled_get, 64, "none"), 1);
-    with(benchmark::RegisterBenchmark("spilled_get/1KiB/lz4", spilled_get, 1024, "lz4"), 1);
+    with(benchmark::RegisterBenchmark("raw_read/256KiB", raw_read, kSmallBlock), 1);
+    with(benchmark::RegisterBenchmark("raw_read/1MiB", raw_read, kLargeBlock), 1);
+    with(benchmark::RegisterBenchmark("spilled_get/1KiB", spilled_get, 1024, "none", 0), 1);
+    with(benchmark::RegisterBenchmark("spilled_get/256KiB", spilled_get, kSmallBlock, "none", kSmallBlock), 1);
+    with(benchmark::RegisterBenchmark("spilled_get/64B", spilled_get, 64, "none", 0), 1);
+    with(benchmark::RegisterBenchmark("spilled_get/1KiB/lz4", spilled_get, 1024, "lz4", 0), 1);
+    with(benchmark::RegisterBenchmark("small_records", small_records, "none"), 1);
+    with(benchmark::RegisterBenchmark("small_records/lz4", small_records, "lz4"), 1);
 }
 
 }  // namespace
@@ -282,6 +400,8 @@ int main(int argc, char** argv) {
             folder = argument.substr(9);
         } else if (argument.starts_with("--mebibytes=")) {
             mebibytes = std::stoul(argument.substr(12));
+        } else if (argument.starts_with("--records=")) {
+            small_records_count = std::stoul(argument.substr(10));
         } else {
             rest.push_back(argv[at]);
         }
