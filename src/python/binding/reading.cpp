@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <vector>
 
 #include "python/binding/arguments.hpp"
@@ -7,6 +8,11 @@
 
 namespace shoal::python {
 namespace {
+
+// Values of a list are read so many together: many reads of files are under way at once, and what is copied once
+// more, into objects of Python's, takes little memory beside them, and the same again and again.
+constexpr std::size_t kBytesAtOnce = 4 << 20;
+constexpr std::size_t kKeysAtFirst = 8;
 
 nb::bytes copied(ByteView bytes) { return nb::bytes(bytes.data(), bytes.size()); }
 
@@ -77,22 +83,28 @@ nb::list values_of(const Store& store, nb::list keys, nb::handle missing) {
     std::vector<ByteView> flat;
     std::vector<nb::object> held;
     flatten(keys, flat, held);
-    std::vector<Result<Bytes>> results;
-    {
-        const Released released;
-        results = store.get(std::span<const ByteView>(flat));
-    }
     std::vector<nb::object> values;
-    values.reserve(results.size());
-    for (Result<Bytes>& result : results) {
-        if (result) {
-            values.push_back(copied(*result));
-            *result = Bytes();
-        } else if (result.error().code == Code::kNotFound) {
-            values.push_back(nb::borrow(missing));
-        } else {
-            raise(result.error());
+    values.reserve(flat.size());
+    for (std::size_t keys_at_once = kKeysAtFirst; values.size() < flat.size();) {
+        const std::span<const ByteView> left = std::span(flat).subspan(values.size());
+        const std::span<const ByteView> asked = left.first(std::min(keys_at_once, left.size()));
+        std::vector<Result<Bytes>> results;
+        {
+            const Released released;
+            results = store.get(asked);
         }
+        std::size_t bytes = 0;
+        for (const Result<Bytes>& result : results) {
+            if (result) {
+                bytes += result->size();
+                values.push_back(copied(*result));
+            } else if (result.error().code == Code::kNotFound) {
+                values.push_back(nb::borrow(missing));
+            } else {
+                raise(result.error());
+            }
+        }
+        keys_at_once = asked.size() * kBytesAtOnce / std::max(bytes, std::size_t{1}) + 1;
     }
     std::size_t at = 0;
     return unflatten(keys, values, at);
