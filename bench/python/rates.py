@@ -19,6 +19,7 @@ import numpy
 import partd
 
 import shoal
+import shoal.partd
 
 MIB = 1024 * 1024
 SMALL = {f"partition {number}": os.urandom(64) for number in range(100)}
@@ -93,6 +94,7 @@ def appends(places, mapping, times, file_times):
     store.drop()
     found["shoal, two processes"] = in_two_processes(store, lambda: store.append(mapping), times) / times / 2
     for name, made, count in (
+        ("shoal.partd.File", shoal.partd.File, times),
         ("partd.Dict", places.dict, times),
         ("partd.Buffer(Dict, File)", places.buffer, times),
         ("partd.File", places.file, file_times),

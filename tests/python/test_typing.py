@@ -57,7 +57,7 @@ def test_the_stubs_have_what_the_extension_has(tmp_path):
     allowed = tmp_path / "allowed"
     allowed.write_text(OF_NANOBIND)
     checked = run_tool(
-        tmp_path, "mypy.stubtest", "shoal", "--allowlist", str(allowed), "--ignore-unused-allowlist", "--concise"
+        tmp_path, "mypy.stubtest", "shoal._native", "--allowlist", str(allowed), "--ignore-unused-allowlist", "--concise"
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
 

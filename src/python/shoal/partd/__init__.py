@@ -1,0 +1,34 @@
+"""What the package `partd` has, on `shoal.Store`: ``import shoal.partd as partd``.
+
+>>> import shoal.partd as partd
+>>> with partd.Pickle(partd.BZ2(partd.Dict())) as parts:
+...     parts.append({"a": [1, 2], "b": [3]})
+...     parts.append({"a": [4]})
+...     parts.get(["a", ["b"]])
+[[1, 2, 4], [[3]]]
+
+``src/python/PARTD.md`` says what is the same, what was mended, and what differs.
+"""
+
+from contextlib import suppress
+
+from . import compressed
+from .buffer import Buffer
+from .compressed import *  # noqa: F403
+from .dict import Dict
+from .encode import Encode
+from .file import File
+from .pickle import Pickle
+from .python import Python
+
+__all__ = ["Buffer", "Dict", "Encode", "File", "Pickle", "Python", *compressed.__all__]
+
+with suppress(ImportError):
+    from .numpy import Numpy
+
+    __all__.append("Numpy")
+
+with suppress(ImportError):
+    from .pandas import PandasBlocks, PandasColumns
+
+    __all__ += ["PandasBlocks", "PandasColumns"]

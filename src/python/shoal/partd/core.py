@@ -1,0 +1,92 @@
+"""What all parts have in common."""
+
+from contextlib import nullcontext
+
+from .keys import encoded
+
+
+def flatten(keys):
+    """The keys of nested lists, one after the other; tuples are keys.
+
+    >>> list(flatten([["a"], ("b", "c"), [["d"]]]))
+    ['a', ('b', 'c'), 'd']
+    """
+    for key in keys:
+        if isinstance(key, list):
+            yield from flatten(key)
+        else:
+            yield key
+
+
+def nested(keys, values):
+    """The values, of an iterator, in the form of the keys."""
+    return [nested(key, values) if isinstance(key, list) else next(values) for key in keys]
+
+
+class Interface:
+    """A part: keys with values that grow.
+
+    A class of one's own has `append`, `_get`, `_iset`, `_delete`, `drop` and `lock`.
+    """
+
+    def iset(self, key, value, **kwargs):
+        """Sets a value once; the first of all wins."""
+        return self._iset(key, value, **kwargs)
+
+    def iget(self, key):
+        """The value of one key, without the lock."""
+        return self._get([key], lock=False)[0]
+
+    def get(self, keys, **kwargs):
+        """The value of a key, or those of a list of keys or of such lists, in its form."""
+        if not isinstance(keys, list):
+            return self._get([keys], **kwargs)[0]
+        return nested(keys, iter(self._get(list(flatten(keys)), **kwargs)))
+
+    def delete(self, keys, **kwargs):
+        """Removes a key, or a list of keys."""
+        return self._delete(keys if isinstance(keys, list) else [keys], **kwargs)
+
+    def pop(self, keys, **kwargs):
+        """As `get`, and removes what it gives; nothing that is appended meanwhile is lost."""
+        with self.lock:
+            result = self.get(keys, lock=False, **kwargs)
+            self.delete(list(flatten(keys)) if isinstance(keys, list) else [keys], lock=False)
+        return result
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.drop()
+
+
+class StorePart(Interface):
+    """A part that is a store: it has `store` and `lock`."""
+
+    def append(self, data, lock=True, fsync=False, **kwargs):
+        """Adds bytes to the value of each key.
+
+        Parameters
+        ----------
+        data : dict of key to bytes
+        lock : bool
+            False where the caller has the lock.
+        """
+        with self.lock.shared() if lock else nullcontext():
+            self.store.append({encoded(key): value for key, value in data.items()})
+
+    def _get(self, keys, lock=True, **kwargs):
+        return self.store.get([encoded(key) for key in keys], b"")
+
+    def _iset(self, key, value, lock=True, **kwargs):
+        self.store.iset(encoded(key), value)
+
+    def _delete(self, keys, lock=True, **kwargs):
+        with self.lock if lock else nullcontext():
+            for key in keys:
+                self.store.delete(encoded(key))
+
+    def drop(self):
+        """Removes every key."""
+        self.store.drop()

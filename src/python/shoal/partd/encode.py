@@ -1,0 +1,79 @@
+"""A part that holds what an encoder makes bytes of."""
+
+import struct
+
+from .core import Interface
+from .file import File
+
+_LENGTH = struct.Struct("<Q")
+
+
+def frame(data):
+    """The bytes behind their length.
+
+    >>> frame(b"Hello")
+    b'\\x05\\x00\\x00\\x00\\x00\\x00\\x00\\x00Hello'
+    """
+    return b"".join((_LENGTH.pack(len(data)), data))
+
+
+def framesplit(data):
+    """The frames of a value, one after the other.
+
+    >>> list(framesplit(frame(b"Hello") + frame(b"World")))
+    [b'Hello', b'World']
+    """
+    at = 0
+    while at < len(data):
+        (size,) = _LENGTH.unpack_from(data, at)
+        at += _LENGTH.size
+        if size > len(data) - at:
+            raise ValueError(f"a frame of {size} bytes is cut off after {len(data) - at}")
+        yield data[at : at + size]
+        at += size
+
+
+class Encode(Interface):
+    """What `encode` makes bytes of, in another part.
+
+    Parameters
+    ----------
+    encode, decode : callable
+        From a value to bytes, and back.
+    join : callable
+        From a list of values to one.
+    partd : Interface or str, optional
+        The part that holds the bytes; or a path, or nothing, for a `File`.
+    """
+
+    def __init__(self, encode, decode, join, partd=None):
+        self.partd = File(partd) if partd is None or isinstance(partd, str) else partd
+        self.encode = encode
+        self.decode = decode
+        self.join = join
+
+    @property
+    def lock(self):
+        return self.partd.lock
+
+    def append(self, data, **kwargs):
+        """Adds a value to each key."""
+        self.partd.append({key: frame(self.encode(value)) for key, value in data.items()}, **kwargs)
+
+    def _get(self, keys, **kwargs):
+        return [
+            self.join([self.decode(data) for data in framesplit(chunk)]) for chunk in self.partd._get(keys, **kwargs)
+        ]
+
+    def _iset(self, key, value, **kwargs):
+        return self.partd.iset(key, frame(self.encode(value)), **kwargs)
+
+    def _delete(self, keys, **kwargs):
+        return self.partd.delete(keys, **kwargs)
+
+    def drop(self):
+        """Removes every key."""
+        return self.partd.drop()
+
+    def __exit__(self, *error):
+        self.partd.__exit__(*error)
