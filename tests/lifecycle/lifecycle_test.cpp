@@ -12,6 +12,7 @@
 #include <shoal/store.hpp>
 
 #include "catch.hpp"
+#include "spill/spilling_store.hpp"
 #include "store/child.hpp"
 #include "store/result_checks.hpp"
 #include "store/temporary_store.hpp"
@@ -24,24 +25,27 @@ using namespace shoal_test;
 
 namespace {
 
-// Runs the program on a new store; its exit code, and in `farewell` what it and its destructors have appended.
-int run_program(const char* deed, std::string& farewell) {
-    TemporaryStore place;
-    auto store = Store::open(place.path(), with_limit(16 * kMiB));
-    REQUIRE_OK(store);
-    REQUIRE_OK(store->append("farewell", ""));
-    const std::string path = place.path();
+// Runs the program on that store; its exit code, and in `farewell` what it and its destructors have appended.
+int run_program(const char* deed, Store& store, std::string& farewell) {
+    REQUIRE_OK(store.append("farewell", ""));
+    const std::string path = store.stats()->path;
     const char* words[] = {LIFECYCLE_PROGRAM, deed, path.c_str(), nullptr};
     pid_t child = 0;
     REQUIRE(::posix_spawn(&child, words[0], nullptr, nullptr, const_cast<char* const*>(words), environ) == 0);
     int status = -1;
     REQUIRE(::waitpid(child, &status, 0) == child);
-    farewell = store->get("farewell")->str();
-    REQUIRE_OK(store->append("k", "x"));
-    const auto attached = store->attached();
+    farewell = store.get("farewell")->str();
+    REQUIRE_OK(store.append("k", "x"));
+    const auto attached = store.attached();
     REQUIRE_OK(attached);
     for (const shoal::Attached& each : *attached) CHECK((each.process_id == ::getpid() || !each.alive));
     return status;
+}
+int run_program(const char* deed, std::string& farewell) {
+    TemporaryStore place;
+    auto store = Store::open(place.path(), with_limit(16 * kMiB));
+    REQUIRE_OK(store);
+    return run_program(deed, *store, farewell);
 }
 
 }  // namespace
@@ -50,6 +54,20 @@ TEST_CASE("Stores are used in static and thread_local destructors", "[process]")
     std::string farewell;
     CHECK(run_program("static_destructors", farewell) == 0);
     CHECK(farewell == "thread,main thread,static,");
+}
+
+TEST_CASE("Stores are used in static and thread_local destructors while their spillers are at work", "[process]") {
+    const SpillingPlace place;
+    shoal::Options options = place.options(8 * kMiB);
+    options.spill_thread = false;
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    std::string farewell;
+    CHECK(run_program("spills", *store, farewell) == 0);
+    CHECK(farewell == "static,");
+    CHECK(store->size("flood")->records == 16'000);
+    CHECK((store->get("flood")->text() == std::string(64'000'000, 'f')));
+    CHECK(store->stats()->spilled_bytes > 48'000'000);
 }
 
 TEST_CASE("A thread may end by pthread_exit, and the process while a detached one lives", "[process]") {

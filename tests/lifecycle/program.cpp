@@ -40,6 +40,19 @@ struct Farewell {
     }
 };
 
+// Appends four times what memory holds when it is destroyed.
+struct Flood {
+    std::optional<Store> store;
+    ~Flood() {
+        for (int record = 0; store && record < 8'000; ++record) {
+            if (!store->append("flood", std::string(4'000, 'f'))) std::abort();
+        }
+    }
+};
+
+Flood flood_at_exit;
+thread_local Flood flood_at_thread_end;
+
 Farewell at_exit;
 thread_local Farewell at_thread_end;
 
@@ -48,6 +61,15 @@ bool static_destructors(const std::string& path) {
     at_thread_end.say(path, "main thread");
     std::thread([&] { at_thread_end.say(path, "thread"); }).join();
     return true;
+}
+
+// Spillers are at work while the stores that they belong to are destroyed, and those that append.
+bool spills(const std::string& path) {
+    at_exit.say(path, "static");
+    flood_at_exit.store = *Store::attach(path);
+    std::thread([&] { flood_at_thread_end.store = *Store::attach(path); }).join();
+    static Store unused = *Store::attach(path);
+    return flood_at_exit.store->spill().has_value() && unused.spill(1 << 20).has_value();
 }
 
 // The store is used by a thread that leaves by pthread_exit, and by a detached one that the end of main overtakes.
@@ -113,6 +135,7 @@ int main(int argc, char** argv) {
     if (argc != 3) return 2;
     const std::string deed = argv[1], path = argv[2];
     const bool good = deed == "static_destructors" ? static_destructors(path)
+                      : deed == "spills"           ? spills(path)
                       : deed == "ends_of_threads"  ? ends_of_threads(path)
                       : deed == "starts_others"    ? starts_others(path)
                       : deed == "execs"            ? execs(path)

@@ -10,6 +10,7 @@
 #include "../store/numbered_workload.hpp"
 #include "../store/result_checks.hpp"
 #include "../store/scale.hpp"
+#include "../store/threads.hpp"
 #include "catch.hpp"
 #include "spilling_store.hpp"
 
@@ -46,6 +47,85 @@ TEST_CASE("Writers and readers in many processes that spill lose nothing and see
     ClosedCutChecker checker(ledger);
     REQUIRE(check_at_rest(*store, ledger, checker) == "");
     REQUIRE_OK(store->spill());
+    REQUIRE(check_at_rest(*store, ledger, checker) == "");
+}
+
+TEST_CASE("Many threads at the memory limit at once all get through, by one spiller, several, or their own help") {
+    constexpr std::size_t kWriters = 8, kKeys = 5;
+    const std::size_t stores = GENERATE(1U, 3U);
+    const bool threads = GENERATE(true, false);
+    SpillingPlace place;
+    shoal::Options options = place.options(8 * kMiB);
+    options.spill_thread = threads;
+    options.room_wait_ms = 100'000;
+    std::vector<Store> opened;
+    for (std::size_t store = 0; store < stores; ++store) {
+        opened.push_back(Store::open(place.path(), options).value());
+    }
+    Ledger ledger(kWriters, kKeys);
+    Threads writers;
+    for (std::size_t writer = 0; writer < kWriters; ++writer) {
+        writers.start([&, writer] {
+            return NumberedWriter(opened[writer % stores], ledger, writer)
+                .write(scaled(10'000, 2'000), Mode::kBoth);
+        });
+    }
+    CHECK(writers.join() == "");
+    CHECK(opened[0].stats()->spilled_bytes > 0);
+    ClosedCutChecker checker(ledger);
+    REQUIRE(check_at_rest(opened[0], ledger, checker) == "");
+}
+
+TEST_CASE(
+    "A Store that is closed while it spills leaves all to the other one of its process, and may be opened anew") {
+    SpillingPlace place;
+    const shoal::Options options = place.options(8 * kMiB, "lz4");
+    auto lasting = Store::open(place.path(), options);
+    REQUIRE_OK(lasting);
+    std::string value;
+    for (int round = 0; round < 10; ++round) {
+        auto fleeting = Store::attach(place.path(), options);
+        REQUIRE_OK(fleeting);
+        for (std::uint64_t at = 0; at < 600; ++at) {
+            const std::string record = pattern(5'000, at);
+            REQUIRE_OK((at % 2 == 0 ? *fleeting : *lasting).append("key", record));
+            value += record;
+        }
+    }
+    CHECK((lasting->get("key")->text() == value));
+    lasting = Store::attach(place.path(), options);
+    REQUIRE_OK(lasting);
+    CHECK((lasting->get("key")->text() == value));
+    const auto attached = lasting->attached();
+    for (const shoal::Attached& each : *attached) CHECK(each.alive);
+}
+
+TEST_CASE("Children of a process whose threads append and spill at that moment do so too", "[process]") {
+    constexpr std::size_t kThreads = 3, kKeys = 3;
+    const std::size_t children = scaled(10, 3);
+    SpillingPlace place;
+    shoal::Options options = place.options(8 * kMiB);
+    options.room_wait_ms = 100'000;
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    Ledger ledger(kThreads + children, kKeys);
+    Threads writers;
+    for (std::size_t writer = 0; writer < kThreads; ++writer) {
+        writers.start([&, writer] {
+            return NumberedWriter(*store, ledger, writer).write(scaled(20'000, 4'000), Mode::kBoth);
+        });
+    }
+    while (store->stats()->spilled_bytes == 0) std::this_thread::yield();
+    std::vector<Child> forked;
+    for (std::size_t child = 0; child < children; ++child) {
+        forked.push_back(Child::start([&, child]() -> std::string {
+            EXPECT_OK(store->spill(kMiB));
+            return NumberedWriter(*store, ledger, kThreads + child).write(scaled(2'000, 500), Mode::kBoth);
+        }));
+    }
+    CHECK(wait_for(forked) == "");
+    CHECK(writers.join() == "");
+    ClosedCutChecker checker(ledger);
     REQUIRE(check_at_rest(*store, ledger, checker) == "");
 }
 
