@@ -56,12 +56,12 @@ public:
 
     // What becomes of a place in a file that no segment names any more, and who is called when many pages have been
     // taken since the last call. To be set before anything is spilled.
-    void on_release_stored(std::function<void(std::uint64_t place)> release) {
+    void on_release_stored(std::function<void(Slot& slot, std::uint64_t place)> release) {
         release_stored_ = std::move(release);
     }
     void on_pages_taken(std::function<void()> call) { pages_taken_ = std::move(call); }
-    void release_stored(std::uint64_t place) noexcept {
-        if (release_stored_) release_stored_(place);
+    void release_stored(Slot& slot, std::uint64_t place) noexcept {
+        if (release_stored_) release_stored_(slot, place);
     }
     [[nodiscard]] std::uint64_t pages() const noexcept { return page_count_; }
     [[nodiscard]] std::uint64_t used_pages() const noexcept;
@@ -147,7 +147,7 @@ private:
     std::uint64_t page_count_;
     std::uint64_t block_bits_at_;
     std::uint64_t pages_at_;
-    std::function<void(std::uint64_t)> release_stored_;
+    std::function<void(Slot&, std::uint64_t)> release_stored_;
     std::function<void()> pages_taken_;
 };
 

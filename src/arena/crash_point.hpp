@@ -43,6 +43,10 @@
     POINT(SpillRetired)                                                 \
     POINT(SpillHandedOn)                                                \
     POINT(SpilledBlockForgotten)                                        \
+    /* spill/files.cpp */                                               \
+    POINT(SpillFileEnded)                                               \
+    POINT(SpillFileEmptied)                                             \
+    POINT(SpillFileUnlinked)                                            \
     /* chain/chain.cpp: segments */                                     \
     POINT(SegmentTaken)                                                 \
     POINT(SegmentRemembered)                                            \

@@ -35,7 +35,7 @@ void release_block(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffs
                           mapping.at<Segment>(next)->block.load(std::memory_order_relaxed) != place;
         segment.block.store(0, std::memory_order_relaxed);
         crash_point(CrashPoint::kSegmentBlockForgotten);
-        if (last) blocks.release_stored(place);
+        if (last) blocks.release_stored(slot, place);
         return;
     }
     const std::uint64_t written = written_units(segment);

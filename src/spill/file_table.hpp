@@ -1,7 +1,8 @@
 // The table of spill files, in the arena: which numbers are in use, who writes to each, and how much of it still
 // counts. A file `shoal-<store id>-<number>.spill` lies in the store's spill folder.
 //
-// Thread safety: all words are atomic. A crash leaves a file that another spiller goes on with; one between
+// Thread safety: all words are atomic. A crash leaves a file that another spiller goes on with, or makes anew where
+// it was being made or removed, which shows in `end`: it has not even a header. One between
 // counting an extent and naming it leaves a file that counts too much, and so outlives its last extent (until the
 // store is destroyed). Invariants: I1 who owns a file is alone in writing to it and in moving its end;
 //             I2 nothing that is named lies behind `end`, or is written to again;
@@ -22,10 +23,9 @@ namespace shoal {
 inline constexpr std::uint32_t kSpillFiles = 2048;            // 8 TiB
 inline constexpr std::uint64_t kSpillFileBytes = 1ULL << 32;  // what begins behind goes into another file
 
-// SpillFile::owner: nobody has made it; nobody writes to it; else in_hand() of the slot that does.
+// SpillFile::owner: nobody has made it; nobody writes to it; else in_hand() of the slot that does, or removes it.
 inline constexpr std::uint64_t kNoFile = 0;
 inline constexpr std::uint64_t kIdleFile = 2;
-inline constexpr std::uint64_t kRemovedFile = kIdleFile | 1ULL << 8;  // whoever removes it has it
 
 struct SpillFile {
     Atomic<std::uint64_t> owner;

@@ -71,8 +71,7 @@ bool SpillFiles::has_room(std::uint64_t end, std::uint64_t bytes) noexcept {
 }
 
 Result<SharedSpillFile> SpillFiles::take(const Slot& slot, std::uint64_t bytes, std::uint32_t* number) {
-    const std::uint64_t ours =  // relaxed: our own slot's word
-        in_hand(slots_->number(slot), slot.generation.load(std::memory_order_relaxed));
+    const std::uint64_t ours = hand_of(slot);
     for (std::uint32_t at = 0; at < kSpillFiles; ++at) {
         SpillFile& file = entry(at);
         const std::uint64_t owner = file.owner.load(std::memory_order_relaxed);  // relaxed: try_own decides
@@ -151,12 +150,17 @@ Result<SharedSpillFile> SpillFiles::open_anew(std::uint32_t number, int access) 
     return file;
 }
 
-void SpillFiles::give_back(std::uint32_t number) noexcept {
+std::uint64_t SpillFiles::hand_of(const Slot& slot) const noexcept {
+    return in_hand(slots_->number(slot),
+                   slot.generation.load(std::memory_order_relaxed));  // relaxed: our own slot's
+}
+
+void SpillFiles::give_back(const Slot& slot, std::uint32_t number) noexcept {
     const std::uint64_t end = entry(number).end.load(std::memory_order_relaxed);  // relaxed: ours until below
     const FileLimitSignalHeld held;  // a dead spiller's end may lie behind what it has written
     static_cast<void>(::truncate(path_of(number).c_str(), static_cast<off_t>(end)));
     entry(number).owner.store(kIdleFile, std::memory_order_release);  // pairs with try_own
-    remove_if_empty(number);
+    remove_if_empty(slot, number);
 }
 
 Result<SharedSpillFile> SpillFiles::open(std::uint32_t number) {
@@ -181,7 +185,7 @@ void SpillFiles::forget(std::uint32_t number) {
     open_.erase(number);
 }
 
-void SpillFiles::release(std::uint64_t place) noexcept {
+void SpillFiles::release(const Slot& slot, std::uint64_t place) noexcept {
     if (table_ == nullptr) return;
     const StoredAt at = stored_at(place);
     SpillFile& file = entry(at.file);
@@ -199,25 +203,28 @@ void SpillFiles::release(std::uint64_t place) noexcept {
                                       static_cast<off_t>(first), static_cast<off_t>(last - first)));
     }
     // acq_rel: who brings it to nothing comes after everybody who released an extent
-    if (file.live_bytes.fetch_sub(at.bytes, std::memory_order_acq_rel) == at.bytes) remove_if_empty(at.file);
+    if (file.live_bytes.fetch_sub(at.bytes, std::memory_order_acq_rel) == at.bytes) remove_if_empty(slot, at.file);
 }
 
-void SpillFiles::remove_if_empty(std::uint32_t number) noexcept {
+void SpillFiles::remove_if_empty(const Slot& slot, std::uint32_t number) noexcept {
     SpillFile& file = entry(number);
     if (file.live_bytes.load(std::memory_order_acquire) != 0) return;        // pairs with release()
     const std::uint64_t owner = file.owner.load(std::memory_order_relaxed);  // relaxed: try_own decides
     const bool left = owner == kIdleFile || (is_in_hand(owner) && !slots_->is_current(owner));
-    if (!left || !try_own(file, owner, kRemovedFile)) return;  // somebody writes to it, or removes it
+    if (!left || !try_own(file, owner, hand_of(slot))) return;  // somebody writes to it, or removes it
     // Nobody can add to it now; somebody may have before we had it.
     if (file.live_bytes.load(std::memory_order_acquire) != 0) {
         file.owner.store(kIdleFile, std::memory_order_release);  // pairs with try_own
         return;
     }
-    // Empty first: other processes may have it open for long.
+    file.end.store(0, std::memory_order_relaxed);  // first: who takes it over from the dead makes it anew
+    crash_point(CrashPoint::kSpillFileEnded);
+    // Empty before: other processes may have it open for long.
     static_cast<void>(::truncate(path_of(number).c_str(), 0));
+    crash_point(CrashPoint::kSpillFileEmptied);
     ::unlink(path_of(number).c_str());
+    crash_point(CrashPoint::kSpillFileUnlinked);
     forget(number);
-    file.end.store(0, std::memory_order_relaxed);          // relaxed: published by the next
     file.owner.store(kNoFile, std::memory_order_release);  // pairs with try_own
 }
 

@@ -58,7 +58,7 @@ public:
     // descriptor of its own. `*number` is set. Errors as of open(2) and write(2).
     [[nodiscard]] Result<SharedSpillFile> take(const Slot& slot, std::uint64_t bytes, std::uint32_t* number);
     // Ends that: another may write behind its end. What was allocated behind that goes back to the file system.
-    void give_back(std::uint32_t number) noexcept;
+    void give_back(const Slot& slot, std::uint32_t number) noexcept;
     [[nodiscard]] SpillFile& entry(std::uint32_t number) const noexcept { return (*table_)[number % kSpillFiles]; }
 
     // The file of that number as it is now, to read where it may not be written to; kDamaged where there is none,
@@ -67,8 +67,9 @@ public:
     // What open() has remembered may be of a file that was removed since.
     void forget(std::uint32_t number);
 
-    // Nobody names this extent any more: its room goes back to the file system. `place` is a packed StoredAt.
-    void release(std::uint64_t place) noexcept;
+    // Nobody names this extent any more: its room goes back to the file system. `place` is a packed StoredAt;
+    // `slot` the caller's.
+    void release(const Slot& slot, std::uint64_t place) noexcept;
 
     struct Usage {
         std::uint64_t files = 0;
@@ -83,7 +84,8 @@ private:
     [[nodiscard]] Result<void> make(std::uint32_t number);
     [[nodiscard]] Result<SharedSpillFile> open_anew(std::uint32_t number, int access) const;
     [[nodiscard]] bool try_own(SpillFile& file, std::uint64_t owner, std::uint64_t ours) const noexcept;
-    void remove_if_empty(std::uint32_t number) noexcept;
+    [[nodiscard]] std::uint64_t hand_of(const Slot& slot) const noexcept;
+    void remove_if_empty(const Slot& slot, std::uint32_t number) noexcept;
 
     const ArenaHeader* header_;
     Slots* slots_;

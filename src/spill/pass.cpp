@@ -45,7 +45,7 @@ SpillPass::SpillPass(const SpillContext& context, const Index& index) : context_
 
 SpillPass::~SpillPass() {
     if (owner_ == nullptr || attachment_ != context_.slots.attachment()) return;
-    if (file_ != nullptr) context_.files.give_back(file_number_);
+    if (file_ != nullptr) context_.files.give_back(*owner_, file_number_);
     context_.slots.release(owner_);
 }
 
@@ -69,7 +69,7 @@ bool SpillPass::set_up() {
 void SpillPass::prepare() { static_cast<void>(set_up()); }
 
 void SpillPass::leave_file() {
-    if (file_ != nullptr) context_.files.give_back(file_number_);
+    if (file_ != nullptr) context_.files.give_back(*owner_, file_number_);
     file_ = nullptr;
 }
 

@@ -78,7 +78,7 @@ StoreImpl::StoreImpl(OpenedArena&& opened, const Options& options)
       room_wait_(options.room_wait_ms),
       wait_hooks_(options.wait_hooks),
       spiller_({mapping_, blocks_, slots_, epochs_, files_}, index_) {
-    blocks_.on_release_stored([this](std::uint64_t place) { files_.release(place); });
+    blocks_.on_release_stored([this](Slot& slot, std::uint64_t place) { files_.release(slot, place); });
     if (files_.enabled()) blocks_.on_pages_taken([this] { spiller_.call(); });
     slots_.on_death(
         [this](Slot& dead, Slot& own) { finish_work(mapping_, blocks_, index_, epochs_, slots_, dead, own); });

@@ -27,7 +27,7 @@ void check_file(Inspection& inspection, std::uint32_t number, std::uint64_t at) 
     // relaxed, here and below: of one moment, or at rest
     const std::uint64_t owner = file.owner.load(std::memory_order_relaxed);
     const std::uint64_t live_bytes = file.live_bytes.load(std::memory_order_relaxed);
-    if (owner != kNoFile && owner != kIdleFile && owner != kRemovedFile && !can_be_in_hand(owner)) {
+    if (owner != kNoFile && owner != kIdleFile && !can_be_in_hand(owner)) {
         inspection.damage("file_table I1", at + offsetof(SpillFile, owner),
                           fmt::format("{:#x} is no owner of a spill file", owner));
     } else if (inspection.at_rest() && owner == kNoFile && live_bytes != 0) {

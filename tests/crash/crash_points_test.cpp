@@ -211,6 +211,9 @@ const std::vector<Window>& windows() {
         {CrashPoint::kSegmentBlockForgotten, kEraseSpilled},
         {CrashPoint::kChainRootMoved, kEraseSpilled, 1, 64},
         {CrashPoint::kEraseRetired, kEraseSpilled},
+        {CrashPoint::kSpillFileEnded, kDropSpilled},
+        {CrashPoint::kSpillFileEmptied, kDropSpilled},
+        {CrashPoint::kSpillFileUnlinked, kDropSpilled},
         // recovery, which dies too
         {CrashPoint::kDeadSpillLetGo, kRecoverInHand},
         {CrashPoint::kDeadSpillLetGo, kRecoverCounted},

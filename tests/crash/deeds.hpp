@@ -167,6 +167,19 @@ inline const Deed kEraseSpilled{"erase of what is spilled",
                                 },
                                 kErase.turn, true};
 
+// All that is in files goes, and the files with it.
+inline const Deed kDropSpilled{"drop of what is spilled",
+                               [](Scene& scene) {
+                                   scene.drops = true;
+                                   kSpill.prepare(scene);
+                               },
+                               [](Scene& scene, Store& own, std::uint64_t turn) -> std::string {
+                                   const std::string wrong = kSpill.turn(scene, own, turn);
+                                   if (wrong.empty()) EXPECT_OK(own.drop());
+                                   return wrong;
+                               },
+                               true};
+
 // Two do the same at once, and the other comes first: `other` is done by the child's second Store at that point.
 inline Deed with_another(const std::string& name, const Deed& deed, CrashPoint point,
                          std::function<std::string(Scene&, Store& other)> other) {

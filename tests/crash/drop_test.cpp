@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "../spill/spilling_store.hpp"
 #include "../store/child.hpp"
 #include "../store/result_checks.hpp"
 #include "../store/temporary_store.hpp"
@@ -64,4 +65,37 @@ TEST_CASE("A drop takes effect while its process lives, or never", "[process]") 
     CHECK((value == "after,") == (by_handle == "after,"));
     REQUIRE_OK(late->drop());
     CHECK(store->keys()->empty());
+}
+
+TEST_CASE("A spill file whose remover was killed is made anew by the next who spills, and removed when it is empty",
+          "[process]") {
+    const auto point =
+        GENERATE(CrashPoint::kSpillFileEnded, CrashPoint::kSpillFileEmptied, CrashPoint::kSpillFileUnlinked);
+    const SpillingPlace place;
+    shoal::Options options = place.options(16 * kMiB);
+    options.spill_thread = false;
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    REQUIRE_OK(store->append("key", "before"));
+    REQUIRE_OK(store->spill());
+    Child remover = Child::start([&]() -> std::string {
+        auto own = Store::attach(place.path(), options);
+        EXPECT_OK(own);
+        shoal::crash::at(point, 1, shoal::crash::kill_here);
+        EXPECT_OK(own->drop());
+        return "never came to the crash point";
+    });
+    const std::string ended = remover.wait();
+    INFO(ended);
+    REQUIRE(remover.killed_by() == SIGKILL);
+    auto next = Store::attach(place.path(), options);  // which recovers the dead
+    REQUIRE_OK(next);
+    REQUIRE_OK(next->append("key", "after"));
+    REQUIRE_OK(next->spill());
+    CHECK(next->get("key")->text() == "after");
+    CHECK(next->stats()->spill_files == 1);
+    CHECK(place.spill_files().size() == 1);
+    REQUIRE_OK(next->drop());
+    CHECK(next->stats()->spill_files == 0);
+    CHECK(place.spill_files().empty());
 }
