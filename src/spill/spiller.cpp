@@ -188,7 +188,14 @@ std::string Spiller::engine() const {
         const std::lock_guard lock(context_.slots.mutex());
         if (worker_ != nullptr && !worker_->engine.empty()) return worker_->engine;
     }
-    return enabled() ? IoQueue::make(1).why() : std::string();
+    if (!enabled()) return {};
+    {
+        const std::lock_guard lock(context_.slots.mutex());
+        if (!would_be_engine_.empty()) return would_be_engine_;
+    }
+    std::string why = IoQueue::make(1).why();
+    const std::lock_guard lock(context_.slots.mutex());
+    return would_be_engine_ = std::move(why);
 }
 
 std::uint32_t Spiller::failures() const noexcept {

@@ -67,6 +67,7 @@ private:
     const Index* index_;
     bool has_thread_ = false;         // this process's, and a child's from its first need on; set once, by start()
     std::unique_ptr<Worker> worker_;  // guarded by context_.slots.mutex(), which survives a fork
+    mutable std::string would_be_engine_;  // of a queue that was made to see, once; guarded as worker_
 };
 
 }  // namespace shoal
