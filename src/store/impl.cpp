@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "arena/presence.hpp"
+#include "index/retired.hpp"
 #include "recovery/finish.hpp"
 #include "spill/codec_word.hpp"
 #include "store/hash.hpp"
@@ -25,20 +26,6 @@ constexpr int kReclaimTurns = 32;
 constexpr std::chrono::microseconds kReclaimPause{200};
 constexpr std::uint64_t kRetiredToTidy = 64;
 
-Atomic<std::uint64_t>& retired_link(const Mapping& mapping, RetiredKind kind, ArenaOffset object) {
-    switch (kind) {
-        case RetiredKind::kLeaf:
-            return mapping.at<Leaf>(object)->next_retired;
-        case RetiredKind::kTree:
-            return mapping.at<Tree>(object)->next_retired;
-        case RetiredKind::kBlocks:
-            return mapping.at<SpilledBlocks>(object)->next_retired;
-        case RetiredKind::kChain:
-            break;
-    }
-    return mapping.at<Chain>(object)->next_retired;
-}
-
 }  // namespace
 
 StoreImpl::StoreImpl(OpenedArena&& opened, const Options& options)
@@ -51,25 +38,10 @@ StoreImpl::StoreImpl(OpenedArena&& opened, const Options& options)
       epochs_(
           mapping_, slots_, retired_link,
           [this](RetiredKind kind, ArenaOffset object, Slot& slot) {
-              if (kind == RetiredKind::kChain) empty_chain(mapping_, blocks_, slot, object);
-              if (kind == RetiredKind::kTree) index_.empty_tree(object, slot);
-              if (kind == RetiredKind::kBlocks) empty_spilled_blocks(mapping_, blocks_, slot, object);
+              empty_retired(mapping_, blocks_, index_, kind, object, slot);
           },
           [this](RetiredKind kind, ArenaOffset object, Slot& slot) {
-              switch (kind) {
-                  case RetiredKind::kChain:
-                      free_chain(mapping_, blocks_, slot, object);
-                      break;
-                  case RetiredKind::kLeaf:
-                      index_.free_leaf(object, slot);
-                      break;
-                  case RetiredKind::kTree:
-                      index_.free_tree(object, slot);
-                      break;
-                  case RetiredKind::kBlocks:
-                      free_spilled_blocks(mapping_, blocks_, slot, object);
-                      break;
-              }
+              free_retired(mapping_, blocks_, index_, kind, object, slot);
           }),
       index_(mapping_, blocks_, epochs_),
       pins_(slots_, epochs_),

@@ -10,6 +10,7 @@
 #include "arena/plan.hpp"
 #include "arena/spilled_blocks.hpp"
 #include "index/index.hpp"
+#include "index/retired.hpp"
 #include "recovery/finish.hpp"
 #include "world.hpp"
 
@@ -39,20 +40,6 @@ inline Mapping& fresh_arena() {
     return mapping;
 }
 
-inline Atomic<std::uint64_t>& retired_link(const Mapping& mapping, RetiredKind kind, ArenaOffset object) {
-    switch (kind) {
-        case RetiredKind::kLeaf:
-            return mapping.at<Leaf>(object)->next_retired;
-        case RetiredKind::kTree:
-            return mapping.at<Tree>(object)->next_retired;
-        case RetiredKind::kBlocks:
-            return mapping.at<SpilledBlocks>(object)->next_retired;
-        case RetiredKind::kChain:
-            break;
-    }
-    return mapping.at<Chain>(object)->next_retired;
-}
-
 // What StoreImpl has of the rooms below it.
 struct Process {
     explicit Process(Mapping& arena)
@@ -62,15 +49,10 @@ struct Process {
           epochs(
               arena, slots, retired_link,
               [this](RetiredKind kind, ArenaOffset object, Slot& own) {
-                  if (kind == RetiredKind::kChain) empty_chain(mapping, blocks, own, object);
-                  if (kind == RetiredKind::kTree) index.empty_tree(object, own);
-                  if (kind == RetiredKind::kBlocks) empty_spilled_blocks(mapping, blocks, own, object);
+                  empty_retired(mapping, blocks, index, kind, object, own);
               },
               [this](RetiredKind kind, ArenaOffset object, Slot& own) {
-                  if (kind == RetiredKind::kChain) free_chain(mapping, blocks, own, object);
-                  if (kind == RetiredKind::kLeaf) index.free_leaf(object, own);
-                  if (kind == RetiredKind::kTree) index.free_tree(object, own);
-                  if (kind == RetiredKind::kBlocks) free_spilled_blocks(mapping, blocks, own, object);
+                  free_retired(mapping, blocks, index, kind, object, own);
               }),
           index(arena, blocks, epochs),
           slot(*slots.current(nullptr)) {
