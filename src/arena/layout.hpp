@@ -120,7 +120,7 @@ struct Slot {
     Atomic<std::uint32_t> generation;         // owners so far; in each claimed frame, so that an heir is told apart
     std::uint64_t attachment;                 // random number of the Store object that the thread came by
     Atomic<std::int64_t> process_id;          // for people, as the next; liveness is the byte lock
-    Atomic<std::int64_t> thread_id;           // 0: no thread's, but of the process's views
+    Atomic<std::int64_t> thread_id;           // or kViewsThread, kSpillerThread: whatever thread comes by
     Atomic<std::uint64_t> erasing_chain;      // chain that it set out to retire, 0 for none
     Atomic<std::uint64_t> erasing_tree;       // tree in which that chain is
     Atomic<std::uint64_t> dropping_tree;      // tree that it set out to replace and retire, 0 for none
@@ -146,6 +146,10 @@ inline constexpr std::uint64_t kMadeKindBits = 3;
 
 // In Slot::segment of a dead slot: its claims are padded, and it stands in nobody's way; the holes may not be yet.
 inline constexpr std::uint64_t kClaimsDone = 1;
+
+// Slot::thread_id of slots that no one thread has: a process's for its views, and some for what it spills with.
+inline constexpr std::int64_t kViewsThread = 0;
+inline constexpr std::int64_t kSpillerThread = -1;
 
 enum class SlotState : std::uint32_t { kFree = 0, kTaken = 1 };
 

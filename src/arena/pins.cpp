@@ -7,7 +7,7 @@ Pins::Ticket Pins::add(int* failure) {
     if (attachment_ != slots_->attachment()) {  // the first, or the first in a child that was forked
         slot_ = slots_->take_locked(failure);
         if (slot_ == nullptr) return {};
-        slot_->thread_id.store(0, std::memory_order_relaxed);  // relaxed: to show
+        slot_->thread_id.store(kViewsThread, std::memory_order_relaxed);  // relaxed: to show
         attachment_ = slots_->attachment();
         count_.clear();
     }

@@ -42,7 +42,7 @@ bool Batch::set_up() {
     if (slot_ == nullptr) {
         slot_ = context_.slots.take(nullptr);
         if (slot_ == nullptr) return false;
-        slot_->thread_id.store(0, std::memory_order_relaxed);  // relaxed: to show
+        slot_->thread_id.store(kSpillerThread, std::memory_order_relaxed);  // relaxed: to show
         attachment_ = context_.slots.attachment();
     }
     if (buffer_ == nullptr) {

@@ -53,7 +53,7 @@ bool SpillPass::set_up() {
     if (owner_ == nullptr) {
         owner_ = context_.slots.take(nullptr);
         if (owner_ == nullptr) return false;
-        owner_->thread_id.store(0, std::memory_order_relaxed);  // relaxed: to show
+        owner_->thread_id.store(kSpillerThread, std::memory_order_relaxed);  // relaxed: to show
         attachment_ = context_.slots.attachment();
     }
     if (!queue_) queue_.emplace(IoQueue::make(kBatches + 1));

@@ -18,10 +18,10 @@ namespace shoal::tool {
 namespace {
 
 constexpr char kPsExamples[] =
-    R"(A line for each thread that has used the store and is there still, and one for the views of each process.
-DOING is idle, reading, appending, erasing, dropping or reclaiming; BEHIND says for how long at least a thread has
-kept erased memory from reuse. A dead one is recovered by whoever meets it. The ids of a process in another
-container are its own.
+    R"(A line for each thread that has used the store and is there still, one for the views of each process, and some
+for what it spills with. DOING is idle, reading, appending, erasing, dropping, reclaiming or spilling; BEHIND says
+for how long at least a thread has kept erased memory from reuse. A dead one is recovered by whoever meets it. The
+ids of a process in another container are its own.
 
 Examples:
   shoal ps /tmp/words
@@ -33,6 +33,11 @@ struct PsArguments {
     bool json = false;
 };
 
+std::string thread_text(const Attached& each) {
+    if (each.is_views) return "views";
+    return each.is_spiller ? "spiller" : fmt::to_string(each.thread_id);
+}
+
 std::string as_table(const std::vector<Attached>& all) {
     fmt::memory_buffer table;
     const auto row = [&table](const auto&... cells) {
@@ -40,8 +45,7 @@ std::string as_table(const std::vector<Attached>& all) {
     };
     row("SLOT", "PROCESS", "THREAD", "STATE", "DOING", "BEHIND", "COMMAND");
     for (const Attached& each : all) {
-        row(each.slot, each.process_id, each.is_views ? "views" : fmt::to_string(each.thread_id),
-            each.alive ? "alive" : "dead", each.doing,
+        row(each.slot, each.process_id, thread_text(each), each.alive ? "alive" : "dead", each.doing,
             each.epochs_behind == 0 ? "" : fmt::format("{:.1f} s", static_cast<double>(each.behind_ms) / 1000),
             each.same_namespace ? printable(each.command) : "(in another pid namespace)");
     }
@@ -55,6 +59,7 @@ std::string as_json(const std::vector<Attached>& all) {
                         {"process_id", each.process_id},
                         {"thread_id", each.thread_id},
                         {"is_views", each.is_views},
+                        {"is_spiller", each.is_spiller},
                         {"same_namespace", each.same_namespace},
                         {"command", each.command},
                         {"alive", each.alive},

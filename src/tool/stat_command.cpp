@@ -84,7 +84,8 @@ std::string as_table(const Stats& stats) {
     row("attached", fmt::format("{} threads of at most {}", stats.slots_in_use, stats.slots_total));
     for (const Attached& each : stats.held_back_by) {
         row("held back by",
-            fmt::format("process {} thread {} {}: {}, for {:.1f} s at least", each.process_id, each.thread_id,
+            fmt::format("process {}{} {}: {}, for {:.1f} s at least", each.process_id,
+                        each.thread_id > 0 ? fmt::format(" thread {}", each.thread_id) : "",
                         printable(each.command), each.doing, static_cast<double>(each.behind_ms) / 1000));
     }
     row("epoch", fmt::to_string(stats.epoch));

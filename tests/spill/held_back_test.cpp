@@ -43,6 +43,27 @@ TEST_CASE("A Store that has spilled under a view and does nothing more keeps not
     CHECK(busy->get("key")->size() == 5'000'000);
 }
 
+TEST_CASE("What a process spills with is shown as that, and not as its views") {
+    SpillingPlace place;
+    auto store = Store::open(place.path(), place.options(8 * kMiB));
+    REQUIRE_OK(store);
+    REQUIRE(append_kilobytes(*store, "key", 20'000) == "");
+    const std::optional<shoal::View> view = *store->view("key");
+    const auto attached = store->attached();
+    REQUIRE_OK(attached);
+    int spillers = 0, views = 0;
+    for (const shoal::Attached& each : *attached) {
+        spillers += each.is_spiller;
+        views += each.is_views;
+        if (each.is_spiller) CHECK((each.thread_id == -1 && !each.is_views && each.doing != "views"));
+        if (!each.is_spiller && !each.is_views) CHECK(each.thread_id > 0);
+        CHECK(each.process_id == ::getpid());
+        CHECK_FALSE(each.command.empty());
+    }
+    CHECK(spillers > 0);
+    CHECK(views == 1);
+}
+
 TEST_CASE("What is asked for is spilled to the end while a view keeps its memory from reuse") {
     SpillingPlace place;
     shoal::Options options = place.options(64 * kMiB);
