@@ -14,6 +14,7 @@
 #include "arena/atomic.hpp"
 #include "arena/geometry.hpp"
 #include "arena/offset.hpp"
+#include "arena/store_id.hpp"
 
 namespace shoal {
 
@@ -34,7 +35,7 @@ struct ArenaHeader {
     Atomic<std::uint64_t> magic;  // kArenaMagic, stored last with release: I1
     std::uint64_t signature;      // layout_signature() of the build that made it
     std::array<char, 64> layout;  // the same in words, for the error message
-    std::array<std::uint8_t, 16> store_id;
+    StoreId store_id;
     std::uint64_t arena_bytes;    // of the file; the memory limit
     std::uint64_t page_count;     // 64 KiB pages from pages_at on, a multiple of kPiecePages
     std::uint64_t hash_seed;      // of XXH3 over keys

@@ -1,4 +1,4 @@
-#include "store/descriptor.hpp"
+#include "arena/system_failure.hpp"
 
 #include <cerrno>
 #include <cstring>
@@ -11,6 +11,7 @@ Code code_of(int cause) noexcept {
     switch (cause) {
         case EACCES:
         case EPERM:
+        case EROFS:
         case ELOOP:
             return Code::kPermission;
         case ENOSPC:

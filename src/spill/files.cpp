@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "arena/crash_point.hpp"
+#include "arena/system_failure.hpp"
 #include "io/file_limit_signal.hpp"
 #include "spill/file_header.hpp"
 
@@ -25,13 +26,6 @@ constexpr std::size_t kMostOpen = 256;      // files of a process; more are open
 constexpr std::uint64_t kHoleBytes = 4096;  // what file systems give back
 
 std::string name_prefix(const std::string& id_text) { return "shoal-" + id_text + "-"; }
-
-Error failure(const std::string& what, int cause) {
-    const Code code = cause == EACCES || cause == EPERM || cause == EROFS    ? Code::kPermission
-                      : cause == ENOSPC || cause == EDQUOT || cause == EFBIG ? Code::kNoSpace
-                                                                             : Code::kSystem;
-    return {code, fmt::format("{}: {}", what, std::strerror(cause)), cause, 0};
-}
 
 }  // namespace
 
@@ -51,9 +45,7 @@ SpillFiles::SpillFiles(const Mapping& mapping, Slots& slots, Grant grant)
     table_ = mapping.at<SpillFileTable>(header_->spill_files_at);
     folder_ = std::string(header_->spill_folder.data(),
                           ::strnlen(header_->spill_folder.data(), header_->spill_folder.size()));
-    std::string id;
-    for (const std::uint8_t byte : header_->store_id) id += fmt::format("{:02x}", byte);
-    prefix_ = name_prefix(id);
+    prefix_ = name_prefix(id_text(header_->store_id));
 }
 
 std::string SpillFiles::path_of(std::uint32_t number) const {
@@ -111,7 +103,7 @@ Result<void> SpillFiles::make(std::uint32_t number) {
     const std::string path = path_of(number);
     ::unlink(path.c_str());  // one that a dead process made, and nobody has named
     const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (descriptor < 0) return tl::unexpected(failure("cannot make spill file " + path, errno));
+    if (descriptor < 0) return failed("cannot make spill file " + path, errno);
     const OpenSpillFile file(descriptor, -1, path);
     int cause = grant_ ? grant_(descriptor) : 0;
     if (cause == 0) {
@@ -125,7 +117,7 @@ Result<void> SpillFiles::make(std::uint32_t number) {
     if (cause == 0 && (header_->epoch.load(std::memory_order_acquire) & kDestroyedBit) != 0) cause = ENOENT;
     if (cause != 0) {
         ::unlink(path.c_str());
-        return tl::unexpected(failure("cannot make spill file " + path, cause));
+        return failed("cannot make spill file " + path, cause);
     }
     SpillFile& entry = this->entry(number);
     entry.live_bytes.store(0, std::memory_order_relaxed);  // relaxed, both: ours alone until it is given back
@@ -140,7 +132,7 @@ Result<SharedSpillFile> SpillFiles::open_anew(std::uint32_t number, int access) 
     if (descriptor < 0 && errno == ENOENT) {
         return tl::unexpected(Error{Code::kDamaged, "there is no such file", ENOENT, 0});
     }
-    if (descriptor < 0) return tl::unexpected(failure("cannot open it", errno));
+    if (descriptor < 0) return failed("cannot open it", errno);
     const int direct = ::open(fmt::format("/proc/self/fd/{}", descriptor).c_str(), access | O_CLOEXEC | O_DIRECT);
     auto file = std::make_shared<OpenSpillFile>(descriptor, direct, path);
     struct stat info {};

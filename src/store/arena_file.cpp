@@ -19,6 +19,7 @@
 
 #include "arena/crash_point.hpp"
 #include "arena/plan.hpp"
+#include "arena/system_failure.hpp"
 #include "store/place.hpp"
 
 namespace shoal {

@@ -1,12 +1,9 @@
-// A file descriptor that is closed in the end, and what a failed system call means to shoal.
+// A file descriptor that is closed in the end.
 #pragma once
 
 #include <unistd.h>
 
-#include <string>
 #include <utility>
-
-#include <shoal/error.hpp>
 
 namespace shoal {
 
@@ -29,9 +26,5 @@ public:
 private:
     int value_;
 };
-
-[[nodiscard]] Code code_of(int cause) noexcept;
-// kPermission, kNoSpace, kNotFound or kSystem, by the errno; "what: its text".
-[[nodiscard]] tl::unexpected<Error> failed(const std::string& what, int cause);
 
 }  // namespace shoal

@@ -18,6 +18,7 @@
 
 #include "arena/crash_point.hpp"
 #include "arena/presence.hpp"
+#include "arena/system_failure.hpp"
 #include "store/access.hpp"
 #include "store/descriptor.hpp"
 #include "store/leftovers.hpp"

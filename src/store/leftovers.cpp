@@ -21,6 +21,7 @@
 #include "arena/crash_point.hpp"
 #include "arena/plan.hpp"
 #include "arena/presence.hpp"
+#include "arena/system_failure.hpp"
 #include "spill/files.hpp"
 #include "store/arena_file.hpp"
 #include "store/descriptor.hpp"

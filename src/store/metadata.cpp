@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include "arena/system_failure.hpp"
 #include "store/descriptor.hpp"
 
 namespace shoal {
@@ -30,12 +31,6 @@ bool take_line(std::string_view* rest, std::string_view name, std::string_view* 
 }
 
 }  // namespace
-
-std::string id_text(const StoreId& id) {
-    std::string text;
-    for (const std::uint8_t byte : id) text += fmt::format("{:02x}", byte);
-    return text;
-}
 
 std::string print_metadata(const Metadata& metadata) {
     std::string text = fmt::format("{}id {}\narena {}\n", kFirstLine, id_text(metadata.id), metadata.arena_path);

@@ -2,19 +2,16 @@
 // data lies.
 #pragma once
 
-#include <array>
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include <shoal/error.hpp>
 
+#include "arena/store_id.hpp"
 #include "store/access.hpp"
 
 namespace shoal {
-
-using StoreId = std::array<std::uint8_t, 16>;
 
 struct Metadata {
     StoreId id{};
@@ -29,7 +26,6 @@ inline constexpr std::string_view kDestroyedPrefix = ".destroyed-";
 inline constexpr std::string_view kEndedPrefix = ".ended-";
 inline constexpr std::size_t kMetadataMaxBytes = 8192;
 
-[[nodiscard]] std::string id_text(const StoreId& id);
 [[nodiscard]] std::string print_metadata(const Metadata& metadata);
 // Null: not a metadata file of ours, or damaged; `what` says how.
 [[nodiscard]] std::optional<Metadata> parse_metadata(std::string_view text, std::string* what);

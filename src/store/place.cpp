@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 
 #include "arena/layout.hpp"
+#include "arena/system_failure.hpp"
 #include "store/access.hpp"
 #include "store/descriptor.hpp"
 

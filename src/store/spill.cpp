@@ -1,6 +1,6 @@
 // What a store does on its way to files: spilling at once, and codecs of keys.
+#include "arena/system_failure.hpp"
 #include "spill/codec_word.hpp"
-#include "store/descriptor.hpp"
 #include "store/impl.hpp"
 
 namespace shoal {

@@ -96,8 +96,8 @@ TEST_CASE("A write of a spill that is short or has to be tried again, whichever 
 }
 
 TEST_CASE("A write of a spill that fails, whichever it is, leaves all that it would have written, and says where") {
-    const int cause = GENERATE(EIO, ENOSPC, EACCES);
-    const Code code = cause == ENOSPC ? Code::kNoSpace : cause == EACCES ? Code::kPermission : Code::kSystem;
+    const int cause = GENERATE(EIO, ENOSPC, EROFS);
+    const Code code = cause == ENOSPC ? Code::kNoSpace : cause == EROFS ? Code::kPermission : Code::kSystem;
     const std::uint64_t failing = GENERATE(std::uint64_t{1}, io_fault::kForEver);
     const SpillingPlace place;
     auto store = Store::open(place.path(), without_thread(place));
