@@ -40,7 +40,7 @@ rc::Gen<Shape> shape() {
         rc::gen::set(&Shape::spill_thread, rc::gen::arbitrary<bool>()),
         rc::gen::set(&Shape::first_segment_power, rc::gen::inRange(6U, 17U)),
         rc::gen::set(&Shape::max_segment_power, rc::gen::inRange(16U, 21U)),
-        rc::gen::set(&Shape::stores, rc::gen::inRange<std::size_t>(1, 3)));
+        rc::gen::set(&Shape::stores, rc::gen::inRange<std::size_t>(1, kThreadSanitizer ? 2 : 3)));  // kTwoMappings
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "../store/child.hpp"
 #include "../store/pattern.hpp"
 #include "../store/result_checks.hpp"
+#include "../store/scale.hpp"
 #include "catch.hpp"
 #include "spilling_store.hpp"
 
@@ -125,6 +126,7 @@ TEST_CASE("Who may not wait for room makes it himself, where nobody else does") 
 }
 
 TEST_CASE("How long an append waits for room is for each process to say that attaches, and it is not for ever") {
+    if (kThreadSanitizer) SHOAL_SKIP(kTwoMappings);
     SpillingPlace place;
     shoal::Options options = place.options(8 * kMiB);
     options.spill_thread = GENERATE(true, false);

@@ -54,6 +54,7 @@ TEST_CASE("Many threads at the memory limit at once all get through, by one spil
     constexpr std::size_t kWriters = 8, kKeys = 5;
     const std::size_t stores = GENERATE(1U, 3U);
     const bool threads = GENERATE(true, false);
+    if (kThreadSanitizer && stores > 1) SHOAL_SKIP(kTwoMappings);
     SpillingPlace place;
     shoal::Options options = place.options(8 * kMiB);
     options.spill_thread = threads;
@@ -78,6 +79,7 @@ TEST_CASE("Many threads at the memory limit at once all get through, by one spil
 
 TEST_CASE(
     "A Store that is closed while it spills leaves all to the other one of its process, and may be opened anew") {
+    if (kThreadSanitizer) SHOAL_SKIP(kTwoMappings);
     SpillingPlace place;
     const shoal::Options options = place.options(8 * kMiB, "lz4");
     auto lasting = Store::open(place.path(), options);
