@@ -247,3 +247,43 @@ def test_codecs_are_of_the_store_or_of_a_key(spilling):
         spilling.set_codec("plain", "nonsense")
     with pytest.raises(shoal.KeyNotFound):
         spilling.set_codec("missing", "lz4")
+
+
+def test_each_part_goes_through_a_value_until_it_is_told_to_stop(spilling):
+    rows = [os.urandom(100_000) for _ in range(200)]
+    spilling.extend("key", rows)
+    seen, sizes = [], []
+
+    def take(part):
+        seen.extend(bytes(record) for record in part)
+        sizes.append(part.nbytes)
+
+    spilling.each_part("key", take, 2 * MIB)
+    assert seen == rows and len(sizes) > 5
+    calls = []
+    spilling.each_part("key", lambda part: calls.append(part) or len(calls) < 2, 2 * MIB)
+    assert len(calls) == 2
+    with pytest.raises(ZeroDivisionError):
+        spilling.each_part("key", lambda part: 1 / 0)
+    with pytest.raises(shoal.KeyNotFound):
+        spilling.each_part("missing", take)
+
+
+def test_progress_of_gets_and_spills_adds_up(spilling):
+    values = {f"key {number}": os.urandom(MIB) for number in range(40)}
+    spilling.append(values)
+    spilling.append("large", b"".join(list(values.values())[:4]))
+    done = []
+    assert spilling.get(list(values), progress=done.append) == list(values.values())
+    assert sum(done) == 40 * MIB and len(done) > 2
+    done.clear()
+    assert spilling.get("large", progress=done.append) == spilling["large"]
+    assert sum(done) == 4 * MIB
+    assert spilling.get("missing", b"", progress=done.append) == b""
+    with pytest.raises(ZeroDivisionError):
+        spilling.get("large", progress=lambda bytes: 1 / 0)
+
+    spilling.append("more", os.urandom(MIB))
+    done.clear()
+    free = spilling.spill(progress=done.append)
+    assert 0 < sum(done) <= free

@@ -1,10 +1,13 @@
 #include <algorithm>
+#include <cstring>
+#include <exception>
 #include <vector>
 
 #include "python/binding/arguments.hpp"
 #include "python/binding/failure.hpp"
 #include "python/binding/gil.hpp"
 #include "python/binding/reading.hpp"
+#include "python/binding/view.hpp"
 
 namespace shoal::python {
 namespace {
@@ -13,6 +16,7 @@ namespace {
 // more, into objects of Python's, takes little memory beside them, and the same again and again.
 constexpr std::size_t kBytesAtOnce = 4 << 20;
 constexpr std::size_t kKeysAtFirst = 8;
+constexpr std::size_t kPartBytes = 16 << 20;  // of one value whose progress is shown
 
 nb::bytes copied(ByteView bytes) { return nb::bytes(bytes.data(), bytes.size()); }
 
@@ -42,6 +46,24 @@ nb::list unflatten(nb::list keys, const std::vector<nb::object>& values, std::si
         }
     }
     return made;
+}
+
+// False where `take` said so. No exception passes through the library.
+template <class Take>
+Result<bool> for_each_part(const Store& store, ByteView key, std::size_t part_bytes, Take&& take) {
+    std::exception_ptr failure;
+    bool whole = true;
+    Result<void> done = store.records(key, part_bytes, [&](const Records& part) {
+        try {
+            whole = take(part);
+        } catch (...) {
+            failure = std::current_exception();
+            whole = false;
+        }
+        return whole;
+    });
+    if (failure) std::rethrow_exception(failure);
+    return done.map([&] { return whole; });
 }
 
 }  // namespace
@@ -79,7 +101,49 @@ nb::object value_of(const Store& store, ByteView key) {
     }
 }
 
-nb::list values_of(const Store& store, nb::list keys, nb::handle missing) {
+void each_part(const Store& store, ByteView key, nb::handle take, std::size_t part_bytes) {
+    value_or_raise(for_each_part(store, key, part_bytes, [&](const Records& part) {
+        const nb::object answer = take(PieceRange(Records(part)));
+        return answer.ptr() != Py_False;
+    }));
+}
+
+nb::object value_by_parts(const Store& store, ByteView key, nb::handle progress) {
+    for (;;) {  // again where it grew between the two calls
+        const Result<ValueSize> size = store.size(key);
+        if (!size && size.error().code == Code::kNotFound) return {};
+        if (!size) raise(size.error());
+        PyObject* object = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size->bytes));
+        if (object == nullptr) throw nb::python_error();
+        nb::object value = nb::steal(object);
+        std::size_t filled = 0;
+        const Result<bool> whole = for_each_part(store, key, kPartBytes, [&](const Records& part) {
+            if (part.bytes() > size->bytes - filled) return false;
+            {
+                const Released released(part.bytes());
+                for (const ByteView record : part) {
+                    if (!record.empty())
+                        std::memcpy(PyBytes_AS_STRING(object) + filled, record.data(), record.size());
+                    filled += record.size();
+                }
+            }
+            progress(part.bytes());
+            return true;
+        });
+        if (!whole && whole.error().code == Code::kNotFound) return {};
+        if (!whole) raise(whole.error());
+        if (!*whole) {
+            progress(-static_cast<Py_ssize_t>(filled));
+            continue;
+        }
+        if (filled == size->bytes) return value;
+        object = value.release().ptr();
+        if (_PyBytes_Resize(&object, static_cast<Py_ssize_t>(filled)) != 0) throw nb::python_error();
+        return nb::steal(object);
+    }
+}
+
+nb::list values_of(const Store& store, nb::list keys, nb::handle missing, nb::handle progress) {
     std::vector<ByteView> flat;
     std::vector<nb::object> held;
     flatten(keys, flat, held);
@@ -104,6 +168,7 @@ nb::list values_of(const Store& store, nb::list keys, nb::handle missing) {
                 raise(result.error());
             }
         }
+        if (!progress.is_none()) progress(bytes);
         keys_at_once = asked.size() * kBytesAtOnce / std::max(bytes, std::size_t{1}) + 1;
     }
     std::size_t at = 0;

@@ -1,6 +1,8 @@
 // shoal.Store: each of its methods is one of shoal::Store, with docstrings for Python.
+#include <algorithm>
 #include <filesystem>
 #include <new>
+#include <utility>
 
 #include <nanobind/stl/string.h>
 
@@ -147,10 +149,11 @@ bool iset(const OpenStore& self, nb::handle key, nb::handle value) {
     return value_or_raise(std::move(first));
 }
 
-nb::object get(const OpenStore& self, nb::handle key, nb::handle missing) {
+nb::object get(const OpenStore& self, nb::handle key, nb::handle missing, nb::handle progress) {
     const std::shared_ptr<Store> store = self.store();
-    if (PyList_Check(key.ptr())) return values_of(*store, nb::borrow<nb::list>(key), missing);
-    nb::object value = value_of(*store, key_bytes(key));
+    if (PyList_Check(key.ptr())) return values_of(*store, nb::borrow<nb::list>(key), missing, progress);
+    const ByteView name = key_bytes(key);
+    nb::object value = progress.is_none() ? value_of(*store, name) : value_by_parts(*store, name, progress);
     return value.is_valid() ? value : nb::borrow(missing);
 }
 
@@ -194,6 +197,25 @@ template <class Call>
 auto without_lock(const OpenStore& self, Call&& call) {
     const std::shared_ptr<Store> store = self.store();
     return made_or_raise([&] { return call(*store); });
+}
+
+constexpr std::size_t kPartBytes = 16 << 20;
+
+// In steps where progress is shown, so that there is some to be shown.
+constexpr std::uint64_t kSpillStepBytes = 64 << 20;
+
+std::uint64_t spill(const OpenStore& self, nb::handle bytes, nb::handle progress) {
+    const std::uint64_t wanted = bytes.is_none() ? ~0ULL : nb::cast<std::uint64_t>(bytes);
+    const auto spill_until = [&](std::uint64_t free) {
+        return without_lock(self, [&](Store& store) { return store.spill(free); });
+    };
+    if (progress.is_none()) return spill_until(wanted);
+    for (std::uint64_t free = spill_until(0);;) {
+        const std::uint64_t target = std::min(wanted, free + kSpillStepBytes);
+        const std::uint64_t before = std::exchange(free, spill_until(target));
+        if (free > before) progress(free - before);
+        if (free < target || free >= wanted) return free;
+    }
 }
 
 nb::object reduce(const OpenStore& self) {
@@ -244,13 +266,19 @@ void bind_store(nb::module_& module) {
         .def("append", append, "key"_a, "value"_a = nb::none(), docs::kAppend)
         .def("extend", extend, "key"_a, "records"_a = nb::none(), docs::kExtend)
         .def("iset", iset, "key"_a, "value"_a, docs::kIset)
-        .def("get", get, "key"_a, "default"_a = nb::none(), docs::kGet)
+        .def("get", get, "key"_a, "default"_a = nb::none(), "progress"_a = nb::none(), docs::kGet)
         .def("__getitem__", item, "key"_a, docs::kItem)
         .def("get_into", get_into, "key"_a, "buffer"_a, docs::kGetInto)
         .def(
             "records",
             [](const OpenStore& self, nb::handle key) { return records_of(*self.store(), key_bytes(key)); },
             "key"_a, docs::kRecords)
+        .def(
+            "each_part",
+            [](const OpenStore& self, nb::handle key, nb::handle take, std::size_t part_bytes) {
+                each_part(*self.store(), key_bytes(key), take, part_bytes);
+            },
+            "key"_a, "take"_a, "part_bytes"_a = kPartBytes, docs::kEachPart)
         .def(
             "view",
             [](const OpenStore& self, nb::handle key) {
@@ -282,13 +310,7 @@ void bind_store(nb::module_& module) {
         .def(
             "drop", [](const OpenStore& self) { without_lock(self, [](Store& store) { return store.drop(); }); },
             docs::kDrop)
-        .def(
-            "spill",
-            [](const OpenStore& self, nb::handle bytes) {
-                const std::uint64_t wanted = bytes.is_none() ? ~0ULL : nb::cast<std::uint64_t>(bytes);
-                return without_lock(self, [&](Store& store) { return store.spill(wanted); });
-            },
-            "bytes"_a = nb::none(), docs::kSpill)
+        .def("spill", spill, "bytes"_a = nb::none(), "progress"_a = nb::none(), docs::kSpill)
         .def(
             "set_codec",
             [](const OpenStore& self, nb::handle key, const std::string& codec) {

@@ -235,6 +235,9 @@ key : bytes or str, or list
     The key; or a list of keys, or of such lists. Many are read together.
 default : object
     What stands for a value that is not there.
+progress : callable, optional
+    Called with the number of bytes of each part that was read, like the
+    `update` of a tqdm bar; with a negative one where what grew is read again.
 
 Returns
 -------
@@ -297,6 +300,32 @@ KeyNotFound
 See Also
 --------
 view_records : the same without a copy.
+)";
+
+inline constexpr const char* kEachPart =
+    R"(Goes through a value that is not to be in memory as a whole.
+
+Parameters
+----------
+key : bytes or str
+take : callable
+    Called with a `View` of the records of each part, in order; where it
+    returns False that was the last.
+part_bytes : int
+    Bytes of a part; a large record may make it longer.
+
+Raises
+------
+KeyNotFound
+    The key has none.
+
+Examples
+--------
+>>> store.extend("rows", [b"1", b"22", b"333"])
+>>> seen = []
+>>> store.each_part("rows", lambda part: seen.extend(map(bytes, part)))
+>>> seen
+[b'1', b'22', b'333']
 )";
 
 inline constexpr const char* kView = R"(The bytes of a value where they lie, not copied.
@@ -405,6 +434,8 @@ Parameters
 ----------
 bytes : int, optional
     Until so much memory is free; otherwise all that can be.
+progress : callable, optional
+    Called with the number of bytes that have become free, some 64 MiB each.
 
 Returns
 -------
