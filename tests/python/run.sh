@@ -31,19 +31,23 @@ finish() {
     exit
 }
 
-# Made once, and again when the requirements change.
+# Made once, and again for another interpreter or other requirements, with the build folder that has its paths.
 make_environment() {
-    cmp -s tests/python/requirements.txt "$environment/made-for" && return
+    local wanted
+    wanted=$("$python" -c 'import sys; print(sys.base_prefix, sys.version)' && cat tests/python/requirements.txt)
+    [[ $(cat "$environment/made-for" 2>/dev/null) == "$wanted" ]] && return
+    rm -rf "$folder/build"
     "$python" -m venv --clear "$environment" &&
         "$environment/bin/pip" install -q --disable-pip-version-check -r tests/python/requirements.txt &&
-        cp tests/python/requirements.txt "$environment/made-for"
+        echo "$wanted" >"$environment/made-for"
 }
 
 # In a build folder that is kept, so that only what changed is compiled.
 build_wheel() {
     rm -rf "$folder/wheel"
     PATH=$environment/bin:$PATH "$environment/bin/pip" wheel -q --disable-pip-version-check --no-build-isolation \
-        --no-deps --wheel-dir "$folder/wheel" -Cbuild-dir="$folder/build" ${JOBS:+-Ccompile-args=-j$JOBS} .
+        --no-deps --wheel-dir "$folder/wheel" --config-settings=build-dir="$folder/build" \
+        ${JOBS:+--config-settings=compile-args=-j$JOBS} .
 }
 
 has_what_a_user_needs() {

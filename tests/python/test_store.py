@@ -1,7 +1,10 @@
 """What each operation of shoal.Store does."""
 
 import array
+import dataclasses
 import os
+import re
+from pathlib import Path
 
 import numpy
 import pytest
@@ -162,6 +165,25 @@ def test_stats_and_size_count(store, path):
     assert stats.memory_limit_bytes == 64 * MIB
     mine = [attached for attached in store.attached() if attached.process_id == os.getpid()]
     assert mine and all(attached.alive for attached in mine)
+
+
+@pytest.mark.parametrize(
+    "kind, header",
+    [
+        (shoal.Stats, "options.hpp"),
+        (shoal.Attached, "options.hpp"),
+        (shoal.ValueSize, "options.hpp"),
+        (shoal.Leftover, "leftover.hpp"),
+        (shoal.Damage, "verify.hpp"),
+        (shoal.VerifyReport, "verify.hpp"),
+    ],
+)
+def test_a_report_has_the_fields_that_it_has_in_c_plus_plus(kind, header):
+    source = (Path(__file__).parents[2] / "include" / "shoal" / header).read_text()
+    body = re.search(rf"^struct {kind.__name__} {{$(.*?)^}};$", source, re.M | re.S)[1]
+    declarations = re.sub(r"//.*|\[\[.*|static .*?;", "", body)
+    names = re.findall(r"(\w+)(?:\s*=[^;]*)?;", declarations)
+    assert [field.name for field in dataclasses.fields(kind)] == names
 
 
 def test_verify_counts_and_finds_nothing_wrong(store, path):

@@ -13,17 +13,18 @@ class ValueSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
-    """A thread that is attached to a store, or the views of a process, at one moment."""
+    """A thread that is attached to a store, or the views of a process, or what it spills with, at one moment."""
 
     slot: int  # of the process table
     process_id: int  # as it was when it attached, in its own pid namespace
-    thread_id: int  # 0 for views
+    thread_id: int  # 0 for views, -1 for what spills
     is_views: bool  # the views of that process, of whatever thread
+    is_spiller: bool  # one of some slots by which that process spills
     same_namespace: bool  # whether the ids mean the same here
     command: str  # of that thread, where /proc shows it
     alive: bool  # by its lock, not by its ids; the dead are recovered by whoever meets them
     inside: bool  # in an operation, or has views
-    doing: str  # idle, reading, appending, erasing, dropping or reclaiming; views
+    doing: str  # idle, reading, appending, erasing, dropping, reclaiming or spilling; views
     epochs_behind: int  # not 0: it is inside since before this epoch, and holds back reuse of memory
     behind_ms: int  # for that long at least
 
