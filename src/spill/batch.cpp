@@ -127,12 +127,10 @@ Batch::Added Batch::add(Segment& segment, ArenaOffset offset) {
     // No claim is counted twice in a reserve word: what a dead writer left only makes it too much.
     const std::uint64_t bytes = extent.units * kUnitBytes;
     const std::uint64_t records = extent.exact ? extent.reserve.records : extent.units;
-    const std::uint64_t most =
-        bytes + records * kMostLengthBytes + sizeof(SegmentEntry) + padded_to_extent(1);  // beside what is there
     const bool extent_full = builder_.segments() != 0 && builder_.payload_bytes() + bytes > kExtentPayloadBytes;
     if (extent_full || !builder_.has_room(records, bytes) ||
         journal_->count.load(std::memory_order_relaxed) == journal_->capacity() ||  // relaxed: our own
-        used_ + builder_.bytes_needed() + most > kBufferBytes) {
+        used_ + builder_.bytes_needed_with(records, bytes) > kBufferBytes) {
         return Added::kNoRoom;
     }
     if (!take(segment, offset, extent)) return Added::kNotNow;

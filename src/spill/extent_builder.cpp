@@ -93,6 +93,12 @@ std::uint64_t ExtentBuilder::bytes_needed() const noexcept {
     return prefix_bytes(origin_.key.size(), table_.size(), lengths_bytes()) + padded_to_extent(payload_bytes_);
 }
 
+std::uint64_t ExtentBuilder::bytes_needed_with(std::uint64_t records, std::uint64_t payload_bytes) const noexcept {
+    const std::uint64_t lengths = varints_bytes_ + records * kMostLengthBytes;
+    return prefix_bytes(origin_.key.size(), table_.size() + 1, lengths) +
+           padded_to_extent(payload_bytes_ + payload_bytes);
+}
+
 ByteView ExtentBuilder::contiguous_payload() {
     if (records_.size() == 1) return records_.front();
     gathered_.resize(std::max<std::size_t>(gathered_.size(), payload_bytes_));

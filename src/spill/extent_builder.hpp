@@ -46,6 +46,10 @@ public:
     [[nodiscard]] std::uint64_t payload_bytes() const noexcept { return payload_bytes_; }
     // For finish(), by whatever codec; a multiple of 64.
     [[nodiscard]] std::uint64_t bytes_needed() const noexcept;
+    // The most that this is after a segment more of so many records and bytes. One of another length than all
+    // before it wants a list of theirs too.
+    [[nodiscard]] std::uint64_t bytes_needed_with(std::uint64_t records,
+                                                  std::uint64_t payload_bytes) const noexcept;
 
     // Bytes written to `out`, a multiple of 64. One segment at least was begun. Plain where the codec does not gain
     // a tenth.

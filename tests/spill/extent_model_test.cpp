@@ -66,8 +66,12 @@ TEST_CASE("What goes into an extent comes out of it") {
         const std::string key = pattern(key_bytes, generation);
         builder.begin({kStoreId, ByteView(key), generation, first});
         for (const auto& records : segments) {
+            std::uint64_t bytes = 0;
+            for (const std::string& record : records) bytes += record.size();
+            const std::uint64_t most = builder.bytes_needed_with(records.size(), bytes);
             builder.begin_segment();
             for (const std::string& record : records) builder.add(record);
+            RC_ASSERT(builder.bytes_needed() <= most);
         }
         if (open) builder.mark_open();
         const GuardedBytes out(builder.bytes_needed());

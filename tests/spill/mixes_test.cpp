@@ -66,6 +66,26 @@ TEST_CASE("Records keep their boundaries through spills, one behind the other, w
     REQUIRE(same_records(*store, "key", records) == "");
 }
 
+TEST_CASE("One record of another length at the end of many of the same finds room for the lengths of all") {
+    SpillingPlace place;
+    shoal::Options options = place.options(16 * kMiB);  // whose segments have 64 KiB
+    options.spill_thread = false;
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    // The second extent of a key, which ends its batch's buffer, has 31 segments of 4096 records of 8 B.
+    for (std::size_t odd = 246'000; odd < 252'000; odd += 1'000) {
+        const std::string key = std::to_string(odd), same = pattern(8, odd), other = pattern(9, odd);
+        std::string value;
+        for (std::size_t record = 1; record <= 252'000; ++record) {
+            const std::string& bytes = record == odd ? other : same;
+            REQUIRE_OK(store->append(key, bytes));
+            value += bytes;
+        }
+        REQUIRE_OK(store->spill());
+        CHECK((store->get(key)->text() == value));
+    }
+}
+
 TEST_CASE("A view says how much of it was loaded: nothing of what is resident, all that was spilled") {
     SpillingPlace place;
     auto store = Store::open(place.path(), place.options(64 * kMiB));
