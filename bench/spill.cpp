@@ -15,6 +15,7 @@
 // `core_s_per_GB`: processor time of all threads, which is the same on a machine that others use.
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <malloc.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/vfs.h>
@@ -259,6 +260,7 @@ bench::Team::Round writer(const std::string& path, unsigned worker, std::size_t 
 
 void spill_write(benchmark::State& state, std::size_t record_bytes, const std::string& codec) {
     const SpillingStore store(codec, mebibytes << 20);
+    ::malloc_trim(0);  // what other measurements have left would be its children's
     bench::Team team(kWriters,
                      [&](unsigned worker) { return writer(store.path(), worker, record_bytes, codec != "none"); });
     static_cast<void>(team.run());  // up to the limit
