@@ -3,7 +3,10 @@
 #include <fcntl.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <cstring>
 
 namespace shoal::shuffling {
 namespace {
@@ -11,6 +14,8 @@ namespace {
 constexpr std::size_t kMaxNameBytes = 200;  // file systems allow 255
 constexpr std::size_t kGatherBytes = 256 << 10;
 constexpr std::size_t kLargePiece = 16 << 10;
+constexpr std::size_t kDiskBytes = 1 << 20;  // gathered for the disk itself
+constexpr std::size_t kBlockBytes = 4096;    // in memory and in the file, writes to it begin at multiples of that
 
 [[nodiscard]] bool is_plain(char byte) noexcept {
     return (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') ||
@@ -54,7 +59,11 @@ std::string hex(const Digest& digest) {
     return digits;
 }
 
-PartitionFile::PartitionFile() : checksum_(XXH3_createState()), gathered_(new char[kGatherBytes]) {
+PartitionFile::PartitionFile(Through through)
+    : checksum_(XXH3_createState()),
+      to_disk_(through == Through::kDisk),
+      gathered_(static_cast<char*>(std::aligned_alloc(kBlockBytes, to_disk_ ? kDiskBytes : kGatherBytes)),
+                &std::free) {
     XXH3_128bits_reset(checksum_.get());
 }
 PartitionFile::PartitionFile(PartitionFile&&) noexcept = default;
@@ -63,15 +72,17 @@ PartitionFile::~PartitionFile() = default;
 
 void PartitionFile::StateDeleter::operator()(XXH3_state_s* state) const noexcept { XXH3_freeState(state); }
 
-Outcome<PartitionFile> PartitionFile::create(int folder_fd, const std::string& name) {
-    PartitionFile file;
+Outcome<PartitionFile> PartitionFile::create(int folder_fd, const std::string& name, Through through) {
+    PartitionFile file(through);
     file.name_ = name;
+    if (file.gathered_ == nullptr) return system_failure("no memory for the output file " + name, ENOMEM);
     file.fd_ = FileDescriptor(openat(folder_fd, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
     if (!file.fd_.valid()) return system_failure("cannot make the output file " + name, errno);
     return file;
 }
 
 Outcome<void> PartitionFile::write(std::string_view piece) {
+    if (to_disk_) return gather(piece);
     if (piece.size() > kGatherBytes - gathered_bytes_ || piece.size() >= kLargePiece) {
         if (const auto flushed = write_out(gathered_.get(), gathered_bytes_); !flushed) return flushed;
         gathered_bytes_ = 0;
@@ -80,6 +91,27 @@ Outcome<void> PartitionFile::write(std::string_view piece) {
     std::memcpy(gathered_.get() + gathered_bytes_, piece.data(), piece.size());
     gathered_bytes_ += piece.size();
     return {};
+}
+
+Outcome<void> PartitionFile::gather(std::string_view piece) {
+    while (!piece.empty()) {
+        const std::size_t bytes = std::min(piece.size(), kDiskBytes - gathered_bytes_);
+        std::memcpy(gathered_.get() + gathered_bytes_, piece.data(), bytes);
+        gathered_bytes_ += bytes;
+        piece.remove_prefix(bytes);
+        if (gathered_bytes_ < kDiskBytes) continue;
+        set_direct(true);  // from the first full one on, so that a small file costs no wait for the disk
+        if (const auto flushed = write_out(gathered_.get(), gathered_bytes_); !flushed) return flushed;
+        set_direct(false);  // for the file's end, which is no whole block
+        gathered_bytes_ = 0;
+    }
+    return {};
+}
+
+// Where the file system refuses, it goes through the page cache.
+void PartitionFile::set_direct(bool direct) noexcept {
+    if (direct == direct_ || ::fcntl(fd_.get(), F_SETFL, direct ? O_DIRECT : 0) != 0) return;
+    direct_ = direct;
 }
 
 Outcome<void> PartitionFile::finish() {
@@ -98,9 +130,14 @@ Outcome<void> PartitionFile::write_out(const char* data, std::size_t bytes) {
     while (bytes > 0) {
         const ssize_t written = ::write(fd_.get(), data, bytes);
         if (written < 0 && errno == EINTR) continue;
+        if (written < 0 && errno == EINVAL && direct_) {  // its blocks are larger than ours
+            set_direct(false);
+            continue;
+        }
         if (written < 0) return system_failure("cannot write the output file " + name_, errno);
         data += written;
         bytes -= static_cast<std::size_t>(written);
+        if (bytes > 0) set_direct(false);  // the rest may begin within a block
     }
     return {};
 }

@@ -24,12 +24,15 @@ using Digest = std::array<unsigned char, 16>;
 [[nodiscard]] std::string hex(const Digest& digest);
 
 // Writes a file from many pieces and computes its checksum on the way. Small pieces are gathered, large ones
-// written from where they lie. Thread safety: none. A failure or crash leaves a part of the file, in a folder that
-// goes too.
+// written from where they lie; or all are gathered, and each MiB goes past the page cache (O_DIRECT), where the
+// file system can. Thread safety: none. A failure or crash leaves a part of the file, in a folder that goes too.
 class PartitionFile {
 public:
+    enum class Through : std::uint8_t { kPageCache, kDisk };
+
     // The file must not exist. `folder_fd` is its folder's.
-    [[nodiscard]] static Outcome<PartitionFile> create(int folder_fd, const std::string& name);
+    [[nodiscard]] static Outcome<PartitionFile> create(int folder_fd, const std::string& name,
+                                                       Through through = Through::kPageCache);
     PartitionFile(PartitionFile&&) noexcept;
     PartitionFile& operator=(PartitionFile&&) noexcept;
     ~PartitionFile();
@@ -43,8 +46,10 @@ public:
     [[nodiscard]] Digest digest() const;
 
 private:
-    PartitionFile();
+    explicit PartitionFile(Through through);
+    [[nodiscard]] Outcome<void> gather(std::string_view piece);
     [[nodiscard]] Outcome<void> write_out(const char* data, std::size_t bytes);
+    void set_direct(bool direct) noexcept;
 
     struct StateDeleter {
         void operator()(XXH3_state_s* state) const noexcept;
@@ -53,7 +58,9 @@ private:
     std::string name_;
     FileDescriptor fd_;
     std::unique_ptr<XXH3_state_s, StateDeleter> checksum_;
-    std::unique_ptr<char[]> gathered_;
+    bool to_disk_;
+    bool direct_ = false;
+    std::unique_ptr<char[], void (*)(void*)> gathered_;
     std::size_t gathered_bytes_ = 0;
     std::uint64_t bytes_ = 0;
 };

@@ -9,9 +9,10 @@ namespace {
 constexpr std::size_t kPartBytes = 8 << 20;
 
 [[nodiscard]] Outcome<PartitionResult> write_partition(const Store& store, const Partition& partition,
-                                                       const std::string& header, int folder_fd) {
+                                                       const std::string& header, int folder_fd,
+                                                       PartitionFile::Through through) {
     PartitionResult result;
-    auto file = PartitionFile::create(folder_fd, partition.file);
+    auto file = PartitionFile::create(folder_fd, partition.file, through);
     if (!file) return tl::unexpected<ShuffleError>(file.error());
     Outcome<void> written = file->write(header);
     const auto read = store.records(partition.key, kPartBytes, [&](const Records& part) {
@@ -34,11 +35,11 @@ constexpr std::size_t kPartBytes = 8 << 20;
 }  // namespace
 
 Outcome<void> write_partitions(const Store& store, const std::vector<Partition>& partitions,
-                               const std::string& header, int folder_fd, Desk& desk, Counters& counters,
-                               SharedArray<PartitionResult>& results) {
+                               const std::string& header, int folder_fd, PartitionFile::Through through, Desk& desk,
+                               Counters& counters, SharedArray<PartitionResult>& results) {
     for (std::uint64_t i = counters.take_task(); i < partitions.size(); i = counters.take_task()) {
         desk.busy_with.store(i, std::memory_order_relaxed);
-        const auto result = write_partition(store, partitions[i], header, folder_fd);
+        const auto result = write_partition(store, partitions[i], header, folder_fd, through);
         if (!result) return tl::unexpected<ShuffleError>(result.error());
         results[i] = *result;
         desk.rows.fetch_add(result->rows, std::memory_order_relaxed);

@@ -26,9 +26,10 @@ struct PartitionResult {
     Digest digest{};
 };
 
-// Takes partitions until none is left. `results` has one place for each.
+// Takes partitions until none is left. `results` has one place for each. `through`: how files are written.
 [[nodiscard]] Outcome<void> write_partitions(const Store& store, const std::vector<Partition>& partitions,
-                                             const std::string& header, int folder_fd, Desk& desk,
-                                             Counters& counters, SharedArray<PartitionResult>& results);
+                                             const std::string& header, int folder_fd,
+                                             PartitionFile::Through through, Desk& desk, Counters& counters,
+                                             SharedArray<PartitionResult>& results);
 
 }  // namespace shoal::shuffling

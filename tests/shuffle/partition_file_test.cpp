@@ -53,14 +53,17 @@ TEST_CASE("long values that share their beginning have names of their own, of at
     REQUIRE(value_file_name(longest + "v", ".csv").find('~') != std::string::npos);
 }
 
-TEST_CASE("a file is its pieces one after the other, and its checksum that of the whole") {
-    const TemporaryFolder folder;
+TEST_CASE("a file is its pieces one after the other, and its checksum that of the whole, past the page cache too") {
+    const auto through = GENERATE(PartitionFile::Through::kPageCache, PartitionFile::Through::kDisk);
+    const std::string base = GENERATE("", "/dev/shm");  // which has no way past the page cache
+    const auto last = static_cast<std::size_t>(GENERATE(0, 1, 5'000, 172'033, 172'034, 4'000'000));
+    const TemporaryFolder folder(base);
     const FileDescriptor place(open((folder / "").c_str(), O_RDONLY | O_DIRECTORY));
-    auto file = PartitionFile::create(place.get(), "f");
+    auto file = PartitionFile::create(place.get(), "f", through);
     REQUIRE(file.has_value());
     std::string whole;
-    for (const std::size_t bytes :
-         std::initializer_list<std::size_t>{1, 0, 100, 16383, 16384, 300'000, 5, 262'144, 262'143, 1, 7}) {
+    for (const std::size_t bytes : std::initializer_list<std::size_t>{
+             1, 0, 100, 16383, 16384, 300'000, 5, 262'144, 262'143, 1, 7, 4'000'000, 13'000, 1'100'000, last}) {
         const std::string piece(bytes, static_cast<char>('a' + bytes % 26));
         REQUIRE(file->write(piece).has_value());
         whole += piece;

@@ -15,7 +15,10 @@ namespace shoal::shuffling::test {
 
 class TemporaryFolder {
 public:
-    TemporaryFolder() : path_(std::filesystem::temp_directory_path() / "shoal-shuffle-XXXXXX") {
+    // In the folder for such, or in `base`.
+    explicit TemporaryFolder(const std::string& base = {})
+        : path_((base.empty() ? std::filesystem::temp_directory_path() : std::filesystem::path(base)) /
+                "shoal-shuffle-XXXXXX") {
         REQUIRE(mkdtemp(path_.data()) != nullptr);
     }
     TemporaryFolder(const TemporaryFolder&) = delete;
