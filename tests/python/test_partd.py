@@ -289,4 +289,4 @@ def test_a_part_without_a_path_leaves_no_folder():
     assert path in partd.file.cleanup_files and os.path.isdir(path)
     del part
     assert not os.path.exists(path)
-    assert not any(leftover.store_path == path for leftover in shoal.Store.collect())
+    assert not any(leftover.store_path == path for leftover in shoal.Store.collect(dry_run=True))
