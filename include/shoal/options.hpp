@@ -19,7 +19,7 @@ struct WaitHooks {
 };
 
 // Only the process that creates a store decides; one that attaches takes what it finds, and looks at group,
-// any_owner, spill_thread, room_wait_ms and wait_hooks alone.
+// any_owner, durable, spill_thread, room_wait_ms and wait_hooks alone.
 struct Options {
     // Bytes of memory that the arena may take, index and tables included; 8 MiB at least, rounded up to 2 MiB. 0,
     // the default: half of what is free where the arena lies, at most half of the machine's memory. The file is
@@ -50,6 +50,11 @@ struct Options {
     // there when memory gets short (and costs a read when it is asked for), and an append waits for that where it
     // must.
     std::string spill_dir;
+
+    // The store outlives the machine's memory: it is synced (Store::sync) when this process closes it, on attaching
+    // too. An error can't be told then: who wants to know calls sync before. A store without spill_dir gets the
+    // store's own directory for it. Raising the cost of a close to that of a sync, it costs nothing before.
+    bool durable = false;
 
     // How what is spilled is compressed; for single keys see Store::set_codec.
     Codec codec;
@@ -117,13 +122,23 @@ struct Stats {
     std::uint64_t stored_bytes = 0;  // that extents take up in those files, compressed and with their headers
     std::uint64_t disk_bytes = 0;    // that the file system has given for them
     std::string io_engine;  // "io_uring", or "threads" and why: what this process writes to them by, or would
-    int spill_errno = 0;    // of the last try to spill, by any process; 0 when it went well
+    std::uint64_t synced_unix_s = 0;    // when it was synced last, in seconds since 1970; 0: never
+    int spill_errno = 0;                // of the last try to spill, by any process; 0 when it went well
     std::uint64_t retired_objects = 0;  // erased, or spilled in one go, waiting until no reader can hold them
     std::uint32_t slots_in_use = 0;     // attached threads
     std::uint32_t slots_total = 0;
     std::uint64_t epoch = 0;
     std::vector<Attached> held_back_by;  // who keeps retired objects from reuse: in the middle of an operation,
                                          // stopped, or with an old view
+};
+
+// What a sync has made durable. Keys that come, grow or go while it is under way are in it or not, each by itself.
+struct Synced {
+    std::uint64_t keys = 0;
+    std::uint64_t records = 0;
+    std::uint64_t payload_bytes = 0;
+    std::uint64_t copied_bytes = 0;   // of them, those that no file had yet
+    std::uint64_t written_bytes = 0;  // to files for it
 };
 
 // A value's size without a walk over its data. Records in flight count; at rest it equals what get returns.

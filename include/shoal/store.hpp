@@ -51,7 +51,7 @@ public:
     [[nodiscard]] static Result<Store> open(const std::string& path, const Options& options = {});
 
     // Only attaches. kNotFound when there is no store; otherwise as open. Cost: some 0.1 ms, whatever the size.
-    // Of `options` group, any_owner, spill_thread, room_wait_ms and wait_hooks count.
+    // Of `options` group, any_owner, durable, spill_thread, room_wait_ms and wait_hooks count.
     [[nodiscard]] static Result<Store> attach(const std::string& path, const Options& options = {});
 
     // A store that no other program can reach and that leaves no file: this process has it, and the children
@@ -73,8 +73,15 @@ public:
 
     // Checks every invariant of the store at `path` and counts what is in it; any bytes whatever give a report or
     // an error. Others may go on using the store. An arena that cannot even be attached to is reported as damaged.
-    // Errors: as attach, but for kDamaged of the arena. Cost: reads all that is allocated, at memory speed.
+    // Errors: as attach, but for kDamaged of the arena. Cost: reads all that is allocated, at memory speed, and
+    // then all that is in files, unless told not to.
     [[nodiscard]] static Result<VerifyReport> verify(const std::string& path, const VerifyOptions& options = {});
+
+    // Brings a store back whose arena is gone, as after a reboot, as it was synced last (every open does that),
+    // reads all of it, and says what could be brought back and what could not. Of `options` memory_limit_bytes,
+    // group and any_owner count. Errors: as open; kArenaGone where it was never synced, kDamaged where the
+    // checkpoint is.
+    [[nodiscard]] static Result<Recovery> recover(const std::string& path, const Options& options = {});
 
     Store(Store&&) noexcept;
     Store& operator=(Store&&) noexcept;
@@ -149,6 +156,14 @@ public:
     // is gone. Errors: kNoSpace, kPermission, kSystem of the files, and nothing is lost; kInvalidArgument in a
     // store that does not spill. Blocks until it is written.
     [[nodiscard]] Result<std::uint64_t> spill(std::uint64_t bytes = ~0ULL);
+
+    // Makes durable what was acknowledged, and what was erased, before the call: when it returns, that outlives the
+    // machine's memory, and an open after a reboot, when the arena is gone, brings it back. What is resident stays
+    // so; what changed since the last sync is written to the spill files, and a list of all keys beside them. The
+    // room of what was erased or spilled since comes back with it, too. One sync at a time; another waits for it.
+    // Others append and read meanwhile. Errors: kNoSpace, kPermission, kSystem of the files: then the sync before
+    // holds; kInvalidArgument in a store that does not spill. Cost: what changed, and some 100 bytes a key.
+    [[nodiscard]] Result<Synced> sync();
 
     // How what is spilled of this key from now on is compressed, until it is erased. kNotFound as get;
     // kInvalidArgument in a store that does not spill.

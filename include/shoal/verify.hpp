@@ -15,6 +15,9 @@ struct VerifyOptions {
     // second check.
     bool repair = false;
 
+    // Reads all that is in spill files and the checkpoint, and checks that too. Costs a read of all of it.
+    bool files = true;
+
     // Whose store is taken: `group` and `any_owner` alone are looked at, as by Store::attach.
     Options access{};
 };
@@ -22,7 +25,8 @@ struct VerifyOptions {
 // A broken invariant: its name is that of a header in src/, "segment I4" for instance, where it is written down.
 struct Damage {
     std::string invariant;
-    std::uint64_t offset = 0;  // in the arena, of the word or object that cannot be right
+    std::uint64_t offset = 0;  // in the arena, of the word or object that cannot be right; of an "extent": in its
+                               // file, which `what` names
     std::string what;          // in words; one line
 };
 
@@ -45,8 +49,14 @@ struct VerifyReport {
     std::uint64_t payload_bytes = 0;
     std::uint64_t unfinished_frames = 0;  // in flight, or left so by a writer that died
     std::uint64_t segments = 0;
-    std::uint64_t spilled_segments = 0;  // of those, in files, which are not read
+    std::uint64_t spilled_segments = 0;  // of those, in files
     std::uint64_t spilled_bytes = 0;     // of payload_bytes
+
+    // In files, with VerifyOptions::files: of the keys, and of the checkpoint.
+    std::uint64_t extents_read = 0;
+    std::uint64_t stored_payload_read = 0;  // bytes of payload in them
+    std::uint64_t synced_unix_s = 0;        // when the checkpoint was made; 0: there is none
+    std::uint64_t synced_keys = 0;          // in it
     std::uint64_t index_leaves = 0;
     std::uint64_t index_nodes = 0;
 
@@ -72,6 +82,12 @@ struct VerifyReport {
     std::uint64_t repaired_bytes = 0;  // 64 KiB pages and blocks together
 
     [[nodiscard]] bool sound() const noexcept { return damage_count == 0; }
+};
+
+// What Store::recover found and did.
+struct Recovery {
+    bool restored = false;  // the arena was gone, and was made anew; else nothing was done
+    VerifyReport found;     // what is there now; its damage is what could not be brought back
 };
 
 }  // namespace shoal

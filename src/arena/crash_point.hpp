@@ -47,6 +47,17 @@
     POINT(SpillFileEnded)                                               \
     POINT(SpillFileEmptied)                                             \
     POINT(SpillFileUnlinked)                                            \
+    /* spill/sync_pass.cpp and the like, recovery/restore.cpp: syncs */ \
+    POINT(CheckpointBegun)                                              \
+    POINT(SyncCounted)                                                  \
+    POINT(SyncWriting)                                                  \
+    POINT(SyncFilesDurable)                                             \
+    POINT(CheckpointWritten)                                            \
+    POINT(CheckpointNamed)                                              \
+    POINT(SyncRoomGivenBack)                                            \
+    POINT(ChainRestored)                                                \
+    POINT(ArenaRestored)                                                \
+    POINT(RestoredNamed)                                                \
     /* chain/chain.cpp: segments */                                     \
     POINT(SegmentTaken)                                                 \
     POINT(SegmentRemembered)                                            \

@@ -4,6 +4,7 @@
 //   creation byte   held by a creator from before the arena has a name until store.meta names it
 //   presence byte   shared by everybody who has the arena open; held alone by whoever removes or repairs it
 //   repair byte     held by a repair, so that those whom it keeps out know to wait
+//   sync byte       held by whoever makes a checkpoint (spill/sync_pass.hpp); another waits for it
 //   hidden byte     held by a creator while its file has a name that nobody looks for (store/nameless_file.hpp)
 //
 // A memory mapping keeps the description that it was made of, and that one's locks, until it is unmapped: so a lock
@@ -17,6 +18,7 @@
 //             I2 who holds it alone without the repair byte is there to remove it.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 
 #include "arena/byte_lock.hpp"
@@ -27,6 +29,7 @@ inline constexpr std::uint64_t kCreationByte = 0;  // no slot's byte lies in the
 inline constexpr std::uint64_t kPresenceByte = 1;
 inline constexpr std::uint64_t kRepairByte = 2;
 inline constexpr std::uint64_t kHiddenByte = 3;
+inline constexpr std::uint64_t kSyncByte = 4;
 
 // 0 or an errno, as try_lock_byte.
 [[nodiscard]] inline int begin_creation(int descriptor) noexcept {
@@ -66,6 +69,14 @@ inline void withdraw_presence(int descriptor) noexcept { unlock_byte(descriptor,
         const int refused = announce_presence(descriptor);
         unlock_byte(descriptor, kRepairByte);
         return refused;
+    }
+}
+
+// Waits until no other description is at it. 0 or an errno.
+[[nodiscard]] inline int begin_sync(int descriptor) noexcept {
+    for (;;) {
+        const int refused = try_lock_byte(descriptor, kSyncByte);
+        if ((refused != EAGAIN && refused != EACCES) || !wait_for_byte(descriptor, kSyncByte)) return refused;
     }
 }
 

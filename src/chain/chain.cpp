@@ -33,9 +33,10 @@ void release_block(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffs
         const std::uint64_t next = segment.next.load(std::memory_order_relaxed);
         const bool last = next == 0 || is_erased(next) ||
                           mapping.at<Segment>(next)->block.load(std::memory_order_relaxed) != place;
+        const bool checkpointed = (segment.spill.load(std::memory_order_relaxed) & kCheckpointedBit) != 0;
         segment.block.store(0, std::memory_order_relaxed);
         crash_point(CrashPoint::kSegmentBlockForgotten);
-        if (last) blocks.release_stored(slot, place);
+        if (last) blocks.release_stored(slot, place, checkpointed);
         return;
     }
     const std::uint64_t written = written_units(segment);

@@ -34,7 +34,8 @@ struct Segment {
     std::uint32_t growth_bytes;     // size from which the next segment's is reckoned
     std::uint64_t data_units;       // units of the block that may hold frames
     std::uint64_t single_bytes;     // payload of the one large record; else 0
-    Atomic<std::uint64_t> spill;    // who has it in hand to spill it, or what the extent holds of it; 0 else
+    Atomic<std::uint64_t> spill;    // who has it in hand to spill it, or what the extent holds of it; 0 else.
+                                    // kCheckpointedBit: by a sync, of what is stored
 };
 
 static_assert(sizeof(Segment) == 64 && alignof(Segment) == 64, "one line, one miss; 64 B a key matter");
@@ -58,17 +59,20 @@ static_assert(std::is_standard_layout_v<Segment>, "offsets must mean the same in
 }
 [[nodiscard]] constexpr bool is_in_hand(std::uint64_t spill) noexcept { return (spill & 3) == 1; }
 
-// In `spill` of a spilled segment: what the extent holds of it, without the claims of the dead.
+// In `spill` of a spilled segment: what the extent holds of it, without the claims of the dead; and whether a
+// checkpoint names that extent, so that its room is not given back before another checkpoint does not.
 struct SpilledCounts {
     std::uint64_t records = 0;
     std::uint64_t payload_bytes = 0;
 };
 inline constexpr unsigned kSpilledRecordsBits = 18;
+inline constexpr std::uint64_t kCheckpointedBit = 1ULL << 63;
 [[nodiscard]] constexpr std::uint64_t pack(SpilledCounts counts) noexcept {
     return 2 | counts.records << 2 | counts.payload_bytes << (2 + kSpilledRecordsBits);
 }
 [[nodiscard]] constexpr SpilledCounts spilled_counts(std::uint64_t spill) noexcept {
-    return {spill >> 2 & ((1ULL << kSpilledRecordsBits) - 1), spill >> (2 + kSpilledRecordsBits)};
+    return {spill >> 2 & ((1ULL << kSpilledRecordsBits) - 1),
+            (spill & ~kCheckpointedBit) >> (2 + kSpilledRecordsBits)};
 }
 
 }  // namespace shoal

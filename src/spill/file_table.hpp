@@ -6,7 +6,8 @@
 // counting an extent and naming it leaves a file that counts too much, and so outlives its last extent (until the
 // store is destroyed). Invariants: I1 who owns a file is alone in writing to it and in moving its end;
 //             I2 nothing that is named lies behind `end`, or is written to again;
-//             I3 live_bytes is at least what extents that segments name take up: counted before they are named.
+//             I3 live_bytes is at least what extents that segments name take up: counted before they are named;
+//             I4 checkpointed_bytes is not 0 while a checkpoint, or the one that is being made, names an extent.
 #pragma once
 
 #include <array>
@@ -29,9 +30,9 @@ inline constexpr std::uint64_t kIdleFile = 2;
 
 struct SpillFile {
     Atomic<std::uint64_t> owner;
-    Atomic<std::uint64_t> end;         // bytes; written by the owner, before it writes there
-    Atomic<std::uint64_t> live_bytes;  // of extents that are named, rounded as their places are
-    std::uint64_t reserved;
+    Atomic<std::uint64_t> end;                 // bytes; written by the owner, before it writes there
+    Atomic<std::uint64_t> live_bytes;          // of extents that segments name, rounded as their places are
+    Atomic<std::uint64_t> checkpointed_bytes;  // of those that a checkpoint names, or more; by whoever syncs
 };
 
 using SpillFileTable = std::array<SpillFile, kSpillFiles>;

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -25,9 +26,23 @@ namespace {
 constexpr std::size_t kMostOpen = 256;      // files of a process; more are opened anew each time
 constexpr std::uint64_t kHoleBytes = 4096;  // what file systems give back
 
+// acquire, both: pairs with release() and set_checkpointed()
+bool counts_nothing(const SpillFile& file) noexcept {
+    return file.live_bytes.load(std::memory_order_acquire) == 0 &&
+           file.checkpointed_bytes.load(std::memory_order_acquire) == 0;
+}
+
+constexpr std::string_view kCheckpointName = "checkpoint";  // and one that is being written ends otherwise
+
 std::string name_prefix(const std::string& id_text) { return "shoal-" + id_text + "-"; }
 
+bool is_checkpoint(std::string_view name) { return name.find(kCheckpointName) != std::string_view::npos; }
+
 }  // namespace
+
+std::string checkpoint_path(const std::string& folder, const std::string& id_text) {
+    return folder + "/" + name_prefix(id_text) + std::string(kCheckpointName);
+}
 
 OpenSpillFile::~OpenSpillFile() {
     ::close(descriptor_);
@@ -45,7 +60,8 @@ SpillFiles::SpillFiles(const Mapping& mapping, Slots& slots, Grant grant)
     table_ = mapping.at<SpillFileTable>(header_->spill_files_at);
     folder_ = std::string(header_->spill_folder.data(),
                           ::strnlen(header_->spill_folder.data(), header_->spill_folder.size()));
-    prefix_ = name_prefix(id_text(header_->store_id));
+    id_text_ = id_text(header_->store_id);
+    prefix_ = name_prefix(id_text_);
 }
 
 std::string SpillFiles::path_of(std::uint32_t number) const {
@@ -87,7 +103,7 @@ Result<SharedSpillFile> SpillFiles::take(const Slot& slot, std::uint64_t bytes, 
         }
         // Its maker died before it had a header, or somebody has removed it: nothing can be written behind it. The
         // latter stays what it is, so that what it held is missed where it is read.
-        if (file.live_bytes.load(std::memory_order_relaxed) == 0) {
+        if (counts_nothing(file)) {
             file.owner.store(kNoFile, std::memory_order_release);  // pairs with try_own
             --at;                                                  // now as one that was never made
         } else {
@@ -120,7 +136,8 @@ Result<void> SpillFiles::make(std::uint32_t number) {
         return failed("cannot make spill file " + path, cause);
     }
     SpillFile& entry = this->entry(number);
-    entry.live_bytes.store(0, std::memory_order_relaxed);  // relaxed, both: ours alone until it is given back
+    entry.live_bytes.store(0, std::memory_order_relaxed);  // relaxed, all: ours alone until it is given back
+    entry.checkpointed_bytes.store(0, std::memory_order_relaxed);
     entry.end.store(kSpillFileHeaderBytes, std::memory_order_relaxed);
     return {};
 }
@@ -177,10 +194,18 @@ void SpillFiles::forget(std::uint32_t number) {
     open_.erase(number);
 }
 
-void SpillFiles::release(const Slot& slot, std::uint64_t place) noexcept {
+void SpillFiles::release(const Slot& slot, std::uint64_t place, bool checkpointed) noexcept {
     if (table_ == nullptr) return;
+    if (!checkpointed) punch(place);
     const StoredAt at = stored_at(place);
-    SpillFile& file = entry(at.file);
+    // acq_rel: who brings it to nothing comes after everybody who released an extent
+    if (entry(at.file).live_bytes.fetch_sub(at.bytes, std::memory_order_acq_rel) == at.bytes) {
+        remove_if_empty(slot, at.file);
+    }
+}
+
+void SpillFiles::punch(std::uint64_t place) noexcept {
+    const StoredAt at = stored_at(place);
     // Edges are shared with neighbours.
     const std::uint64_t first = round_up(at.offset, kHoleBytes);
     const std::uint64_t last = (at.offset + at.bytes) / kHoleBytes * kHoleBytes;
@@ -194,18 +219,48 @@ void SpillFiles::release(const Slot& slot, std::uint64_t place) noexcept {
         static_cast<void>(::fallocate((*opened)->descriptor(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                                       static_cast<off_t>(first), static_cast<off_t>(last - first)));
     }
-    // acq_rel: who brings it to nothing comes after everybody who released an extent
-    if (file.live_bytes.fetch_sub(at.bytes, std::memory_order_acq_rel) == at.bytes) remove_if_empty(slot, at.file);
+}
+
+void SpillFiles::count_checkpointed(std::uint64_t place) noexcept {
+    const StoredAt at = stored_at(place);
+    // relaxed: before the segment that names it lets go of it, by the epoch; a copy's file is the caller's own
+    entry(at.file).checkpointed_bytes.fetch_add(at.bytes, std::memory_order_relaxed);
+}
+
+void SpillFiles::set_checkpointed(const Slot& slot, std::span<const std::uint64_t> bytes) noexcept {
+    for (std::uint32_t number = 0; number < kSpillFiles; ++number) {
+        // release: pairs with counts_nothing: who removes the file comes after our look at it
+        entry(number).checkpointed_bytes.store(bytes[number], std::memory_order_release);
+        if (bytes[number] == 0) remove_if_empty(slot, number);
+    }
+}
+
+void SpillFiles::adopt(std::uint32_t number, std::uint64_t end, std::uint64_t live_bytes) noexcept {
+    SpillFile& file = entry(number);
+    // relaxed, all: published with the arena
+    file.end.store(end, std::memory_order_relaxed);
+    file.live_bytes.store(live_bytes, std::memory_order_relaxed);
+    file.checkpointed_bytes.store(live_bytes, std::memory_order_relaxed);
+    file.owner.store(kIdleFile, std::memory_order_relaxed);
+}
+
+void SpillFiles::remove_unnamed(const Slot& slot) noexcept {
+    for (std::uint32_t number = 0; number < kSpillFiles; ++number) {
+        SpillFile& file = entry(number);
+        if (!try_own(file, kNoFile, hand_of(slot))) continue;
+        ::unlink(path_of(number).c_str());
+        file.owner.store(kNoFile, std::memory_order_release);  // pairs with try_own
+    }
 }
 
 void SpillFiles::remove_if_empty(const Slot& slot, std::uint32_t number) noexcept {
     SpillFile& file = entry(number);
-    if (file.live_bytes.load(std::memory_order_acquire) != 0) return;        // pairs with release()
+    if (!counts_nothing(file)) return;
     const std::uint64_t owner = file.owner.load(std::memory_order_relaxed);  // relaxed: try_own decides
     const bool left = owner == kIdleFile || (is_in_hand(owner) && !slots_->is_current(owner));
     if (!left || !try_own(file, owner, hand_of(slot))) return;  // somebody writes to it, or removes it
     // Nobody can add to it now; somebody may have before we had it.
-    if (file.live_bytes.load(std::memory_order_acquire) != 0) {
+    if (!counts_nothing(file)) {
         file.owner.store(kIdleFile, std::memory_order_release);  // pairs with try_own
         return;
     }
@@ -244,8 +299,10 @@ int remove_spill_files(const std::string& folder, const std::string& id_text, co
     // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
     while (const dirent* found = ::readdir(stream.get())) names.emplace_back(found->d_name);
     int failure = 0;
+    // The checkpoint first: without it nobody takes what is left for a store.
+    std::partition(names.begin(), names.end(), [](const std::string& name) { return is_checkpoint(name); });
     for (const std::string& name : names) {
-        if (!name.starts_with(prefix) || !name.ends_with(".spill")) continue;
+        if (!name.starts_with(prefix) || (!name.ends_with(".spill") && !is_checkpoint(name))) continue;
         struct stat info {};
         if (::fstatat(::dirfd(stream.get()), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
         const bool shared = (own.st_mode & kGroupMay) == kGroupMay && info.st_gid == own.st_gid;

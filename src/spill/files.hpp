@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
 
@@ -40,6 +41,9 @@ private:
 };
 using SharedSpillFile = std::shared_ptr<const OpenSpillFile>;
 
+// Of the store with that id, in 32 hex digits.
+[[nodiscard]] std::string checkpoint_path(const std::string& folder, const std::string& id_text);
+
 class SpillFiles {
 public:
     // Gives a new file its group and mode: 0 or an errno.
@@ -67,9 +71,22 @@ public:
     // What open() has remembered may be of a file that was removed since.
     void forget(std::uint32_t number);
 
-    // Nobody names this extent any more: its room goes back to the file system. `place` is a packed StoredAt;
-    // `slot` the caller's.
-    void release(const Slot& slot, std::uint64_t place) noexcept;
+    // No segment names this extent any more. Its room goes back to the file system, unless a checkpoint names it:
+    // then with the sync that does not any more. `place` is a packed StoredAt; `slot`, here
+    // and below, the caller's.
+    void release(const Slot& slot, std::uint64_t place, bool checkpointed) noexcept;
+    // Neither does a checkpoint.
+    void punch(std::uint64_t place) noexcept;
+
+    // What the checkpoint says that is made now, by the one sync that is under way (I4 of spill/file_table.hpp):
+    // adds to the count of an extent's file, and sets that of all files, so that those without any can go.
+    void count_checkpointed(std::uint64_t place) noexcept;
+    void set_checkpointed(const Slot& slot, std::span<const std::uint64_t> bytes) noexcept;
+
+    // Makes the table of a new arena say what a checkpoint names of a file, before anybody else has the arena.
+    void adopt(std::uint32_t number, std::uint64_t end, std::uint64_t live_bytes) noexcept;
+    // Removes the store's files in the folder that the table has not: those of an arena that is gone.
+    void remove_unnamed(const Slot& slot) noexcept;
 
     struct Usage {
         std::uint64_t files = 0;
@@ -79,6 +96,8 @@ public:
     [[nodiscard]] Usage usage();
 
     [[nodiscard]] std::string path_of(std::uint32_t number) const;
+    [[nodiscard]] std::string checkpoint_path() const { return shoal::checkpoint_path(folder_, id_text_); }
+    [[nodiscard]] const Grant& grant() const noexcept { return grant_; }
 
 private:
     [[nodiscard]] Result<void> make(std::uint32_t number);
@@ -92,6 +111,7 @@ private:
     Grant grant_;
     SpillFileTable* table_ = nullptr;
     std::string folder_;
+    std::string id_text_;
     std::string prefix_;                                       // of the files' names
     std::unordered_map<std::uint32_t, SharedSpillFile> open_;  // guarded by slots_->mutex(), which survives a fork
 };

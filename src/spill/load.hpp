@@ -41,6 +41,18 @@ struct StoredPart {
     return part.segments == 1 && part.bytes > kPartBytes;
 }
 
+// `follows`: the last of `stored` is of the segment before. Where both are in one extent they are one part; true
+// when it became a part of its own.
+[[nodiscard]] inline bool add_part(std::vector<StoredPart>& stored, bool follows, StoredPart&& part) {
+    if (follows && stored.back().place == part.place) {
+        stored.back().segments += 1;
+        stored.back().bytes += part.bytes;
+        return false;
+    }
+    stored.push_back(std::move(part));
+    return true;
+}
+
 class Loader {
 public:
     Loader(SpillFiles& files, Slots& slots, const SpillStoreId& store_id) noexcept;

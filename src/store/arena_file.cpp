@@ -29,11 +29,20 @@ constexpr std::uint64_t kLeastSegmentsAnArena = 256;
 
 }  // namespace
 
+Error never_synced(const std::string& path, const std::string& arena_path) {
+    return {
+        Code::kArenaGone,
+        fmt::format("the arena {} of store {} is gone (a reboot empties a tmpfs), and the store was never synced: "
+                    "what it held is lost; destroy the store and create it anew",
+                    arena_path, path),
+        ENOENT, 0};
+}
+
 Error arena_gone(const std::string& path, const std::string& arena_path) {
     return {
         Code::kArenaGone,
-        fmt::format("the arena {} of store {} is gone (a reboot empties a tmpfs): what it held is lost; destroy "
-                    "the store and create it anew",
+        fmt::format("the arena {} of store {} is gone (a reboot empties a tmpfs); what was synced comes back when "
+                    "the store is opened ('shoal recover')",
                     arena_path, path),
         ENOENT, 0};
 }
@@ -69,7 +78,8 @@ Result<ArenaFile> open_arena_file(const std::string& path, const Metadata& metad
     return ArenaFile{std::move(descriptor), bytes, (header.flags & kTemporaryFlag) != 0};
 }
 
-Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Options& options, FillArena fill) {
+Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Options& options, FillArena fill,
+                            CheckpointReader* checkpoint) {
     const auto& [name, where, bytes, id, store_path] = plans;
     if (const std::uint64_t most = file_size_limit(); bytes > most) {  // growing it would raise SIGXFSZ
         ::close(descriptor);
@@ -120,7 +130,7 @@ Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Optio
     if (::getrandom(&header.hash_seed, sizeof header.hash_seed, 0) < 0) header.hash_seed = header.created_unix_s;
     header.epoch.store(1, std::memory_order_relaxed);  // relaxed: published by the magic
     crash_point(CrashPoint::kHeaderWritten);
-    if (auto filled = fill(*mapped, options); !filled) {
+    if (auto filled = fill(*mapped, options, checkpoint); !filled) {
         if (filled.error().code == Code::kNoSpace) filled.error().message += "; " + advice_for_space(where);
         return tl::unexpected(std::move(filled.error()));
     }

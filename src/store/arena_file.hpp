@@ -16,8 +16,11 @@
 
 namespace shoal {
 
-// How a new arena's contents come to be: called with its tables real and zeroed, before it has a name.
-using FillArena = Result<void> (*)(Mapping& mapping, const Options& options);
+class CheckpointReader;
+
+// How a new arena's contents come to be: called with its tables real and zeroed, before it has a name. Empty, or as
+// the checkpoint says, if there is one.
+using FillArena = Result<void> (*)(Mapping& mapping, const Options& options, CheckpointReader* checkpoint);
 
 struct ArenaFile {
     Descriptor descriptor;
@@ -32,6 +35,7 @@ struct ArenaFile {
                                                 const Access& access);
 
 [[nodiscard]] Error arena_gone(const std::string& path, const std::string& arena_path);
+[[nodiscard]] Error never_synced(const std::string& path, const std::string& arena_path);
 
 struct ArenaPlans {
     std::string name;     // in messages
@@ -43,7 +47,7 @@ struct ArenaPlans {
 
 // Makes an arena of the empty file, mapped whole; takes the descriptor over.
 [[nodiscard]] Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Options& options,
-                                          FillArena fill);
+                                          FillArena fill, CheckpointReader* checkpoint = nullptr);
 
 // Tells everybody who has the arena open that the store is destroyed. 0 or an errno.
 [[nodiscard]] int announce_destruction(int descriptor) noexcept;

@@ -25,6 +25,7 @@
 #include "store/metadata.hpp"
 #include "store/nameless_file.hpp"
 #include "store/place.hpp"
+#include "store/restore.hpp"
 
 namespace shoal {
 namespace {
@@ -214,7 +215,9 @@ Result<OpenedArena> attach_once(const std::string& path, const Metadata& metadat
     return OpenedArena{std::move(*mapping), path, metadata.arena_path, ""};
 }
 
-Result<OpenedArena> attach_resolved(const std::string& path, const Access& access) {
+// `fill`: to restore an arena that is gone, by `options`; null: it stays gone.
+Result<OpenedArena> attach_resolved(const std::string& path, const Access& access, const Options& options,
+                                    FillArena fill) {
     for (int turn = 0;; ++turn) {
         auto directory = open_directory(path, access);
         if (!directory) return tl::unexpected(std::move(directory.error()));
@@ -238,7 +241,12 @@ Result<OpenedArena> attach_resolved(const std::string& path, const Access& acces
         auto again = read();
         const bool same = again && *again && (*again)->id == (*metadata)->id;
         if (!same) continue;
-        if (::access((*metadata)->arena_path.c_str(), F_OK) != 0) return opened;
+        if (::access((*metadata)->arena_path.c_str(), F_OK) != 0) {
+            if (fill == nullptr) return opened;
+            auto restored = restore_store(directory->get(), path, **metadata, options, access, fill);
+            if (!restored) return tl::unexpected(std::move(restored.error()));
+            if (*restored) return std::move(**restored);
+        }
         const timespec pause{0, 1'000'000};
         ::nanosleep(&pause, nullptr);
     }
@@ -263,11 +271,15 @@ Result<void> check_removable(const std::string& arena_path, int arena) {
 }  // namespace
 
 Result<OpenedArena> attach_existing(const std::string& path, const Options& options) {
+    return attach_or_restore(path, options, nullptr);
+}
+
+Result<OpenedArena> attach_or_restore(const std::string& path, const Options& options, FillArena fill) {
     auto access = Access::from(options);
     if (!access) return tl::unexpected(std::move(access.error()));
     auto whole = resolved_path(path);
     if (!whole) return tl::unexpected(std::move(whole.error()));
-    return attach_resolved(*whole, *access);
+    return attach_resolved(*whole, *access, options, fill);
 }
 
 Result<OpenedArena> open_or_create(const std::string& path, const Options& options, FillArena fill) {
@@ -276,13 +288,17 @@ Result<OpenedArena> open_or_create(const std::string& path, const Options& optio
     auto whole = resolved_path(path);
     if (!whole) return tl::unexpected(std::move(whole.error()));
     for (int turn = 0;; ++turn) {
-        auto attached = attach_resolved(*whole, *access);
+        auto attached = attach_resolved(*whole, *access, options, fill);
         if (attached || attached.error().code != Code::kNotFound) return attached;
         if (auto sized = arena_bytes_for(options, 0); !sized) return tl::unexpected(std::move(sized.error()));
         auto spill_folder = spill_folder_of(options);
         if (!spill_folder) return tl::unexpected(std::move(spill_folder.error()));
         Options resolved = options;
         resolved.spill_dir = std::move(*spill_folder);
+        if (options.durable && options.temporary) {
+            return tl::unexpected(Error{Code::kInvalidArgument, "a temporary store cannot be durable"});
+        }
+        if (options.durable && resolved.spill_dir.empty()) resolved.spill_dir = *whole;
         auto made = make_directory(*whole, *access);
         if (!made) {
             if (made.error().code == Code::kNotFound && turn < kRaceTurns) continue;

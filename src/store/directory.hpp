@@ -27,12 +27,16 @@ struct OpenedArena {
     Mapping mapping;
     std::string path;  // the store's directory, absolute; empty in memory
     std::string arena_path;
-    std::string note;  // Stats::arena_note
+    std::string note;       // Stats::arena_note
+    bool restored = false;  // made anew of a checkpoint, just now
 };
 
 // Of `options` those that attach and destroy look at are group and any_owner (store/access.hpp).
 [[nodiscard]] Result<OpenedArena> open_or_create(const std::string& path, const Options& options, FillArena fill);
 [[nodiscard]] Result<OpenedArena> attach_existing(const std::string& path, const Options& options = {});
+// The same, and where the arena is gone and the store was synced, it is made anew (store/restore.hpp).
+[[nodiscard]] Result<OpenedArena> attach_or_restore(const std::string& path, const Options& options,
+                                                    FillArena fill);
 [[nodiscard]] Result<OpenedArena> create_in_memory(const Options& options, FillArena fill);
 [[nodiscard]] Result<void> destroy_store(const std::string& path, const Options& options = {});
 

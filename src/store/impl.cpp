@@ -11,6 +11,7 @@
 #include "arena/presence.hpp"
 #include "index/retired.hpp"
 #include "recovery/finish.hpp"
+#include "recovery/restore.hpp"
 #include "spill/codec_word.hpp"
 #include "store/hash.hpp"
 #include "store/leftovers.hpp"
@@ -49,16 +50,23 @@ StoreImpl::StoreImpl(OpenedArena&& opened, const Options& options)
       loader_(files_, slots_, mapping_.header().store_id),
       room_wait_(options.room_wait_ms),
       wait_hooks_(options.wait_hooks),
+      durable_(options.durable && files_.enabled()),
       spiller_({mapping_, blocks_, slots_, epochs_, files_}, index_) {
-    blocks_.on_release_stored([this](Slot& slot, std::uint64_t place) { files_.release(slot, place); });
+    blocks_.on_release_stored(
+        [this](Slot& slot, std::uint64_t place, bool checkpointed) { files_.release(slot, place, checkpointed); });
     if (files_.enabled()) blocks_.on_pages_taken([this] { spiller_.call(); });
     slots_.on_death(
         [this](Slot& dead, Slot& own) { finish_work(mapping_, blocks_, index_, epochs_, slots_, dead, own); });
     slots_.recover_all_dead();
+    if (opened.restored) {
+        int failure = 0;
+        if (const Slot* slot = slots_.current(&failure); slot != nullptr) files_.remove_unnamed(*slot);
+    }
     if (options.spill_thread) spiller_.start();
 }
 
 StoreImpl::~StoreImpl() {
+    if (durable_ && !epochs_.destroyed()) static_cast<void>(sync());
     if ((mapping_.header().flags & kTemporaryFlag) == 0 || path_.empty()) return;
     spiller_.stop();  // it could make a file behind the removal of all
     // Withdrawing first makes sure that of several who close at once one is left alone and removes the store.
@@ -69,10 +77,15 @@ StoreImpl::~StoreImpl() {
     remove_ended_store(mapping_.descriptor(), path_, {mapping_.header().store_id, arena_path_, files_.folder()});
 }
 
-Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options) {
+Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options, CheckpointReader* checkpoint) {
     Blocks blocks(mapping);
     Slots slots(mapping, blocks);
-    Epochs epochs(mapping, slots, retired_link, {}, {});
+    // Of an arena that is being filled, nothing is retired but leaves that were split.
+    const auto free_leaf = [&blocks](RetiredKind, ArenaOffset leaf, Slot& slot) {
+        blocks.release(slot, leaf, sizeof(Leaf), sizeof(Leaf));
+    };
+    Epochs epochs(
+        mapping, slots, retired_link, [](RetiredKind, ArenaOffset, Slot&) {}, free_leaf);
     Index index(mapping, blocks, epochs);
     mapping.header().top_hint.store(~0ULL, std::memory_order_relaxed);  // relaxed: nobody sees it yet
     int failure = 0;
@@ -101,7 +114,14 @@ Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options) {
     }
     index.publish_first_tree(tree.offset);
     forget_made(*slot, 0);
-    return {};
+    if (checkpoint == nullptr) return {};
+    ArenaHeader& header = mapping.header();
+    header.hash_seed = checkpoint->header().hash_seed;
+    header.codec = checkpoint->header().codec;
+    // relaxed: published with the arena
+    header.generations.store(checkpoint->header().generations, std::memory_order_relaxed);
+    SpillFiles files(mapping, slots, {});
+    return restore({mapping, blocks, *slot, slots.number(*slot)}, index, epochs, files, tree.offset, *checkpoint);
 }
 
 Result<KeyRef> StoreImpl::key_ref(ByteView key) const {
@@ -256,6 +276,10 @@ Error StoreImpl::no_slot(int failure) {
 
 Error StoreImpl::destroyed() const {
     return {Code::kDestroyed, fmt::format("the store {} was destroyed; open it anew", path_), 0, 0};
+}
+
+Error StoreImpl::does_not_spill() {
+    return {Code::kInvalidArgument, "the store does not spill: it was created without Options::spill_dir", 0, 0};
 }
 
 Error StoreImpl::damaged(ByteView key) const {

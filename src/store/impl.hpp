@@ -37,8 +37,9 @@ public:
     StoreImpl(const StoreImpl&) = delete;
     StoreImpl& operator=(const StoreImpl&) = delete;
 
-    // Fills a new arena: index and reserve. See FillArena.
-    [[nodiscard]] static Result<void> fill_arena(Mapping& mapping, const Options& options);
+    // Fills a new arena: index and reserve, and what a checkpoint names. See FillArena.
+    [[nodiscard]] static Result<void> fill_arena(Mapping& mapping, const Options& options,
+                                                 CheckpointReader* checkpoint);
 
     [[nodiscard]] Result<KeyRef> key_ref(ByteView key) const;
     [[nodiscard]] KeyRef key_ref(Key& key) const;
@@ -62,12 +63,14 @@ public:
     [[nodiscard]] Result<std::vector<Bytes>> keys();
     [[nodiscard]] Result<Stats> stats();
     [[nodiscard]] Result<std::uint64_t> spill(std::uint64_t bytes);
+    [[nodiscard]] Result<Synced> sync();
     [[nodiscard]] Result<void> set_codec(const KeyRef& key, const Codec& codec);
     [[nodiscard]] Result<std::vector<Attached>> attached();
 
 private:
     friend class detail::Pin;
     friend class BatchAppender;
+    friend class FilesCheck;
     friend class GroupLookUp;
     friend class LiveVerification;
     friend class RoomWait;
@@ -113,6 +116,8 @@ private:
     // `stored`, for load(). Bytes of all of it.
     [[nodiscard]] Result<std::size_t> gather(const KeyRef& key, const CutOfChain& found, std::span<std::byte> to,
                                              std::vector<StoredPart>& stored) const;
+    // What of the cut is in files, to be read; where to is not said yet. The key's bytes are the caller's.
+    [[nodiscard]] std::vector<StoredPart> stored_parts(const KeyRef& key, const CutOfChain& found) const;
     [[nodiscard]] Result<Bytes> gather_whole(const KeyRef& key, std::vector<StoredPart>& stored);
     // Outside of every epoch. False: the key was erased meanwhile, and its value is to be read anew.
     [[nodiscard]] Result<bool> load(const KeyRef& key, std::span<StoredPart> stored);
@@ -142,6 +147,7 @@ private:
     [[nodiscard]] Error cannot_spill(std::uint64_t bytes, int cause) const;
     [[nodiscard]] static Error no_slot(int failure);
     [[nodiscard]] Error destroyed() const;
+    [[nodiscard]] static Error does_not_spill();
     [[nodiscard]] Error not_found() const { return {Code::kNotFound, "no such key", 0, 0}; }
     [[nodiscard]] Error damaged(ByteView key) const;
     [[nodiscard]] Error damaged_index() const;
@@ -159,6 +165,7 @@ private:
     Loader loader_;
     std::chrono::milliseconds room_wait_;
     WaitHooks wait_hooks_;
+    bool durable_;
     Spiller spiller_;  // last: its thread uses all of the above
 };
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "spill/checkpoint_reader.hpp"
 #include "spill/codec_word.hpp"
 #include "store/group_look_up.hpp"
 #include "store/hash.hpp"
@@ -24,18 +25,6 @@ StoredPart stored_part(const KeyRef& key, std::uint64_t generation, const Segmen
     part.key = key.bytes;
     part.bytes = extent.reserve.payload_bytes();
     return part;
-}
-
-// `follows`: the last of `stored` is of the segment before. Where both are in one extent they are one part; true
-// when it became a part of its own.
-bool add_part(std::vector<StoredPart>& stored, bool follows, StoredPart&& part) {
-    if (follows && stored.back().place == part.place) {
-        stored.back().segments += 1;
-        stored.back().bytes += part.bytes;
-        return false;
-    }
-    stored.push_back(std::move(part));
-    return true;
 }
 
 }  // namespace
@@ -132,6 +121,16 @@ std::optional<StoreImpl::CutOfChain> StoreImpl::cut_of(const KeyRef& key) noexce
         chain = find_chain(key, index_.tree(), Index::Which::kLive);
     }
     return std::nullopt;
+}
+
+std::vector<StoredPart> StoreImpl::stored_parts(const KeyRef& key, const CutOfChain& found) const {
+    std::vector<StoredPart> parts;
+    const auto note = [&](const SegmentExtent& extent, std::uint64_t ordinal) {
+        static_cast<void>(add_part(parts, !parts.empty(), stored_part(key, found.generation, extent, ordinal)));
+    };
+    static_cast<void>(walk_cut(
+        mapping_, found.cut, [](const std::byte*, std::uint64_t) {}, note));
+    return parts;
 }
 
 Result<std::size_t> StoreImpl::gather(const KeyRef& key, const CutOfChain& found, std::span<std::byte> to,
@@ -458,6 +457,8 @@ Result<Stats> StoreImpl::stats() {
         stats.spill_files = files.files;
         stats.stored_bytes = files.live_bytes;
         stats.disk_bytes = files.disk_bytes;
+        const auto checkpoint = CheckpointReader::open(files_.checkpoint_path(), mapping_.header().store_id);
+        stats.synced_unix_s = checkpoint ? checkpoint->header().written_unix_s : 0;
         stats.io_engine = spiller_.engine();
         stats.spill_errno = spiller_.last_error();
     }

@@ -4,13 +4,6 @@
 #include "store/impl.hpp"
 
 namespace shoal {
-namespace {
-
-Error does_not_spill() {
-    return {Code::kInvalidArgument, "the store does not spill: it was created without Options::spill_dir", 0, 0};
-}
-
-}  // namespace
 
 Result<std::uint64_t> StoreImpl::spill(std::uint64_t bytes) {
     if (!files_.enabled()) return tl::unexpected(does_not_spill());

@@ -64,7 +64,9 @@ Result<Store> Store::open(const std::string& path, const Options& options) {
     });
 }
 Result<Store> Store::attach(const std::string& path, const Options& options) {
-    return make_impl(attach_existing(path, options), options).map([](auto&& impl) { return Store(impl); });
+    return make_impl(attach_or_restore(path, options, StoreImpl::fill_arena), options).map([](auto&& impl) {
+        return Store(impl);
+    });
 }
 Result<Store> Store::in_memory(const Options& options) {
     return make_impl(create_in_memory(options, StoreImpl::fill_arena), options).map([](auto&& impl) {
@@ -127,6 +129,7 @@ Result<bool> Store::erase(ByteView key) {
 Result<void> Store::drop() { return impl_->drop(); }
 Result<Stats> Store::stats() const { return impl_->stats(); }
 Result<std::uint64_t> Store::spill(std::uint64_t bytes) { return impl_->spill(bytes); }
+Result<Synced> Store::sync() { return impl_->sync(); }
 Result<void> Store::set_codec(ByteView key, const Codec& codec) {
     return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->set_codec(ref, codec); });
 }

@@ -25,7 +25,7 @@ namespace {
 constexpr char kAppendExamples[] =
     R"(Without VALUE the whole of standard input is one record, also when it is empty. The store is made if there is
 none; --memory, --arena-dir, --spill-dir and --codec count only then. With --spill-dir it holds more than its
-memory: what does not fit goes to files there.
+memory: what does not fit goes to files there; --durable makes a new store keep such files in its directory.
 
 Examples:
   shoal append /tmp/words apple red green       two records
@@ -160,8 +160,12 @@ int run_append(const AppendArguments& arguments) {
     if (!store) return fail(store.error());
     auto key = store->key(keys->front());
     if (!key) return fail(key.error());
-    if (arguments.lines) return append_lines(*store, *key);
-    return values.empty() ? append_input(*store, *key) : append_values(*store, *key, values);
+    const ExitCode appended = arguments.lines  ? append_lines(*store, *key)
+                              : values.empty() ? append_input(*store, *key)
+                                               : append_values(*store, *key, values);
+    if (appended != kOk || !arguments.options.durable) return appended;
+    const auto synced = store->sync();
+    return synced ? kOk : fail(synced.error());
 }
 
 }  // namespace
@@ -186,6 +190,8 @@ void add_append_command(CLI::App& app, int& exit_code) {
                      "Where a new store's memory lies; default: a tmpfs")
         ->type_name("DIR");
     add_spill_options(*command, arguments->options.spill_dir, arguments->options.codec);
+    command->add_flag("--durable", arguments->options.durable,
+                      "Sync the store in the end, so that it outlives a reboot; a new one can then");
     add_sharing_options(*command, arguments->options);
     command->footer(kAppendExamples);
     command->callback([arguments, &exit_code] { exit_code = run_append(*arguments); });

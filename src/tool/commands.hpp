@@ -11,6 +11,8 @@ void add_get_command(CLI::App& app, int& exit_code);
 void add_keys_command(CLI::App& app, int& exit_code);
 void add_stat_command(CLI::App& app, int& exit_code);
 void add_spill_command(CLI::App& app, int& exit_code);
+void add_sync_command(CLI::App& app, int& exit_code);
+void add_recover_command(CLI::App& app, int& exit_code);
 void add_ps_command(CLI::App& app, int& exit_code);
 void add_gc_command(CLI::App& app, int& exit_code);
 void add_rm_command(CLI::App& app, int& exit_code);

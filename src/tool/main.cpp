@@ -56,6 +56,8 @@ int run(int argc, const char* const* argv) {
     add_keys_command(app, exit_code);
     add_stat_command(app, exit_code);
     add_spill_command(app, exit_code);
+    add_sync_command(app, exit_code);
+    add_recover_command(app, exit_code);
     add_ps_command(app, exit_code);
     add_verify_command(app, exit_code);
     add_rm_command(app, exit_code);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -58,6 +59,10 @@ void add_spilling(const Stats& stats, const Row& row) {
     row("spill folder", printable(stats.spill_dir));
     row("spill files", fmt::format("{}, {} on disk", stats.spill_files, size_text(stats.disk_bytes)));
     row("written by", stats.io_engine);
+    row("synced",
+        stats.synced_unix_s == 0
+            ? "never: lost when the machine's memory is ('shoal sync')"
+            : fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(static_cast<std::time_t>(stats.synced_unix_s))));
     // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
     if (stats.spill_errno != 0) row("last error", std::strerror(stats.spill_errno));
 }
@@ -122,6 +127,7 @@ std::string as_json(const Stats& stats) {
         {"stored_bytes", stats.stored_bytes},
         {"disk_bytes", stats.disk_bytes},
         {"io_engine", stats.io_engine},
+        {"synced_unix_s", stats.synced_unix_s},
         {"spill_errno", stats.spill_errno},
         {"retired_objects", stats.retired_objects},
         {"slots_in_use", stats.slots_in_use},

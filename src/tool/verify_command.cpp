@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -54,8 +55,16 @@ std::string as_text(const VerifyReport& report) {
     row("records",
         fmt::format("{} of {} bytes, in {} segments", report.records, report.payload_bytes, report.segments));
     if (report.spilled_segments != 0) {
-        row("spilled", fmt::format("{} segments of {} bytes, of those; the files are not read",
-                                   report.spilled_segments, report.spilled_bytes));
+        row("spilled",
+            fmt::format("{} segments of {} bytes, of those", report.spilled_segments, report.spilled_bytes));
+    }
+    if (report.extents_read != 0) {
+        row("files",
+            fmt::format("{} extents of {} bytes of payload read", report.extents_read, report.stored_payload_read));
+    }
+    if (report.synced_unix_s != 0) {
+        row("synced", fmt::format("{} keys, {:%Y-%m-%d %H:%M:%S} UTC", report.synced_keys,
+                                  fmt::gmtime(static_cast<std::time_t>(report.synced_unix_s))));
     }
     row("unfinished",
         fmt::format("{} frames that a writer has claimed and not committed", report.unfinished_frames));
@@ -99,6 +108,10 @@ std::string as_json(const VerifyReport& report) {
         {"segments", report.segments},
         {"spilled_segments", report.spilled_segments},
         {"spilled_bytes", report.spilled_bytes},
+        {"extents_read", report.extents_read},
+        {"stored_payload_read", report.stored_payload_read},
+        {"synced_unix_s", report.synced_unix_s},
+        {"synced_keys", report.synced_keys},
         {"index_leaves", report.index_leaves},
         {"index_nodes", report.index_nodes},
         {"slots_attached", report.slots_attached},
@@ -146,6 +159,8 @@ void add_verify_command(CLI::App& app, int& exit_code) {
     command->add_flag("-j,--json", arguments->json, "Write JSON");
     command->add_flag("--repair", arguments->options.repair,
                       "Give leaked memory back, when nobody has the store open and nothing is damaged");
+    command->add_flag("!--no-files", arguments->options.files,
+                      "Leave out what is in spill files, which is all read");
     add_sharing_options(*command, arguments->options.access);
     command->footer(kVerifyExamples);
     command->callback([arguments, &exit_code] { exit_code = run_verify(*arguments); });

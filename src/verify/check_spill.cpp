@@ -53,6 +53,12 @@ bool check_place(Inspection& inspection, const SpillWords& words) {
                                       place.offset, place.file, end));
         return false;
     }
+    if (inspection.at_rest() && (words.spill & kCheckpointedBit) != 0 &&
+        file.checkpointed_bytes.load(std::memory_order_relaxed) == 0) {
+        inspection.damage("file_table I4", at,
+                          fmt::format("is named by a checkpoint, which spill file {} does not count", place.file));
+        return false;
+    }
     // Neighbours that were spilled together share their extent, but no two chains do.
     if (inspection.last_place != words.block) inspection.named_bytes[place.file] += place.bytes;
     inspection.last_place = words.block;

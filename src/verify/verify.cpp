@@ -13,6 +13,7 @@
 #include "store/impl.hpp"
 #include "store/metadata.hpp"
 #include "verify/check_blocks.hpp"
+#include "verify/check_files.hpp"
 #include "verify/check_index.hpp"
 #include "verify/check_slots.hpp"
 #include "verify/check_spill.hpp"
@@ -234,6 +235,22 @@ void return_leaks(const Mapping& mapping, const Leaks& leaks) {
     }
 }
 
+namespace {
+
+Result<void> check_files(const std::string& path, const VerifyOptions& options, VerifyReport* report) {
+    if (!report->sound()) {
+        report->not_checked.emplace_back("spill files: the arena is damaged");
+        return {};
+    }
+    auto again = attach_existing(path, options.access);
+    if (!again) return tl::unexpected(std::move(again.error()));
+    if (again->mapping.header().spill_files_at == 0) return {};
+    const auto store = std::make_shared<StoreImpl>(std::move(*again), without_spilling());
+    return FilesCheck(*store, *report).run();
+}
+
+}  // namespace
+
 Result<VerifyReport> verify_store(const std::string& path, const VerifyOptions& options) {
     auto opened = attach_existing(path, options.access);
     if (!opened && opened.error().code == Code::kDamaged) {
@@ -247,11 +264,34 @@ Result<VerifyReport> verify_store(const std::string& path, const VerifyOptions& 
     if (!report) return report;
     report->path = opened->path;
     report->arena_path = opened->arena_path;
+    if (options.files) {
+        if (auto checked = check_files(path, options, &*report); !checked) {
+            return tl::unexpected(std::move(checked.error()));
+        }
+    }
     return report;
 }
 
 Result<VerifyReport> Store::verify(const std::string& path, const VerifyOptions& options) {
     return verify_store(path, options);
+}
+
+Result<Recovery> Store::recover(const std::string& path, const Options& options) {
+    Recovery recovery;
+    Options quietly = options;
+    quietly.spill_thread = false;
+    if (auto there = attach_existing(path, quietly); !there) {
+        if (there.error().code != Code::kArenaGone) return tl::unexpected(std::move(there.error()));
+        auto restored = Store::attach(path, quietly);
+        if (!restored) return tl::unexpected(std::move(restored.error()));
+        recovery.restored = true;
+    }
+    VerifyOptions checked;
+    checked.access = options;
+    auto found = verify_store(path, checked);
+    if (!found) return tl::unexpected(std::move(found.error()));
+    recovery.found = std::move(*found);
+    return recovery;
 }
 
 }  // namespace shoal

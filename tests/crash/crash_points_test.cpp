@@ -438,6 +438,7 @@ std::set<CrashPoint> shoal_test::points_in_operations() {
 TEST_CASE("Every crash point has a window in these tests, and its place in src/ORDERING.md") {
     std::set<CrashPoint> tested = points_in_operations();
     tested.merge(points_in_lives());
+    tested.merge(points_in_syncs());
     std::ifstream file(SHOAL_ORDERING_PAGE);
     const std::string page((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     for (std::size_t at = 0; at < shoal::kCrashPoints; ++at) {

@@ -1,14 +1,22 @@
 // Files that were written once: each must be read for ever, and those that no compressor has a hand in must be
 // written the same for ever. A change of the format gets a new version and new files beside these.
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "../codec/samples.hpp"
+#include "../store/temporary_store.hpp"
+#include "arena/location.hpp"
 #include "catch.hpp"
+#include "chain/layout.hpp"
 #include "extents.hpp"
+#include "segment/layout.hpp"
+#include "spill/checkpoint_reader.hpp"
+#include "spill/checkpoint_writer.hpp"
 #include "spill/file_header.hpp"
 
 using namespace shoal_test;
@@ -34,6 +42,35 @@ std::string file_header() {
     });
 }
 
+// Of two keys: the one spilled, then copied while its tail was open, the other one large record.
+const std::vector<shoal::CheckpointSegment> kAppleSegments = {
+    {shoal::pack(shoal::StoredAt{0, 4096, 256}), shoal::pack(shoal::SpilledCounts{2, 10}), 8, 0},
+    {shoal::pack(shoal::StoredAt{3, 8192, 192}), shoal::pack(shoal::SpilledCounts{1, 6}), 32, 0x2000004000002}};
+const std::vector<shoal::CheckpointSegment> kLargeSegments = {{shoal::pack(shoal::StoredAt{1, 4096, 3 << 20}),
+                                                               shoal::pack(shoal::SpilledCounts{1, 2 << 20}),
+                                                               (1 << 18) + 1 | shoal::kSingleBit, 1}};
+
+std::string checkpoint() {
+    const TemporaryDirectory folder;
+    shoal::CheckpointWriter writer(folder / "checkpoint");
+    REQUIRE(writer.begin({}).has_value());
+    writer.add(5, shoal::identity_of(7, 0), kKey, kAppleSegments);
+    writer.add(6, shoal::identity_of(2, 3), "large", kLargeSegments);
+    shoal::CheckpointHeader header{};
+    header.store_id = kStoreId;
+    header.written_unix_s = 1'790'000'000;
+    header.hash_seed = 11;
+    header.generations = 12;
+    header.codec = 1;
+    header.arena_bytes = 16 << 20;
+    header.first_segment_bytes = 64;
+    header.max_segment_bytes = 1 << 20;
+    REQUIRE(writer.finish(header).has_value());
+    REQUIRE(writer.publish().has_value());
+    std::ifstream file(folder / "checkpoint", std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
 // What this build writes.
 std::map<std::string, std::string> written_today() {
     return {
@@ -42,6 +79,7 @@ std::map<std::string, std::string> written_today() {
         {"part", part_extent(origin(kKey, 7, 2), large_record(), 1, "none")},
         {"tombstone", tombstone_extent(origin(kKey))},
         {"file_header", file_header()},
+        {"checkpoint", checkpoint()},
         {"lz4", data_extent(origin(kKey, 7, 2), numbers(), "lz4")},
         {"zstd", data_extent(origin(kKey, 7, 2), numbers(), "zstd:9")},
         {"blosc", data_extent(origin(kKey, 7, 2), numbers(), "blosc:type_size=1,shuffle=none,inner=blosclz")},
@@ -100,9 +138,32 @@ TEST_CASE("Files that were written once are read") {
     CHECK(*file == shoal::SpillFileIdentity{kStoreId, 3, 1'790'000'000});
 }
 
+TEST_CASE("A checkpoint that was written once is read") {
+    auto reader = shoal::CheckpointReader::open(path_of("checkpoint"), kStoreId);
+    REQUIRE(reader.has_value());
+    CHECK(reader->header().written_unix_s == 1'790'000'000);
+    CHECK(reader->header().generations == 12);
+    CHECK(reader->header().records == 4);
+    CHECK(reader->header().payload_bytes == 16 + (2 << 20));
+    shoal::CheckpointedChain chain;
+    const auto same = [&](const std::vector<shoal::CheckpointSegment>& segments) {
+        return chain.segments.size() == segments.size() &&
+               std::memcmp(chain.segments.data(), segments.data(), segments.size() * sizeof segments[0]) == 0;
+    };
+    REQUIRE(reader->next(chain).value());
+    CHECK(chain.key == kKey);
+    CHECK(chain.hash == 5);
+    CHECK(chain.identity == shoal::identity_of(7, 0));
+    CHECK(same(kAppleSegments));
+    REQUIRE(reader->next(chain).value());
+    CHECK(chain.key == "large");
+    CHECK(same(kLargeSegments));
+    CHECK_FALSE(reader->next(chain).value());
+}
+
 TEST_CASE("What no compressor has a hand in is written as it was") {
     const auto today = written_today();
-    for (const char* name : {"plain", "open", "part", "tombstone", "file_header"}) {
+    for (const char* name : {"plain", "open", "part", "tombstone", "file_header", "checkpoint"}) {
         INFO(name);
         CHECK((today.at(name) == golden(name)));
     }

@@ -396,6 +396,8 @@ void Hand::read_stats() {
     if (stats->used_bytes > stats->memory_limit_bytes || stats->real_bytes > stats->memory_limit_bytes)
         fail("stats: " + std::to_string(stats->used_bytes) + " bytes used, " + std::to_string(stats->real_bytes) +
              " real, of " + std::to_string(stats->memory_limit_bytes));
+    if (header_->spill_folder[0] == 0) return;
+    (void)judge(within(Call::kSync, 0, [&] { return store().sync(); }), Call::kSync, false);
 }
 
 void Hand::hold() {

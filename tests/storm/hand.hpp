@@ -68,7 +68,7 @@ private:
     void read_size();
     void read_contains();
     void list_keys();
-    void read_stats();
+    void read_stats();  // and syncs, where the store spills
     void hold();
     void erase_one(std::uint32_t key);
     void drop();

@@ -63,6 +63,7 @@ std::string_view name_of(Call call) {
         "contains",
         "keys",
         "stats",
+        "sync",
         "erase",
         "drop",
         "fork",

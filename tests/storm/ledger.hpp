@@ -72,6 +72,7 @@ enum class Call : std::uint32_t {
     kContains,
     kListKeys,
     kStats,
+    kSync,
     kErase,
     kDrop,
     kFork,

@@ -104,6 +104,12 @@ inline const std::vector<Damaging> kSpillDamages{
          arena.set(arena.segment("short", 0).block, ArenaEditor::get(arena.segment("large", 0).block));
      }},
 
+    {"file_table I4", "an extent of a checkpoint in a file of which none is named",
+     [](ArenaEditor& arena) {
+         auto& spill = arena.segment("long", 0).spill;
+         arena.set(spill, ArenaEditor::get(spill) | kCheckpointedBit);
+     }},
+
     {"hand_over I1", "a segment in the hand of a slot that is none",
      [](ArenaEditor& arena) { arena.set(arena.segment("resident", 0).spill, in_hand(kSlots, 1)); }},
     {"hand_over I1", "a segment in hand that takes records yet",

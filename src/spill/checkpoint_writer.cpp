@@ -1,0 +1,143 @@
+#include "spill/checkpoint_writer.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include <xxhash.h>
+
+#include "arena/crash_point.hpp"
+#include "arena/system_failure.hpp"
+#include "io/file_limit_signal.hpp"
+#include "segment/layout.hpp"
+
+namespace shoal {
+namespace {
+
+constexpr std::uint64_t kFlushBytes = 4 << 20;
+
+std::string unpublished(const std::string& path) { return path + ".new"; }
+
+template <class Struct>
+void put(std::vector<std::byte>& to, const Struct& value) {
+    const auto* bytes = reinterpret_cast<const std::byte*>(&value);
+    to.insert(to.end(), bytes, bytes + sizeof value);
+}
+
+}  // namespace
+
+CheckpointWriter::~CheckpointWriter() {
+    if (descriptor_ < 0) return;
+    ::close(descriptor_);
+    ::unlink(unpublished(path_).c_str());
+}
+
+Result<void> CheckpointWriter::begin(const Grant& grant) {
+    const std::string path = unpublished(path_);
+    ::unlink(path.c_str());  // of a sync that was killed
+    descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (descriptor_ < 0) return failed("cannot make checkpoint " + path, errno);
+    if (const int cause = grant ? grant(descriptor_) : 0; cause != 0) {
+        return failed("cannot share checkpoint " + path, cause);
+    }
+    crash_point(CrashPoint::kCheckpointBegun);
+    return {};
+}
+
+void CheckpointWriter::begin_block() {
+    block_ = kept_.size();
+    put(kept_, CheckpointBlock{kCheckpointBlockMagic, 0, blocks_++, 0});
+    in_block_ = true;
+}
+
+void CheckpointWriter::end_block() {
+    if (!in_block_) return;
+    CheckpointBlock block{};
+    std::memcpy(&block, kept_.data() + block_, sizeof block);
+    block.bytes = kept_.size() - block_ - sizeof block;
+    std::memcpy(kept_.data() + block_, &block, sizeof block);
+    constexpr std::size_t kFrom = offsetof(CheckpointBlock, number);
+    block.checksum = XXH3_64bits(kept_.data() + block_ + kFrom, kept_.size() - block_ - kFrom);
+    std::memcpy(kept_.data() + block_, &block, sizeof block);
+    in_block_ = false;
+}
+
+void CheckpointWriter::add(std::uint64_t hash, std::uint64_t identity, ByteView key,
+                           std::span<const CheckpointSegment> segments) {
+    chains_ += 1;
+    segments_ += segments.size();
+    for (const CheckpointSegment& segment : segments) {
+        records_ += spilled_counts(segment.counts).records;
+        payload_bytes_ += spilled_counts(segment.counts).payload_bytes;
+    }
+    for (std::uint64_t first = 0; first < segments.size();) {
+        if (in_block_ && kept_.size() - block_ >= kCheckpointBlockBytes) end_block();
+        if (!in_block_) begin_block();
+        const std::uint64_t count = std::min<std::uint64_t>(segments.size() - first, kMostCheckpointSegments);
+        put(kept_, CheckpointChain{hash, identity, static_cast<std::uint32_t>(key.size()),
+                                   static_cast<std::uint32_t>(count), first});
+        kept_.insert(kept_.end(), key.data(), key.data() + key.size());
+        kept_.resize(kept_.size() + (8 - key.size() % 8) % 8);
+        for (const CheckpointSegment& segment : segments.subspan(first, count)) put(kept_, segment);
+        first += count;
+    }
+}
+
+Result<void> CheckpointWriter::flush(bool all) {
+    if (!all && kept_.size() < kFlushBytes) return {};
+    end_block();
+    if (auto written = write(sizeof(CheckpointHeader) + written_, kept_); !written) return written;
+    written_ += kept_.size();
+    kept_.clear();
+    return {};
+}
+
+Result<void> CheckpointWriter::finish(CheckpointHeader header) {
+    if (auto flushed = flush(true); !flushed) return flushed;
+    header.magic = kCheckpointMagic;
+    header.body_bytes = written_;
+    header.blocks = blocks_;
+    header.chains = chains_;
+    header.segments = segments_;
+    header.records = records_;
+    header.payload_bytes = payload_bytes_;
+    constexpr std::size_t kFrom = offsetof(CheckpointHeader, store_id);
+    header.checksum = XXH3_64bits(reinterpret_cast<const std::byte*>(&header) + kFrom, sizeof header - kFrom);
+    const auto* bytes = reinterpret_cast<const std::byte*>(&header);
+    if (auto written = write(0, {bytes, sizeof header}); !written) return written;
+    if (::fsync(descriptor_) != 0) {
+        return failed("cannot sync checkpoint " + unpublished(path_), errno);
+    }
+    crash_point(CrashPoint::kCheckpointWritten);
+    return {};
+}
+
+Result<void> CheckpointWriter::publish() {
+    if (::rename(unpublished(path_).c_str(), path_.c_str()) != 0) {
+        return failed("cannot name checkpoint " + path_, errno);
+    }
+    crash_point(CrashPoint::kCheckpointNamed);
+    ::close(descriptor_);
+    descriptor_ = -1;
+    return {};
+}
+
+Result<void> CheckpointWriter::write(std::uint64_t offset, std::span<const std::byte> bytes) const {
+    const FileLimitSignalHeld held_back;
+    while (!bytes.empty()) {
+        const ssize_t count = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+        if (count < 0 && errno == EINTR) continue;
+        if (count <= 0) {
+            return failed("cannot write checkpoint " + unpublished(path_), count < 0 ? errno : ENOSPC);
+        }
+        bytes = bytes.subspan(static_cast<std::size_t>(count));
+        offset += static_cast<std::uint64_t>(count);
+    }
+    return {};
+}
+
+}  // namespace shoal

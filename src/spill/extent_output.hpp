@@ -1,0 +1,92 @@
+// Extents, one behind the other, into spill files of one's own, several writes under way: what a sync copies goes
+// through here.
+//
+// Thread safety: none; by one thread, with a slot of its own. A crash leaves bytes that nothing names, in files
+// that another goes on with.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "io/queue.hpp"
+#include "spill/files.hpp"
+
+namespace shoal {
+
+class ExtentOutput {
+public:
+    static constexpr std::size_t kBufferBytes = 2 << 20;  // an extent of one segment, or one part, always fits
+
+    // `slot` owns the files that are written to; it stays the caller's.
+    ExtentOutput(SpillFiles& files, Slot& slot) : files_(&files), slot_(&slot) {}
+    ~ExtentOutput();
+    ExtentOutput(const ExtentOutput&) = delete;
+    ExtentOutput& operator=(const ExtentOutput&) = delete;
+
+    // Whether an extent of that many bytes can be built in space() now. `in_one`: bytes that are to follow each
+    // other in one file, from here on; 0: what was added last goes on.
+    [[nodiscard]] bool has_room(std::size_t bytes, std::uint64_t in_one) const noexcept {
+        return file_ != nullptr && used_ + bytes <= kBufferBytes &&
+               (in_one == 0 || SpillFiles::has_room(offset(), in_one));
+    }
+    // Makes that so; may write, and wait for it: outside of every epoch. kNoSpace, kPermission, kSystem.
+    [[nodiscard]] Result<void> make_room(std::size_t bytes, std::uint64_t in_one);
+
+    [[nodiscard]] std::span<std::byte> space() noexcept {
+        return {buffers_[current_].bytes.get() + used_, kBufferBytes - used_};
+    }
+    // So many bytes have been built there.
+    void add(std::size_t bytes) noexcept { used_ += bytes; }
+    [[nodiscard]] std::uint64_t offset() const noexcept {
+        return buffer_offset_ + used_;
+    }  // of space(), in the file
+    [[nodiscard]] std::uint32_t file() const noexcept { return file_number_; }
+
+    // Writes what is left, and waits for all. Then the files have it; they are not synced.
+    [[nodiscard]] Result<void> finish();
+    // What was added since the beginning is not wanted: the file system has its room back.
+    void discard() noexcept;
+
+    [[nodiscard]] std::uint64_t written_bytes() const noexcept { return written_; }
+
+private:
+    static constexpr std::size_t kBuffers = 4;
+    static constexpr std::size_t kUnit = 4096;  // of what is written, and where
+    static constexpr std::uint64_t kAllocatedAheadBytes = 16 << 20;
+
+    struct Buffer {
+        std::unique_ptr<std::byte[], void (*)(void*)> bytes{nullptr, &std::free};
+        bool under_way = false;
+    };
+    struct Written {
+        std::uint32_t file;
+        std::uint64_t begin;
+        std::uint64_t end;
+    };
+
+    [[nodiscard]] Result<void> take_file(std::uint64_t bytes);
+    [[nodiscard]] Result<void> write_buffer(std::size_t bytes);
+    [[nodiscard]] Result<void> wait_for(std::size_t left);
+    void leave_file() noexcept;
+
+    SpillFiles* files_;
+    Slot* slot_;
+    std::optional<IoQueue> queue_;
+    std::array<Buffer, kBuffers> buffers_;
+    std::size_t current_ = 0;
+    std::size_t used_ = 0;             // of the current buffer
+    std::uint64_t buffer_offset_ = 0;  // where it goes in the file
+
+    SharedSpillFile file_;
+    std::uint32_t file_number_ = 0;
+    std::uint64_t allocated_ = 0;  // ahead, from the file's beginning
+    std::vector<Written> ranges_;  // of each file, what was written
+    std::uint64_t written_ = 0;
+};
+
+}  // namespace shoal

@@ -1,0 +1,355 @@
+#include "spill/sync_pass.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "arena/crash_point.hpp"
+#include "arena/system_failure.hpp"
+#include "segment/hand_over.hpp"
+#include "spill/codec_word.hpp"
+
+namespace shoal {
+namespace {
+
+constexpr std::uint64_t kExtentPayloadBytes = kPartBytes;  // at which no neighbour is added any more
+
+tl::unexpected<Error> damaged(ByteView key) {
+    return tl::unexpected(
+        Error{Code::kDamaged,
+              fmt::format("a frame of the key with {} bytes cannot be right; see 'shoal verify'", key.size())});
+}
+
+}  // namespace
+
+SyncPass::SyncPass(const SyncContext& context)
+    : context_(context),
+      output_(context.files, context.slot),
+      writer_(context.files.checkpoint_path()),
+      checkpointed_(kSpillFiles) {}
+
+Result<SyncPass::Outcome> SyncPass::run() {
+    if (auto begun = writer_.begin(context_.files.grant()); !begun) return tl::unexpected(std::move(begun.error()));
+    // After it was announced nobody looks for files any more: this one is found, or we see that.
+    if (context_.epochs.destroyed()) return tl::unexpected(Error{Code::kDestroyed, ""});
+    auto walked = walk();
+    if (walked) walked = output_.finish();
+    if (walked) walked = make_durable();
+    if (!walked) {
+        output_.discard();
+        return tl::unexpected(std::move(walked.error()));
+    }
+    // From here on the copies are named, by one checkpoint or, if the machine fails now, none.
+    if (auto published = writer_.publish(); !published) return tl::unexpected(std::move(published.error()));
+    if (auto synced = sync_folder(); !synced) return tl::unexpected(std::move(synced.error()));
+    give_back_room();
+    outcome_.keys = writer_.chains();
+    outcome_.written_bytes = output_.written_bytes() + writer_.bytes();
+    return outcome_;
+}
+
+// A checkpoint that cannot be read is as good as none: everything is copied anew.
+void SyncPass::open_before() {
+    before_.reset();
+    has_before_ = false;
+    auto opened = CheckpointReader::open(context_.files.checkpoint_path(), context_.mapping.header().store_id);
+    if (!opened || opened->header().hash_seed != context_.mapping.header().hash_seed) return;
+    before_.emplace(std::move(*opened));
+    has_before_ = before_->next(before_chain_).value_or(false);
+}
+
+Result<void> SyncPass::walk() {
+    open_before();
+    std::uint64_t from = 0;
+    do {
+        if (!context_.epochs.enter(context_.slot)) return tl::unexpected(Error{Code::kDestroyed, ""});
+        auto step = visit_leaf(&from);
+        context_.epochs.leave(context_.slot);
+        if (!step) return tl::unexpected(std::move(step.error()));
+        if (*step == Step::kNeedsRoom) {
+            if (auto room = output_.make_room(needed_, needed_in_one_); !room) return room;
+        }
+        if (auto flushed = writer_.flush(false); !flushed) return flushed;
+        if (*step == Step::kDone && from == 0) return {};
+    } while (true);
+}
+
+// The leaf that holds *from, which becomes where the next one begins; as it stands where there is no room.
+Result<SyncPass::Step> SyncPass::visit_leaf(std::uint64_t* from) {
+    std::vector<ArenaOffset> chains;
+    const auto next = context_.index.visit_leaf(context_.index.tree(), *from, [&](ArenaOffset chain) {
+        chains.push_back(chain);
+        return true;
+    });
+    if (!next) return tl::unexpected(Error{Code::kDamaged, "the index cannot be right; see 'shoal verify'"});
+    const auto order = [&](ArenaOffset offset) {
+        const Chain& chain = *context_.mapping.at<Chain>(offset);
+        // relaxed: see make_chain
+        return std::pair(chain.hash, generation_of(chain.identity.load(std::memory_order_relaxed)));
+    };
+    std::sort(chains.begin(), chains.end(), [&](ArenaOffset a, ArenaOffset b) { return order(a) < order(b); });
+    for (const ArenaOffset offset : chains) {
+        const auto [hash, generation] = order(offset);
+        if (std::pair(hash, generation) <= std::pair(done_hash_, done_generation_)) continue;
+        // One that has come since, before the one that is under way, was not there when the sync began.
+        if (under_.active && std::pair(hash, generation) < std::pair(under_.hash, under_.generation)) continue;
+        if (under_.active && generation != under_.generation) under_ = {};  // erased meanwhile
+        auto step = visit_chain(*context_.mapping.at<Chain>(offset));
+        if (!step || *step == Step::kNeedsRoom) return step;
+        done_hash_ = hash;
+        done_generation_ = generation;
+    }
+    under_ = {};
+    *from = *next;
+    return Step::kDone;
+}
+
+Result<SyncPass::Step> SyncPass::visit_chain(const Chain& chain) {
+    const std::uint64_t identity = chain.identity.load(std::memory_order_relaxed);  // relaxed: see make_chain
+    if (!under_.active) {
+        under_ = {};
+        under_.active = true;
+        under_.hash = chain.hash;
+        under_.generation = generation_of(identity);
+        under_.at = static_cast<ArenaOffset>(chain.root);
+        // acquire: whoever acknowledged before this sync began has moved the tail this far, or further
+        under_.last = static_cast<ArenaOffset>(chain.tail.load(std::memory_order_acquire));
+    }
+    std::uint64_t left = context_.mapping.bytes() / sizeof(Segment);  // no chain has more, or it runs in a circle
+    for (;; --left) {
+        Segment& segment = *context_.mapping.at<Segment>(under_.at);
+        auto step = visit_segment(chain, segment);
+        if (!step || *step == Step::kNeedsRoom) {
+            end_extent(chain);
+            return step;
+        }
+        if (under_.at == under_.last) break;
+        const std::uint64_t next = segment.next.load(std::memory_order_acquire);  // pairs with the link
+        if (next == 0 || is_erased(next) || left == 0) return damaged(chain.key());
+        under_.at = static_cast<ArenaOffset>(next);
+    }
+    end_extent(chain);
+    writer_.add(under_.hash, identity, chain.key(), under_.segments);
+    for (const CheckpointSegment& segment : under_.segments) {
+        outcome_.records += spilled_counts(segment.counts).records;
+        outcome_.payload_bytes += spilled_counts(segment.counts).payload_bytes;
+        checkpointed_[stored_at(segment.place).file] += 1;
+    }
+    under_ = {};
+    return Step::kDone;
+}
+
+Result<SyncPass::Step> SyncPass::visit_segment(const Chain& chain, Segment& segment) {
+    const SegmentExtent extent = extent_of(segment);
+    if (extent.stored()) {
+        end_extent(chain);
+        under_.part = 0;  // what there is of a copy is not needed any more
+        name_stored(segment, extent);
+        return Step::kDone;
+    }
+    const bool single = segment.single_bytes != 0;
+    const std::uint64_t reserve = single ? 1 : extent.exact ? pack(extent.reserve) : 0;
+    if (const CheckpointSegment* copied = copied_before(reserve); copied != nullptr) {
+        end_extent(chain);
+        under_.segments.push_back(*copied);
+        return Step::kDone;
+    }
+    if (segment.single_bytes > kPartBytes) {
+        end_extent(chain);
+        return copy_parts(chain, segment, extent);
+    }
+    return copy(chain, segment, extent);
+}
+
+const CheckpointSegment* SyncPass::copied_before(std::uint64_t reserve) {
+    const auto wanted = std::pair(under_.hash, under_.generation);
+    const auto stands = [&] { return std::pair(before_chain_.hash, generation_of(before_chain_.identity)); };
+    while (has_before_ && stands() < wanted) has_before_ = before_->next(before_chain_).value_or(false);
+    if (!has_before_ || stands() != wanted || reserve == 0) return nullptr;
+    const std::size_t ordinal = under_.segments.size();
+    if (ordinal >= before_chain_.segments.size() || before_chain_.segments[ordinal].reserve != reserve) {
+        return nullptr;
+    }
+    return &before_chain_.segments[ordinal];
+}
+
+void SyncPass::name_stored(Segment& segment, const SegmentExtent& extent) {
+    // relaxed, both: stored before the block's word, and then nobody's but a sync's
+    const std::uint64_t counts = segment.spill.load(std::memory_order_relaxed);
+    if ((counts & kCheckpointedBit) == 0) {
+        to_sync_.set(stored_at(extent.block).file);
+        context_.files.count_checkpointed(extent.block);  // I1
+        crash_point(CrashPoint::kSyncCounted);
+        segment.spill.fetch_or(kCheckpointedBit, std::memory_order_relaxed);
+    }
+    const std::uint64_t units = segment.data_units | (segment.single_bytes != 0 ? kSingleBit : 0);
+    under_.segments.push_back({extent.block, counts & ~kCheckpointedBit, units, 0});
+}
+
+Codec SyncPass::codec_of_chain(const Chain& chain) const {
+    const std::uint32_t own = codec_of(chain.identity.load(std::memory_order_relaxed));  // relaxed: see set_codec
+    return codec_of_said(own != 0 ? own : static_cast<std::uint32_t>(context_.mapping.header().codec));
+}
+
+void SyncPass::begin_extent(const Chain& chain) {
+    builder_.begin({context_.mapping.header().store_id, chain.key(), under_.generation,
+                    static_cast<std::uint32_t>(under_.segments.size())});
+    under_.extent_begins = under_.segments.size();
+}
+
+void SyncPass::end_extent(const Chain& chain) {
+    if (builder_.segments() != 0) {
+        const std::uint64_t offset = output_.offset();
+        outcome_.copied_bytes += builder_.payload_bytes();
+        const std::size_t bytes = builder_.finish(codec_of_chain(chain), compressor_, output_.space());
+        output_.add(bytes);
+        name_copy(pack(StoredAt{output_.file(), offset, bytes}));
+    }
+    builder_.begin({});
+}
+
+// The segments of the extent that has just been built are there.
+void SyncPass::name_copy(std::uint64_t place) {
+    for (std::size_t at = under_.extent_begins; at < under_.segments.size(); ++at)
+        under_.segments[at].place = place;
+    to_sync_.set(stored_at(place).file);
+    context_.files.count_checkpointed(place);  // I1
+}
+
+Result<SyncPass::Step> SyncPass::copy(const Chain& chain, const Segment& segment, const SegmentExtent& extent) {
+    const std::uint64_t bytes = extent.units * kUnitBytes;
+    const std::uint64_t records = extent.exact ? extent.reserve.records : extent.units;
+    const std::uint64_t most =
+        bytes + records * kMostLengthBytes + sizeof(SegmentEntry) + padded_to_extent(1);  // beside what is there
+    const bool full = builder_.segments() != 0 && builder_.payload_bytes() + bytes > kExtentPayloadBytes;
+    if (full || !builder_.has_room(records, bytes)) end_extent(chain);
+    if (builder_.segments() == 0) begin_extent(chain);
+    needed_ = builder_.bytes_needed() + most;
+    needed_in_one_ = needed_;
+    if (!output_.has_room(needed_, needed_in_one_)) return Step::kNeedsRoom;
+    const AtomicWord* frames = frames_of(context_.mapping, extent);
+    SpilledCounts counts;
+    builder_.begin_segment();
+    const auto gather = [&](const std::byte* payload, std::uint64_t length) {
+        builder_.add({payload, length});
+        counts.records += 1;
+        counts.payload_bytes += length;
+    };
+    if (frames == nullptr || !shoal::walk(frames, extent.units, gather)) return damaged(chain.key());
+    // What is being written at this moment was not acknowledged when the sync began, and is in the next one.
+    const bool whole = extent.exact && counts.records == extent.reserve.records;
+    const bool single = segment.single_bytes != 0;
+    if (!is_closed(segment)) builder_.mark_open();
+    under_.segments.push_back({0, pack(counts), segment.data_units | (single ? kSingleBit : 0),
+                               !whole   ? 0
+                               : single ? 1
+                                        : pack(extent.reserve)});
+    return Step::kDone;
+}
+
+Result<SyncPass::Step> SyncPass::copy_parts(const Chain& chain, const Segment& segment,
+                                            const SegmentExtent& extent) {
+    const AtomicWord* frames = frames_of(context_.mapping, extent);
+    if (frames == nullptr) return damaged(chain.key());
+    const ByteView record(reinterpret_cast<const std::byte*>(frames + 1), segment.single_bytes);
+    const ExtentOrigin origin{context_.mapping.header().store_id, chain.key(), under_.generation,
+                              static_cast<std::uint32_t>(under_.segments.size())};
+    for (; under_.part < parts_of(record.size()); ++under_.part) {
+        const auto part = static_cast<std::uint32_t>(under_.part);
+        needed_ = part_bytes_needed(origin.key.size(), record.size(), part);
+        needed_in_one_ = part != 0 ? 0 : parts_of(record.size()) * (needed_ + kStoredUnitBytes);
+        if (!output_.has_room(needed_, needed_in_one_)) return Step::kNeedsRoom;
+        if (part == 0) under_.parts_begin = output_.offset();
+        output_.add(write_part(origin, record, part, codec_of_chain(chain), compressor_, output_.space()));
+    }
+    outcome_.copied_bytes += record.size();
+    under_.part = 0;
+    under_.extent_begins = under_.segments.size();
+    under_.segments.push_back({0, pack(SpilledCounts{1, record.size()}), segment.data_units | kSingleBit, 1});
+    name_copy(pack(StoredAt{output_.file(), under_.parts_begin, output_.offset() - under_.parts_begin}));
+    return Step::kDone;
+}
+
+Result<void> SyncPass::sync_folder() const {
+    const std::string& folder = context_.files.folder();
+    const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int cause = descriptor < 0 || ::fsync(descriptor) != 0 ? errno : 0;
+    if (descriptor >= 0) ::close(descriptor);
+    if (cause != 0) return failed("cannot sync folder " + folder, cause);
+    return {};
+}
+
+// I2.
+Result<void> SyncPass::make_durable() {
+    for (std::uint32_t number = 0; number < kSpillFiles; ++number) {
+        if (!to_sync_.test(number)) continue;
+        auto file = context_.files.open(number);
+        if (!file) {
+            file.error().message = context_.files.path_of(number) + ": " + file.error().message;
+            return tl::unexpected(std::move(file.error()));
+        }
+        if (::fdatasync((*file)->descriptor()) != 0) {
+            return failed("cannot sync " + (*file)->path(), errno);
+        }
+    }
+    crash_point(CrashPoint::kSyncFilesDurable);
+    if (auto synced = sync_folder(); !synced) return synced;
+    const ArenaHeader& header = context_.mapping.header();
+    CheckpointHeader checkpoint{};
+    checkpoint.store_id = header.store_id;
+    checkpoint.written_unix_s = static_cast<std::uint64_t>(::time(nullptr));
+    checkpoint.hash_seed = header.hash_seed;
+    checkpoint.generations = header.generations.load(std::memory_order_relaxed);  // relaxed: at least those in it
+    checkpoint.codec = header.codec;
+    checkpoint.arena_bytes = header.arena_bytes;
+    checkpoint.first_segment_bytes = header.first_segment_bytes;
+    checkpoint.max_segment_bytes = header.max_segment_bytes;
+    if (auto finished = writer_.finish(checkpoint); !finished) return finished;
+    open_before();  // from its beginning; the descriptor outlives its name
+    return {};
+}
+
+// I3: what the checkpoint before names and this one does not.
+void SyncPass::give_back_room() {
+    auto now = CheckpointReader::open(context_.files.checkpoint_path(), context_.mapping.header().store_id);
+    CheckpointedChain chain;
+    bool readable = now.has_value();  // what this one keeps is not guessed
+    bool has_chain = false;
+    const auto next = [&] {
+        const auto read = now->next(chain);
+        readable = read.has_value();
+        has_chain = read.value_or(false);
+    };
+    if (readable) next();
+    const auto order = [](const CheckpointedChain& one) {
+        return std::pair(one.hash, generation_of(one.identity));
+    };
+    std::vector<std::uint64_t> kept;
+    std::vector<std::uint64_t> named;
+    const auto places_of = [](const CheckpointedChain& one, std::vector<std::uint64_t>& places) {
+        places.clear();
+        for (const CheckpointSegment& segment : one.segments) places.push_back(segment.place);
+        std::sort(places.begin(), places.end());
+        places.erase(std::unique(places.begin(), places.end()), places.end());
+    };
+    for (; has_before_; has_before_ = before_->next(before_chain_).value_or(false)) {
+        while (has_chain && order(chain) < order(before_chain_)) next();
+        if (!readable) break;
+        kept.clear();
+        if (has_chain && order(chain) == order(before_chain_)) places_of(chain, kept);
+        places_of(before_chain_, named);
+        for (const std::uint64_t place : named) {
+            if (!std::binary_search(kept.begin(), kept.end(), place)) context_.files.punch(place);
+        }
+    }
+    crash_point(CrashPoint::kSyncRoomGivenBack);
+    context_.files.set_checkpointed(context_.slot, checkpointed_);
+}
+
+}  // namespace shoal

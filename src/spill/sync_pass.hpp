@@ -1,0 +1,109 @@
+// One sync: goes round the index, copies what is resident and not in the checkpoint before, and writes the
+// checkpoint that names everything.
+//
+// What was acknowledged before it began is in it. Of each chain it takes the segments up to the tail that it finds,
+// so it ends however fast others append. Files are written outside of epochs: whenever the buffers are full it
+// leaves, and comes back to the leaf, chain and segment where it was.
+//
+// Thread safety: none; one sync at a time works on a store (the caller sees to that), beside everything else.
+// A crash leaves the checkpoint before, whole; and copies, and marks of segments (kCheckpointedBit), that no
+// checkpoint speaks of: such room on disk comes back with its file.
+// Invariants: I1 an extent is counted (SpillFile::checkpointed_bytes) before a segment is marked, and before the
+// file
+//                of a copy is another's to remove;
+//             I2 a checkpoint is named when every extent in it is durable;
+//             I3 room is given back when the checkpoint that does not name it any more is durable.
+#pragma once
+
+#include <array>
+#include <bitset>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "index/index.hpp"
+#include "spill/checkpoint_reader.hpp"
+#include "spill/checkpoint_writer.hpp"
+#include "spill/extent_builder.hpp"
+#include "spill/extent_output.hpp"
+
+namespace shoal {
+
+struct SyncContext {
+    const Mapping& mapping;
+    const Index& index;
+    const Epochs& epochs;
+    SpillFiles& files;
+    Slot& slot;  // the calling thread's
+};
+
+class SyncPass {
+public:
+    explicit SyncPass(const SyncContext& context);
+
+    struct Outcome {
+        std::uint64_t keys = 0;
+        std::uint64_t records = 0;
+        std::uint64_t payload_bytes = 0;
+        std::uint64_t copied_bytes = 0;   // of them, payload that was written to files now
+        std::uint64_t written_bytes = 0;  // to files, the checkpoint with them
+    };
+    // Errors: of the files; kDamaged where the arena is; kDestroyed where the store is, with no text.
+    [[nodiscard]] Result<Outcome> run();
+
+private:
+    enum class Step : std::uint8_t { kDone, kNeedsRoom };
+
+    // A chain on its way into the checkpoint, over several epochs where it is long.
+    struct Under {
+        bool active = false;
+        std::uint64_t hash = 0;
+        std::uint64_t generation = 0;
+        ArenaOffset at = ArenaOffset::kNull;    // segment
+        ArenaOffset last = ArenaOffset::kNull;  // the last one that is wanted
+        std::uint64_t part = 0;                 // of the large record at `at`
+        std::uint64_t parts_begin = 0;          // in the file
+        std::vector<CheckpointSegment> segments;
+        std::size_t extent_begins = 0;  // index of its first segment
+    };
+
+    [[nodiscard]] Result<void> walk();
+    [[nodiscard]] Result<Step> visit_leaf(std::uint64_t* from);
+    [[nodiscard]] Result<Step> visit_chain(const Chain& chain);
+    [[nodiscard]] Result<Step> visit_segment(const Chain& chain, Segment& segment);
+    [[nodiscard]] Result<Step> copy(const Chain& chain, const Segment& segment, const SegmentExtent& extent);
+    [[nodiscard]] Result<Step> copy_parts(const Chain& chain, const Segment& segment, const SegmentExtent& extent);
+    void name_stored(Segment& segment, const SegmentExtent& extent);
+    void begin_extent(const Chain& chain);
+    void end_extent(const Chain& chain);
+    void name_copy(std::uint64_t place);
+    [[nodiscard]] Codec codec_of_chain(const Chain& chain) const;
+    // What the checkpoint before says of the segment that is visited, if that is what it is still.
+    [[nodiscard]] const CheckpointSegment* copied_before(std::uint64_t reserve);
+
+    void open_before();
+    [[nodiscard]] Result<void> make_durable();
+    [[nodiscard]] Result<void> sync_folder() const;
+    void give_back_room();
+
+    SyncContext context_;
+    ExtentOutput output_;
+    ExtentBuilder builder_;
+    Compressor compressor_;
+    CheckpointWriter writer_;
+    std::optional<CheckpointReader> before_;
+    CheckpointedChain before_chain_;  // where before_ stands
+    bool has_before_ = false;
+
+    std::uint64_t done_hash_ = 0;  // the last chain that is in the checkpoint
+    std::uint64_t done_generation_ = 0;
+    Under under_;
+    std::size_t needed_ = 0;           // room in the output, to go on
+    std::uint64_t needed_in_one_ = 0;  // as ExtentOutput::make_room wants it
+
+    std::bitset<kSpillFiles> to_sync_;
+    std::vector<std::uint64_t> checkpointed_;  // bytes by file
+    Outcome outcome_;
+};
+
+}  // namespace shoal

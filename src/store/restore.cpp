@@ -1,0 +1,74 @@
+#include "store/restore.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "arena/crash_point.hpp"
+#include "arena/presence.hpp"
+#include "arena/system_failure.hpp"
+#include "spill/checkpoint_reader.hpp"
+#include "spill/files.hpp"
+#include "store/nameless_file.hpp"
+#include "store/place.hpp"
+
+namespace shoal {
+
+Result<std::optional<OpenedArena>> restore_store(int directory, const std::string& path, const Metadata& metadata,
+                                                 const Options& options, const Access& access, FillArena fill) {
+    const auto look_again = [] { return Result<std::optional<OpenedArena>>(std::nullopt); };
+    if (metadata.spill_folder.empty()) return tl::unexpected(never_synced(path, metadata.arena_path));
+    const auto check = [&](const struct stat& info, const std::string& what) {
+        return access.check_file(info, what);
+    };
+    auto checkpoint =
+        CheckpointReader::open(checkpoint_path(metadata.spill_folder, id_text(metadata.id)), metadata.id, check);
+    if (!checkpoint) {
+        if (checkpoint.error().code == Code::kNotFound) {
+            return tl::unexpected(never_synced(path, metadata.arena_path));
+        }
+        return tl::unexpected(std::move(checkpoint.error()));
+    }
+    Options as_before = options;
+    const CheckpointHeader& header = checkpoint->header();
+    if (as_before.memory_limit_bytes == 0) as_before.memory_limit_bytes = header.arena_bytes;
+    as_before.first_segment_bytes = header.first_segment_bytes;
+    as_before.max_segment_bytes = header.max_segment_bytes;
+    as_before.spill_dir = metadata.spill_folder;
+    as_before.temporary = false;
+    auto bytes = arena_bytes_for(as_before, 0);
+    if (!bytes) return tl::unexpected(std::move(bytes.error()));
+
+    const std::size_t slash = metadata.arena_path.rfind('/');
+    const std::string dir = slash == 0 ? "/" : metadata.arena_path.substr(0, slash);
+    const std::string name = metadata.arena_path.substr(slash + 1);
+    const Descriptor folder(::open(dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (folder.get() < 0) return failed("cannot restore the arena in " + dir, errno);
+    NamelessFile file(folder.get(), access);
+    if (file.cause() != 0) return failed("cannot restore the arena in " + dir, file.cause());
+    auto mapping = build_arena(file.release(), {metadata.arena_path, dir, *bytes, metadata.id, path}, as_before,
+                               fill, &*checkpoint);
+    if (!mapping) return tl::unexpected(std::move(mapping.error()));
+    int cause = begin_creation(mapping->descriptor());
+    if (cause == 0) cause = announce_presence(mapping->descriptor());
+    if (cause != 0) return failed("cannot lock the arena", cause);
+    crash_point(CrashPoint::kArenaRestored);
+    cause = file.link(mapping->descriptor(), name);
+    if (cause == EEXIST) return look_again();  // another was quicker
+    if (cause != 0) return failed("cannot name arena " + metadata.arena_path, cause);
+    crash_point(CrashPoint::kRestoredNamed);
+    // A destroyer takes the metadata away first, then what it finds of an arena: it has seen ours, or we see that.
+    auto now =
+        read_metadata_file(directory, std::string(kMetadataName), path + "/" + std::string(kMetadataName), access);
+    if (!now || !*now || (*now)->id != metadata.id) {
+        static_cast<void>(announce_destruction(mapping->descriptor()));
+        ::unlinkat(folder.get(), name.c_str(), 0);
+        return look_again();
+    }
+    finish_creation(mapping->descriptor());
+    return std::optional(OpenedArena{std::move(*mapping), path, metadata.arena_path, "", true});
+}
+
+}  // namespace shoal

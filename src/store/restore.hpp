@@ -1,0 +1,21 @@
+// A store whose arena is gone, as after a reboot, made anew of its checkpoint: under the same id and name.
+//
+// Thread safety: beside anything. Of several who restore one wins, and the others attach to what it made.
+// A crash leaves the store as it was: the arena has no name before it is whole.
+#pragma once
+
+#include <optional>
+
+#include "store/directory.hpp"
+#include "store/metadata.hpp"
+
+namespace shoal {
+
+// `directory`: the store's, open. Nothing where another has restored or destroyed the store meanwhile: look again.
+// Of `options` memory_limit_bytes and reserve_bytes count; 0: as it was. Errors: kArenaGone where there is no
+// checkpoint; those of the checkpoint, kDamaged and kPermission among them; kMemoryLimit, kNoSpace, kSystem.
+[[nodiscard]] Result<std::optional<OpenedArena>> restore_store(int directory, const std::string& path,
+                                                               const Metadata& metadata, const Options& options,
+                                                               const Access& access, FillArena fill);
+
+}  // namespace shoal

@@ -1,0 +1,302 @@
+// What a sync makes durable outlives the arena: all of it, and what was erased stays erased.
+#include <sys/stat.h>
+
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <shoal/store.hpp>
+
+#include "../store/pattern.hpp"
+#include "../store/result_checks.hpp"
+#include "catch.hpp"
+#include "durable_place.hpp"
+
+using namespace shoal_test;
+using shoal::Code;
+using shoal::Options;
+using shoal::Store;
+
+namespace {
+
+Store opened(const DurablePlace& place, const Options& options) {
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    return std::move(*store);
+}
+
+// Keys of every shape: empty, small, of many segments, of one large record, spilled, partly spilled, resident.
+void fill(Store& store) {
+    REQUIRE_OK(store.append("", "the empty key"));
+    REQUIRE_OK(store.append("empty value", ""));
+    for (int turn = 0; turn < 3; ++turn) {
+        for (int number = 0; number < 200; ++number) {
+            const auto seed = static_cast<std::uint64_t>(turn * 1000 + number);
+            REQUIRE_OK(store.append("small " + std::to_string(number), pattern(40 + seed % 50, seed)));
+        }
+        for (std::uint64_t record = 0; record < 300; ++record) {
+            REQUIRE_OK(store.append("long", pattern(997, record)));
+        }
+        if (turn == 0) REQUIRE_OK(store.append("large", pattern(3 * kMiB + 123, 5)));
+        REQUIRE_OK(store.append(std::string(60'000, 'k'), pattern(5000, 7)));
+        if (turn == 0) REQUIRE_OK(store.spill());
+    }
+    REQUIRE_OK(store.append("large", pattern(2 * kMiB, 6)));
+    REQUIRE_OK(store.append("late", "only in memory"));
+}
+
+}  // namespace
+
+TEST_CASE("what was synced is there when the arena is gone, whatever became of it afterwards") {
+    const std::string codec = GENERATE("none", "lz4", "zstd", "blosc:8");
+    CAPTURE(codec);
+    const DurablePlace place;
+    Values synced;
+    {
+        Store store = opened(place, place.options(32 * kMiB, codec));
+        fill(store);
+        synced = values_of(store);
+        const auto report = store.sync();
+        REQUIRE_OK(report);
+        CHECK(report->keys == synced.size());
+        CHECK(report->copied_bytes > 2 * kMiB);
+        CHECK(report->payload_bytes > report->copied_bytes);
+        // All of this is after it.
+        REQUIRE_OK(store.append("late", "r and later"));
+        REQUIRE_OK(store.append("new", "too late"));
+        REQUIRE_OK(store.erase("long"));
+        REQUIRE_OK(store.append("small 7", std::string(200'000, 'x')));
+        REQUIRE_OK(store.spill());
+        REQUIRE_OK(store.erase("small 9"));
+        REQUIRE_OK(store.append("small 9", "made anew"));
+    }
+    place.lose_memory();
+    Store store = opened(place, place.options(32 * kMiB));
+    CHECK(values_of(store) == synced);
+    CHECK(Store::verify(place.path())->damage.empty());
+    // And it goes on like any other.
+    REQUIRE_OK(store.append("late", "!"));
+    CHECK(store.get("late")->text() == "only in memory!");
+    REQUIRE_OK(store.append("long", pattern(500'000, 1)));
+    REQUIRE_OK(store.spill());
+    CHECK(store.get("long")->text() == synced["long"] + pattern(500'000, 1));
+}
+
+TEST_CASE("a store comes back again and again, each time as it was synced last") {
+    const DurablePlace place;
+    Values synced;
+    for (int life = 0; life < 4; ++life) {
+        CAPTURE(life);
+        Store store = opened(place, place.options(16 * kMiB));
+        CHECK(values_of(store) == synced);
+        for (int number = 0; number < 50; ++number) {
+            const std::string key = "key " + std::to_string(number * (life + 1) % 70);
+            REQUIRE_OK(store.append(key, pattern(2000, static_cast<std::uint64_t>(life * 100 + number))));
+            if (number % 7 == 0) REQUIRE_OK(store.erase("key " + std::to_string(number)));
+        }
+        if (life % 2 == 0) REQUIRE_OK(store.spill());
+        synced = values_of(store);
+        REQUIRE_OK(store.sync());
+        REQUIRE_OK(store.append("not synced", "x"));
+        { const Store gone = std::move(store); }
+        place.lose_memory();
+    }
+}
+
+TEST_CASE("what was erased or dropped before a sync stays away") {
+    const DurablePlace place;
+    {
+        Store store = opened(place, place.options(16 * kMiB));
+        for (const char* key : {"stays", "erased", "erased while spilled"}) {
+            REQUIRE_OK(store.append(key, pattern(100'000, 3)));
+        }
+        REQUIRE_OK(store.sync());
+        REQUIRE_OK(store.erase("erased"));
+        REQUIRE_OK(store.spill());
+        REQUIRE_OK(store.erase("erased while spilled"));
+        REQUIRE_OK(store.sync());
+    }
+    place.lose_memory();
+    {
+        Store store = opened(place, place.options(16 * kMiB));
+        CHECK(values_of(store) == Values{{"stays", pattern(100'000, 3)}});
+        REQUIRE_OK(store.drop());
+        REQUIRE_OK(store.sync());
+    }
+    place.lose_memory();
+    Store store = opened(place, place.options(16 * kMiB));
+    CHECK(store.keys()->empty());
+    CHECK(place.disk_bytes() == 0);
+}
+
+TEST_CASE("a sync writes what changed since the last one, and leaves what is resident in memory") {
+    const DurablePlace place;
+    Store store = opened(place, place.options(32 * kMiB));
+    for (int number = 0; number < 20; ++number) {
+        REQUIRE_OK(store.append("key " + std::to_string(number), pattern(200'000, 1)));
+    }
+    CHECK(store.sync()->copied_bytes == 20 * 200'000);
+    CHECK(store.sync()->copied_bytes == 0);
+    REQUIRE_OK(store.append("key 3", "more"));
+    const auto report = store.sync();
+    REQUIRE_OK(report);
+    CHECK(report->copied_bytes >= 4);
+    CHECK(report->copied_bytes <= 200'000 + 4);
+    CHECK(store.view("key 3")->loaded_bytes() == 0);
+    CHECK(store.stats()->spilled_bytes == 0);
+}
+
+TEST_CASE("the room of what a sync had copied comes back with the sync after its end") {
+    const DurablePlace place;
+    Store store = opened(place, place.options(64 * kMiB));
+    REQUIRE_OK(store.append("key", pattern(8 * kMiB, 1)));
+    REQUIRE_OK(store.append("other", pattern(kMiB, 1)));
+    REQUIRE_OK(store.sync());
+    const std::uint64_t before = place.disk_bytes();
+    CHECK(before >= 9 * kMiB);
+    REQUIRE_OK(store.erase("key"));
+    CHECK(place.disk_bytes() == before);  // until then a loss of memory brings the key back
+    REQUIRE_OK(store.sync());
+    CHECK(place.disk_bytes() <= 2 * kMiB);
+    // What was spilled since it was copied is there twice, until the next sync.
+    REQUIRE_OK(store.spill());
+    REQUIRE_OK(store.sync());
+    CHECK(place.disk_bytes() <= 2 * kMiB);
+    CHECK(store.get("other")->text() == pattern(kMiB, 1));
+}
+
+TEST_CASE("a store that was never synced says so when its arena is gone, and one that does not spill refuses") {
+    const DurablePlace place;
+    { const Store store = opened(place, place.options(16 * kMiB)); }
+    place.lose_memory();
+    const auto again = Store::open(place.path(), place.options(16 * kMiB));
+    REQUIRE_CODE(again, Code::kArenaGone);
+    CHECK(again.error().message.find("never synced") != std::string::npos);
+    REQUIRE_OK(Store::destroy(place.path()));
+
+    const TemporaryStore plain;
+    auto store = Store::open(plain.path(), with_limit(8 * kMiB));
+    REQUIRE_OK(store);
+    REQUIRE_CODE(store->sync(), Code::kInvalidArgument);
+}
+
+TEST_CASE(
+    "a durable store is synced by its close, and keeps its files in its own directory unless told otherwise") {
+    const TemporaryDirectory arenas("/dev/shm");
+    const TemporaryDirectory stores;
+    Options options = with_limit(16 * kMiB);
+    options.arena_dir = arenas.path();
+    options.durable = true;
+    const auto lose_memory = [&] {
+        for (const std::string& name : arenas.entries()) std::filesystem::remove(arenas / name);
+    };
+    for (int life = 0; life < 3; ++life) {
+        auto store = life == 1 ? Store::attach(stores / "store", options) : Store::open(stores / "store", options);
+        REQUIRE_OK(store);
+        if (life != 0) CHECK(store->get("key")->text() == std::string(static_cast<std::size_t>(life), 'x'));
+        REQUIRE_OK(store->append("key", "x"));
+        { const Store gone = std::move(*store); }
+        lose_memory();
+    }
+    REQUIRE_OK(Store::destroy(stores / "store"));
+    CHECK(stores.entries().empty());
+    options.temporary = true;
+    REQUIRE_CODE(Store::open(stores / "store", options), Code::kInvalidArgument);
+    CHECK(stores.entries().empty());
+}
+
+TEST_CASE("destroy removes the checkpoint too, also when the arena is gone") {
+    const bool lost = GENERATE(false, true);
+    CAPTURE(lost);
+    const DurablePlace place;
+    {
+        Store store = opened(place, place.options(16 * kMiB));
+        REQUIRE_OK(store.append("key", "value"));
+        REQUIRE_OK(store.sync());
+    }
+    CHECK_FALSE(place.checkpoint().empty());
+    if (lost) place.lose_memory();
+    REQUIRE_OK(Store::destroy(place.path()));
+    CHECK(std::filesystem::is_empty(place.folder()));
+    CHECK_FALSE(place.has_arena());
+    Store store = opened(place, place.options(16 * kMiB));
+    CHECK(store.keys()->empty());
+}
+
+TEST_CASE("an arena too small for the keys of a checkpoint is refused, and a larger one takes them") {
+    const DurablePlace place;
+    {
+        Store store = opened(place, place.options(64 * kMiB));
+        for (int number = 0; number < 100'000; ++number) REQUIRE_OK(store.append(std::to_string(number), "x"));
+        REQUIRE_OK(store.sync());
+    }
+    place.lose_memory();
+    const auto small = Store::open(place.path(), place.options(8 * kMiB));
+    REQUIRE_CODE(small, Code::kMemoryLimit);
+    CHECK(small.error().message.find("100000 keys") != std::string::npos);
+    CHECK_FALSE(place.has_arena());
+    const auto store = Store::attach(place.path());  // as it was
+    REQUIRE_OK(store);
+    CHECK(store->stats()->memory_limit_bytes == 64 * kMiB);
+    CHECK(store->keys()->size() == 100'000);
+}
+
+TEST_CASE(
+    "appends, erases and spills go on while it is synced again and again, and each sync has what was before") {
+    const DurablePlace place;
+    constexpr int kWriters = 3;
+    constexpr int kKeys = 40;
+    std::vector<std::vector<int>> acknowledged(kWriters, std::vector<int>(kKeys));
+    std::vector<std::vector<int>> at_sync;
+    {
+        Store store = opened(place, place.options(16 * kMiB));
+        std::atomic<bool> stop{false};
+        std::vector<std::atomic<int>> turns(kWriters);
+        std::vector<std::string> failures(kWriters);
+        std::vector<std::thread> threads;
+        for (int writer = 0; writer < kWriters; ++writer) {
+            threads.emplace_back([&, writer] {
+                const auto own = static_cast<std::size_t>(writer);
+                for (int turn = 0; !stop; ++turn) {
+                    const std::string key = std::to_string(writer) + "/" + std::to_string(turn % kKeys);
+                    std::string record = std::to_string(turn / kKeys) + ",";
+                    record.resize(2000, '.');
+                    const auto appended = store.append(key, record);
+                    if (!appended) {
+                        failures[own] = appended.error().message;
+                        return;
+                    }
+                    turns[own] = turn + 1;
+                    if (turn % 1000 == 999) (void)store.erase("erased " + std::to_string(writer));
+                    (void)store.append("erased " + std::to_string(writer), "x");
+                }
+            });
+        }
+        for (int round = 0; round < 6; ++round) {
+            at_sync.emplace_back(turns.begin(), turns.end());
+            const auto synced = store.sync();
+            REQUIRE_OK(synced);
+        }
+        stop = true;
+        for (std::thread& thread : threads) thread.join();
+        for (const std::string& failure : failures) CHECK(failure.empty());
+    }
+    place.lose_memory();
+    const Store store = opened(place, place.options(16 * kMiB));
+    for (int writer = 0; writer < kWriters; ++writer) {
+        for (int key = 0; key < kKeys; ++key) {
+            const int turns = at_sync.back()[static_cast<std::size_t>(writer)];
+            const int least = turns / kKeys + (turns % kKeys > key ? 1 : 0);
+            const auto records = store.records(std::to_string(writer) + "/" + std::to_string(key));
+            if (!records && least == 0) continue;
+            REQUIRE_OK(records);
+            int next = 0;
+            bool in_order = true;
+            for (const auto record : *records) {
+                in_order = in_order && record.text().starts_with(std::to_string(next++) + ",");
+            }
+            CHECK(in_order);
+            CHECK(next >= least);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""shoal sync, recover, append --durable: what outlives the machine's memory, by way of the command."""
+
+import os
+
+import tool_runner
+from tool_runner import ToolTest
+
+
+class Sync(ToolTest):
+    def setUp(self):
+        super().setUp()
+        self.spills = self.path("spills")
+        os.mkdir(self.spills)
+        self.spilling = ("--memory", "16M", "--spill-dir", self.spills)
+
+    def lose_memory(self):
+        os.unlink(self.stat()["arena_path"])
+
+    def test_a_synced_store_comes_back_by_any_command_and_recover_says_what_is_there(self):
+        self.shoal("append", self.store, *self.spilling, "key", "a", "bc")
+        self.assertIn(b"never", self.shoal("stat", self.store))
+        self.assertEqual(self.shoal("sync", self.store), b"1 keys, 2 records of 3 bytes; 3 of them written now\n")
+        self.assertEqual(self.shoal("sync", self.store), b"1 keys, 2 records of 3 bytes; 0 of them written now\n")
+        self.assertGreater(self.stat()["synced_unix_s"], 0)
+        self.shoal("append", self.store, "key", "not synced")
+        self.lose_memory()
+        lines = self.shoal("recover", self.store).decode().splitlines()
+        self.assertEqual(lines[0], "restored")
+        self.assertRegex(lines[1], r"\Asynced \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\Z")
+        self.assertEqual(lines[2:], ["1 keys, 2 records of 3 bytes"])
+        self.assertEqual(self.shoal("get", self.store, "key"), b"abc")
+        self.assertTrue(self.shoal("recover", self.store).startswith(b"its arena is there"))
+        self.lose_memory()
+        self.assertEqual(self.shoal("get", self.store, "key"), b"abc")
+
+    def test_append_durable_needs_no_folder_of_its_own(self):
+        self.shoal("append", self.store, "--durable", "key", "value")
+        self.assertEqual(len([name for name in os.listdir(self.store) if name.endswith("-checkpoint")]), 1)
+        self.lose_memory()
+        self.assertEqual(self.shoal("get", self.store, "key"), b"value")
+        self.shoal("destroy", self.store)
+        self.assertFalse(os.path.exists(self.store))
+
+    def test_recover_names_what_is_damaged_and_leaves_the_rest(self):
+        for key in ("one", "two"):
+            self.shoal("append", self.store, *self.spilling, key, stdin=key.encode() * 50000)
+        self.shoal("sync", self.store)
+        self.lose_memory()
+        [file] = [name for name in os.listdir(self.spills) if name.endswith(".spill")]
+        with open(os.path.join(self.spills, file), "r+b") as spill:
+            bytes_of_file = spill.read()
+            at = bytes_of_file.index(b"twotwotwo")
+            spill.seek(at)
+            spill.write(b"X")
+        result = self.run_shoal("recover", self.store)
+        self.assertEqual(result.returncode, 3)
+        self.assertIn(b"damaged: ", result.stdout)
+        self.assertIn(file.encode(), result.stdout)
+        self.assertEqual(self.shoal("get", self.store, "one"), b"one" * 50000)
+        self.assertEqual(self.run_shoal("get", self.store, "two").returncode, 3)
+        verified = self.run_shoal("verify", self.store)
+        self.assertEqual(verified.returncode, 3)
+        self.assertIn(file.encode(), verified.stdout)
+        self.assertEqual(self.run_shoal("verify", "--no-files", self.store).returncode, 0)
+
+    def test_a_damaged_checkpoint_is_named_and_a_store_without_one_has_nothing_to_recover(self):
+        self.shoal("append", self.store, *self.spilling, "key", "value")
+        arena = self.stat()["arena_path"]
+        os.unlink(arena)
+        result = self.run_shoal("recover", self.store)
+        self.assertEqual(result.returncode, 3)
+        self.assertIn(b"never synced", result.stderr)
+        self.shoal("destroy", self.store)
+        self.shoal("append", self.store, *self.spilling, "key", "value")
+        self.shoal("sync", self.store)
+        self.lose_memory()
+        [checkpoint] = [name for name in os.listdir(self.spills) if name.endswith("-checkpoint")]
+        os.truncate(os.path.join(self.spills, checkpoint), 100)
+        result = self.run_shoal("get", self.store, "key")
+        self.assertEqual(result.returncode, 3)
+        self.assertIn(checkpoint.encode(), result.stderr)
+
+    def test_sync_of_a_store_that_does_not_spill_says_what_is_missing(self):
+        self.shoal("append", self.store, "key", "value")
+        result = self.run_shoal("sync", self.store)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn(b"spill_dir", result.stderr)
+
+
+if __name__ == "__main__":
+    tool_runner.main()
