@@ -173,6 +173,7 @@ def test_stats_and_size_count(store, path):
         (shoal.Stats, "options.hpp"),
         (shoal.Attached, "options.hpp"),
         (shoal.ValueSize, "options.hpp"),
+        (shoal.Synced, "options.hpp"),
         (shoal.Leftover, "leftover.hpp"),
         (shoal.Damage, "verify.hpp"),
         (shoal.VerifyReport, "verify.hpp"),

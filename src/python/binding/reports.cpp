@@ -60,9 +60,9 @@ nb::object report(const Stats& stats) {
         "spilled_bytes", stats.spilled_bytes)("spilled_segments", stats.spilled_segments)(
         "spill_dir", stats.spill_dir)("codec", stats.codec)("spill_files", stats.spill_files)(
         "stored_bytes", stats.stored_bytes)("disk_bytes", stats.disk_bytes)("io_engine", stats.io_engine)(
-        "spill_errno", stats.spill_errno)("retired_objects", stats.retired_objects)(
-        "slots_in_use", stats.slots_in_use)("slots_total", stats.slots_total)("epoch", stats.epoch)(
-        "held_back_by", stats.held_back_by);
+        "synced_unix_s", stats.synced_unix_s)("spill_errno", stats.spill_errno)(
+        "retired_objects", stats.retired_objects)("slots_in_use", stats.slots_in_use)(
+        "slots_total", stats.slots_total)("epoch", stats.epoch)("held_back_by", stats.held_back_by);
     return fields.made("Stats");
 }
 
@@ -70,6 +70,13 @@ nb::object report(const ValueSize& size) {
     Fields fields;
     fields("bytes", size.bytes)("records", size.records);
     return fields.made("ValueSize");
+}
+
+nb::object report(const Synced& synced) {
+    Fields fields;
+    fields("keys", synced.keys)("records", synced.records)("payload_bytes", synced.payload_bytes)(
+        "copied_bytes", synced.copied_bytes)("written_bytes", synced.written_bytes);
+    return fields.made("Synced");
 }
 
 nb::object report(const Attached& attached) {
@@ -96,7 +103,9 @@ nb::object report(const VerifyReport& verified) {
         "keys", verified.keys)("erased_keys", verified.erased_keys)("records", verified.records)(
         "payload_bytes", verified.payload_bytes)("unfinished_frames", verified.unfinished_frames)(
         "segments", verified.segments)("spilled_segments", verified.spilled_segments)(
-        "spilled_bytes", verified.spilled_bytes)("index_leaves", verified.index_leaves)(
+        "spilled_bytes", verified.spilled_bytes)("extents_read", verified.extents_read)(
+        "stored_payload_read", verified.stored_payload_read)("synced_unix_s", verified.synced_unix_s)(
+        "synced_keys", verified.synced_keys)("index_leaves", verified.index_leaves)(
         "index_nodes", verified.index_nodes)("slots_attached", verified.slots_attached)(
         "slots_dead", verified.slots_dead)("blocks_reachable", verified.blocks_reachable)(
         "blocks_retired", verified.blocks_retired)("blocks_of_dead", verified.blocks_of_dead)(

@@ -50,9 +50,10 @@ auto made_or_raise(Make&& make) {
 
 void open(OpenStore* self, nb::handle path, std::uint64_t memory_limit_bytes, nb::handle arena_dir,
           nb::handle group, bool any_owner, bool temporary, nb::handle spill_dir, const std::string& codec,
-          bool spill_thread, std::uint32_t room_wait_ms, std::uint32_t first_segment_bytes,
+          bool spill_thread, std::uint32_t room_wait_ms, bool durable, std::uint32_t first_segment_bytes,
           std::uint32_t max_segment_bytes, std::uint64_t reserve_bytes) {
     Options options = access_options(group, any_owner, spill_thread, room_wait_ms);
+    options.durable = durable;
     options.memory_limit_bytes = memory_limit_bytes;
     options.arena_dir = text_or_empty(arena_dir);
     options.temporary = temporary;
@@ -66,9 +67,10 @@ void open(OpenStore* self, nb::handle path, std::uint64_t memory_limit_bytes, nb
     new (self) OpenStore(std::move(store), std::move(where), options);
 }
 
-OpenStore* attach(nb::handle path, nb::handle group, bool any_owner, bool spill_thread,
-                  std::uint32_t room_wait_ms) {
-    const Options options = access_options(group, any_owner, spill_thread, room_wait_ms);
+OpenStore* attach(nb::handle path, nb::handle group, bool any_owner, bool spill_thread, std::uint32_t room_wait_ms,
+                  bool durable) {
+    Options options = access_options(group, any_owner, spill_thread, room_wait_ms);
+    options.durable = durable;
     std::string where = absolute(path);
     Store store = made_or_raise([&] { return Store::attach(where, options); });
     return new OpenStore(std::move(store), std::move(where), options);
@@ -250,10 +252,11 @@ void bind_store(nb::module_& module) {
         .def("__init__", open, "path"_a, nb::kw_only(), "memory_limit_bytes"_a = 0, "arena_dir"_a = nb::none(),
              "group"_a = nb::none(), "any_owner"_a = false, "temporary"_a = false, "spill_dir"_a = nb::none(),
              "codec"_a = "none", "spill_thread"_a = true, "room_wait_ms"_a = unless_said.room_wait_ms,
-             "first_segment_bytes"_a = unless_said.first_segment_bytes,
+             "durable"_a = false, "first_segment_bytes"_a = unless_said.first_segment_bytes,
              "max_segment_bytes"_a = unless_said.max_segment_bytes, "reserve_bytes"_a = 0)
         .def_static("attach", attach, "path"_a, nb::kw_only(), "group"_a = nb::none(), "any_owner"_a = false,
-                    "spill_thread"_a = true, "room_wait_ms"_a = unless_said.room_wait_ms, docs::kAttach)
+                    "spill_thread"_a = true, "room_wait_ms"_a = unless_said.room_wait_ms, "durable"_a = false,
+                    docs::kAttach)
         .def_static("in_memory", in_memory, nb::kw_only(), "memory_limit_bytes"_a = 0,
                     "first_segment_bytes"_a = unless_said.first_segment_bytes,
                     "max_segment_bytes"_a = unless_said.max_segment_bytes, "reserve_bytes"_a = 0, docs::kInMemory)
@@ -311,6 +314,12 @@ void bind_store(nb::module_& module) {
             "drop", [](const OpenStore& self) { without_lock(self, [](Store& store) { return store.drop(); }); },
             docs::kDrop)
         .def("spill", spill, "bytes"_a = nb::none(), "progress"_a = nb::none(), docs::kSpill)
+        .def(
+            "sync",
+            [](const OpenStore& self) {
+                return report(without_lock(self, [](Store& store) { return store.sync(); }));
+            },
+            docs::kSync)
         .def(
             "set_codec",
             [](const OpenStore& self, nb::handle key, const std::string& codec) {

@@ -25,8 +25,8 @@ Parameters
 ----------
 path : str, bytes or os.PathLike
     The store's directory. Made if there is none, its parent must exist; else
-    attached to, and then only the options `group`, `any_owner`, `spill_thread`
-    and `room_wait_ms` are looked at.
+    attached to, and then only the options `group`, `any_owner`, `spill_thread`,
+    `room_wait_ms` and `durable` are looked at.
 memory_limit_bytes : int
     Bytes of memory that the arena may take, 8 MiB at least. 0: half of what is
     free where it lies.
@@ -51,6 +51,10 @@ spill_thread : bool
 room_wait_ms : int
     Milliseconds that an append waits for room in a store that spills, before
     it fails.
+durable : bool
+    The store outlives a reboot: it is synced when it is closed here. An error
+    can't be told then: call `sync` before, to know. Without a `spill_dir` a new
+    store has its files in its own directory.
 first_segment_bytes, max_segment_bytes : int
     Bytes of a key's first segment, a power of two from 64, and of its largest,
     from 64 KiB to 1 MiB.
@@ -77,7 +81,7 @@ inline constexpr const char* kAttach = R"(Opens the store that is at `path`, and
 
 Parameters
 ----------
-path, group, any_owner, spill_thread, room_wait_ms
+path, group, any_owner, spill_thread, room_wait_ms, durable
     As of `Store`.
 
 Raises
@@ -427,6 +431,27 @@ Examples
 )";
 
 inline constexpr const char* kDrop = "Removes every key.";
+
+inline constexpr const char* kSync = R"(Makes durable what was appended or deleted before, by any process.
+
+It outlives the machine's memory then: opened after a reboot, the store is as
+its last sync found it. For a store with a `spill_dir`, or made `durable`.
+
+Returns
+-------
+Synced
+    What that was, and what was written for it.
+
+Examples
+--------
+>>> import tempfile, shoal
+>>> with tempfile.TemporaryDirectory() as folder:
+...     with shoal.Store(folder + "/words", durable=True) as store:
+...         store.append("apple", b"red")
+...         store.sync().copied_bytes
+...     shoal.Store.destroy(folder + "/words")
+3
+)";
 
 inline constexpr const char* kSpill = R"(Writes data out to files now; for a store with a `spill_dir`.
 

@@ -29,7 +29,7 @@ from .errors import (
     SystemCallFailed,
     TooManyThreads,
 )
-from .reports import Attached, Damage, Leftover, Stats, ValueSize, VerifyReport
+from .reports import Attached, Damage, Leftover, Stats, Synced, ValueSize, VerifyReport
 
 __all__ = [
     "ArenaGone",
@@ -50,6 +50,7 @@ __all__ = [
     "Stats",
     "Store",
     "StoreNotFound",
+    "Synced",
     "SystemCallFailed",
     "TooManyThreads",
     "ValueSize",

@@ -10,7 +10,7 @@ if sys.version_info >= (3, 12):
 else:
     from typing_extensions import Buffer
 
-from .reports import Attached, Leftover, Stats, ValueSize, VerifyReport
+from .reports import Attached, Leftover, Stats, Synced, ValueSize, VerifyReport
 
 _Key = bytes | str
 _Path = str | bytes | PathLike[str] | PathLike[bytes]
@@ -52,6 +52,7 @@ class Store:
         codec: str = "none",
         spill_thread: bool = True,
         room_wait_ms: int = 10_000,
+        durable: bool = False,
         first_segment_bytes: int = 64,
         max_segment_bytes: int = 1_048_576,
         reserve_bytes: int = 0,
@@ -64,6 +65,7 @@ class Store:
         any_owner: bool = False,
         spill_thread: bool = True,
         room_wait_ms: int = 10_000,
+        durable: bool = False,
     ) -> Store: ...
     @staticmethod
     def in_memory(
@@ -113,6 +115,7 @@ class Store:
     def __delitem__(self, key: _Key) -> None: ...
     def drop(self) -> None: ...
     def spill(self, bytes: int | None = None, progress: _Progress | None = None) -> int: ...
+    def sync(self) -> Synced: ...
     def set_codec(self, key: _Key, codec: str) -> None: ...
     def stats(self) -> Stats: ...
     def attached(self) -> list[Attached]: ...

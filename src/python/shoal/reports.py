@@ -53,12 +53,24 @@ class Stats:
     stored_bytes: int  # that spilled data take up in those files, compressed and with headers
     disk_bytes: int  # that the file system has given for them
     io_engine: str  # "io_uring", or "threads" and why
+    synced_unix_s: int  # when it was synced last, in seconds since 1970; 0: never
     spill_errno: int  # of the last try to spill, by any process; 0 when it went well
     retired_objects: int  # deleted, waiting until no reader can hold them
     slots_in_use: int  # attached threads
     slots_total: int
     epoch: int
     held_back_by: tuple[Attached, ...]  # who keeps retired objects from reuse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Synced:
+    """What a sync has made durable."""
+
+    keys: int
+    records: int
+    payload_bytes: int
+    copied_bytes: int  # of them, those that no file had yet
+    written_bytes: int  # to files for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +90,7 @@ class Damage:
     """A broken invariant."""
 
     invariant: str  # by the name that it has in the library's source
-    offset: int  # in the arena
+    offset: int  # in the arena; of an "extent": in its file, which `what` names
     what: str
 
 
@@ -100,6 +112,10 @@ class VerifyReport:
     segments: int
     spilled_segments: int
     spilled_bytes: int
+    extents_read: int  # in files: of the keys, and of the checkpoint
+    stored_payload_read: int  # bytes of payload in them
+    synced_unix_s: int  # when the checkpoint was made; 0: there is none
+    synced_keys: int  # in it
     index_leaves: int
     index_nodes: int
     slots_attached: int
