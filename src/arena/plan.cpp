@@ -11,6 +11,14 @@
 
 namespace shoal {
 
+namespace {
+
+std::uint64_t signature_of(const std::array<char, 64>& words) noexcept {
+    return XXH3_64bits(words.data(), words.size());
+}
+
+}  // namespace
+
 ArenaPlan plan_arena(std::uint64_t arena_bytes) noexcept {
     ArenaPlan plan;
     const auto lay_out = [&](std::uint64_t pieces) {
@@ -43,9 +51,10 @@ std::array<char, 64> layout_words() noexcept {
     return words;
 }
 
-std::uint64_t layout_signature() noexcept {
-    const std::array<char, 64> words = layout_words();
-    return XXH3_64bits(words.data(), words.size());
+std::uint64_t layout_signature() noexcept { return signature_of(layout_words()); }
+
+bool has_layout_of_some_build(const ArenaHeader& header) noexcept {
+    return header.signature == signature_of(header.layout);
 }
 
 std::string check_layout(const ArenaHeader& header) {

@@ -28,6 +28,9 @@ struct ArenaPlan {
 [[nodiscard]] std::array<char, 64> layout_words() noexcept;
 [[nodiscard]] std::uint64_t layout_signature() noexcept;
 
+// Whether the words and their hash belong together; where they do not, they are no other build's: they are damaged.
+[[nodiscard]] bool has_layout_of_some_build(const ArenaHeader& header) noexcept;
+
 // What is wrong with a header of a file of `file_bytes`, in words; empty when nothing is. Incompatible layouts are
 // told by check_layout, which comes first.
 [[nodiscard]] std::string check_layout(const ArenaHeader& header);

@@ -72,7 +72,9 @@ Result<ArenaFile> open_arena_file(const std::string& path, const Metadata& metad
     if (header.magic.load(std::memory_order_relaxed) != kArenaMagic) {  // relaxed: a private copy
         return damaged(Code::kDamaged, check_layout(header));
     }
-    if (const std::string how = check_layout(header); !how.empty()) return damaged(Code::kIncompatible, how);
+    if (const std::string how = check_layout(header); !how.empty()) {
+        return damaged(has_layout_of_some_build(header) ? Code::kIncompatible : Code::kDamaged, how);
+    }
     if (const std::string how = check_header(header, bytes); !how.empty()) return damaged(Code::kDamaged, how);
     if (header.store_id != metadata.id) return damaged(Code::kDamaged, "it belongs to another store");
     return ArenaFile{std::move(descriptor), bytes, (header.flags & kTemporaryFlag) != 0};

@@ -3,9 +3,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <xxhash.h>
+
 #include <shoal/store.hpp>
 
+#include "../store/result_checks.hpp"
 #include "../store/temporary_store.hpp"
+#include "arena/plan.hpp"
 #include "arena_editor.hpp"
 #include "catch.hpp"
 #include "damages.hpp"
@@ -100,8 +104,40 @@ TEST_CASE("Every operation on a damaged arena gives a value or an error, and end
             arena.keep();
         }
         use(place.path());
-        CHECK(Store::verify(place.path()).has_value());
+        const auto report = Store::verify(place.path());
+        INFO(describe(report));
+        CHECK(report.has_value());
     }
+}
+
+TEST_CASE("The arena of a build with another layout is refused, and both layouts are named") {
+    TemporaryStore place;
+    REQUIRE(Store::open(place.path(), with_limit(8 * kMiB)).has_value());
+    {
+        ArenaEditor arena(place.path());
+        arena.header().layout = {"arena 1 LE of another build"};
+        arena.header().signature = XXH3_64bits(arena.header().layout.data(), arena.header().layout.size());
+        arena.keep();
+    }
+    const auto attached = Store::attach(place.path());
+    REQUIRE_CODE(attached, Code::kIncompatible);
+    CHECK_THAT(attached.error().message, Catch::Contains("arena 1 LE of another build"));
+    CHECK_THAT(attached.error().message, Catch::Contains(layout_words().data()));
+    REQUIRE_CODE(Store::verify(place.path()), Code::kIncompatible);
+}
+
+TEST_CASE("An arena whose layout's words are damaged is damaged, and not another build's") {
+    TemporaryStore place;
+    REQUIRE(Store::open(place.path(), with_limit(8 * kMiB)).has_value());
+    {
+        ArenaEditor arena(place.path());
+        arena.header().layout[20] = '\0';
+        arena.keep();
+    }
+    REQUIRE_CODE(Store::attach(place.path()), Code::kDamaged);
+    const auto report = Store::verify(place.path());
+    REQUIRE_OK(report);
+    CHECK_FALSE(report->sound());
 }
 
 TEST_CASE("Lists and chains that run in circles come to an end") {
