@@ -10,6 +10,7 @@
 #include "io/scratch.hpp"
 #include "store/child.hpp"
 #include "store/result_checks.hpp"
+#include "store/scale.hpp"
 
 using namespace shoal_test;
 
@@ -44,10 +45,15 @@ bool has_memory_of_a_ring() {
     return text.find("[io_uring]") != std::string::npos;
 }
 
+// Its allocator's locks are not let go of in a child (LLVM 14): the child hangs when a thread of its parent was
+// allocating, as threads do that have just started. glibc's own locks are.
+bool may_fork_beside(IoEngine engine) { return engine == IoEngine::kRing || !kAddressSanitizer; }
+
 }  // namespace
 
 TEST_CASE("A child of fork uses an inherited queue as an empty one, while its parent's goes on", "[process]") {
     const auto engine = GENERATE(IoEngine::kRing, IoEngine::kThreads);
+    if (!may_fork_beside(engine)) SHOAL_SKIP("AddressSanitizer: a fork beside threads that allocate");
     QUEUE_OR_SKIP(queue, 32, engine);
     const ScratchFile of_parent;
     const ScratchFile of_child;
@@ -83,6 +89,7 @@ TEST_CASE("A child of fork uses an inherited queue as an empty one, while its pa
 TEST_CASE("A child that lets go of an inherited queue keeps nothing open, and does not disturb its parent",
           "[process]") {
     const auto engine = GENERATE(IoEngine::kRing, IoEngine::kThreads);
+    if (!may_fork_beside(engine)) SHOAL_SKIP("AddressSanitizer: a fork beside threads that allocate");
     std::optional<IoQueue> queue;
     const std::size_t before = open_descriptors();
     queue.emplace(IoQueue::make(32, engine));
