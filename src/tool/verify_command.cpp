@@ -33,6 +33,7 @@ Examples:
 struct VerifyArguments {
     std::string store;
     bool json = false;
+    bool no_files = false;
     VerifyOptions options;
 };
 
@@ -159,11 +160,13 @@ void add_verify_command(CLI::App& app, int& exit_code) {
     command->add_flag("-j,--json", arguments->json, "Write JSON");
     command->add_flag("--repair", arguments->options.repair,
                       "Give leaked memory back, when nobody has the store open and nothing is damaged");
-    command->add_flag("!--no-files", arguments->options.files,
-                      "Leave out what is in spill files, which is all read");
+    command->add_flag("--no-files", arguments->no_files, "Leave out what is in spill files, which is all read");
     add_sharing_options(*command, arguments->options.access);
     command->footer(kVerifyExamples);
-    command->callback([arguments, &exit_code] { exit_code = run_verify(*arguments); });
+    command->callback([arguments, &exit_code] {
+        arguments->options.files = !arguments->no_files;
+        exit_code = run_verify(*arguments);
+    });
 }
 
 }  // namespace shoal::tool
