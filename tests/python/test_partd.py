@@ -290,3 +290,34 @@ def test_a_part_without_a_path_leaves_no_folder():
     del part
     assert not os.path.exists(path)
     assert not any(leftover.store_path == path for leftover in shoal.Store.collect(dry_run=True))
+
+
+def test_a_value_appended_with_fsync_outlives_its_arena(tmp_path):
+    path = str(tmp_path / "part")
+    for make in (partd.File, lambda path: partd.ZLib(partd.Buffer(partd.Dict(), partd.File(path)))):
+        part = make(path)
+        part.append({"x": b"1"})
+        part.append({"x": b"2", ("y", 1): b"3"}, fsync=True)
+        with shoal.Store.attach(path) as store:
+            os.unlink(store.stats().arena_path)
+        del part
+        again = make(path)
+        assert again.get(["x", ("y", 1)]) == [b"12", b"3"]
+        again.__exit__(None, None, None)
+
+
+def test_what_has_no_files_or_goes_anyway_takes_fsync_too():
+    for part in (partd.Dict(), partd.File(), partd.Pickle(partd.Dict()), partd.Numpy(partd.Dict())):
+        with part:
+            part.append({}, fsync=True)
+
+
+def test_fsync_of_a_part_that_cannot_be_synced_is_an_error(tmp_path):
+    path = tmp_path / "part"
+    with shoal.Store(path):
+        part = partd.File(str(path))
+        with pytest.raises(shoal.InvalidArgument):
+            part.append({"x": b"1"}, fsync=True)
+        assert part.get("x") == b"1"
+        part.append({"x": b"2"})
+    part.__exit__(None, None, None)

@@ -64,6 +64,8 @@ class Interface:
 class StorePart(Interface):
     """A part that is a store: it has `store` and `lock`."""
 
+    durable = True  # if it is synced
+
     def append(self, data, lock=True, fsync=False, **kwargs):
         """Adds bytes to the value of each key.
 
@@ -72,9 +74,14 @@ class StorePart(Interface):
         data : dict of key to bytes
         lock : bool
             False where the caller has the lock.
+        fsync : bool
+            Return when all that the part holds would outlive a loss of power: `shoal.Store.sync`, which writes what
+            changed since the last one, and a list of all keys. A part without files does nothing for it.
         """
         with self.lock.shared() if lock else nullcontext():
             self.store.append({encoded(key): value for key, value in data.items()})
+        if fsync and self.durable:
+            self.store.sync()
 
     def _get(self, keys, lock=True, **kwargs):
         return self.store.get([encoded(key) for key in keys], b"")

@@ -19,6 +19,8 @@ class Dict(StorePart):
     [b'abcef', [b'd', b'']]
     """
 
+    durable = False
+
     def __init__(self):
         self.store = Store.in_memory()
         self._locked = os.memfd_create("shoal.partd.Dict", os.MFD_CLOEXEC)
