@@ -23,6 +23,7 @@ with suppress(ImportError, AttributeError):  # another package is called snappy 
 with suppress(ImportError):
     import blosc
 
+    blosc.set_nthreads(1)  # as partd does: parts are used by threads already, and it keeps those that it starts
     Blosc = partial(Encode, blosc.compress, blosc.decompress, join)
     __all__.append("Blosc")
 
