@@ -63,9 +63,13 @@ works_alone() {
     "$python" -m venv --clear "$folder/clean" &&
         "$folder/clean/bin/pip" install -q --disable-pip-version-check --no-index "$folder"/wheel/*.whl &&
         (cd / && "$folder/clean/bin/python" -W error -c '
-import doctest, pathlib, shoal
+import doctest, pathlib, shoal, shoal.partd
 failed, examples = doctest.testmod(shoal)
 assert examples and not failed
+assert not {"Client", "Numpy", "Snappy"} & set(dir(shoal.partd))
+with shoal.partd.Pickle(shoal.partd.ZLib()) as part:
+    part.append({"x": [1]})
+    assert part.get("x") == [1]
 assert "libshoal" not in pathlib.Path("/proc/self/maps").read_text()
 ')
 }

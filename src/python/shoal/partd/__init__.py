@@ -32,3 +32,8 @@ with suppress(ImportError):
     from .pandas import PandasBlocks, PandasColumns
 
     __all__ += ["PandasBlocks", "PandasColumns"]
+
+with suppress(ImportError):  # without pyzmq
+    from .zmq import Client, Server
+
+    __all__ += ["Client", "Server"]

@@ -1,15 +1,28 @@
 """A part in memory before one on disk."""
 
 import threading
+from bisect import bisect
 from collections import Counter
 from heapq import nlargest
+from itertools import accumulate
 
-from .core import Interface, StorePart
+from .core import Interface
 from .dict import Dict
 from .file import File
 
 LEAST_STORE_BYTES = 8 << 20
 KEYS_A_FLUSH = 20
+
+
+def keys_to_flush(lengths, fraction=0.1, maxcount=100_000):
+    """The keys that have the most bytes: as many as make up this fraction of all, one at least, half of them at most.
+
+    >>> keys_to_flush({"a": 20, "b": 10, "c": 15, "d": 15, "e": 10, "f": 25, "g": 5}, 0.5)
+    ['f', 'a']
+    """
+    largest = nlargest(min(maxcount, max(1, len(lengths) // 2)), lengths, key=lengths.get)
+    sums = list(accumulate(lengths[key] for key in largest))
+    return largest[: max(1, bisect(sums, fraction * sum(lengths.values())))]
 
 
 class Buffer(Interface):
@@ -78,7 +91,7 @@ class Buffer(Interface):
             for key, value in data.items():
                 self.lengths[key] += len(value)
             while sum(self.lengths.values()) > self.available_memory:
-                self.flush(nlargest(KEYS_A_FLUSH, self.lengths, key=self.lengths.get))
+                self.flush(keys_to_flush(self.lengths, maxcount=KEYS_A_FLUSH))
 
     def _get(self, keys, lock=True, **kwargs):
         if self._is_one_store:

@@ -2,6 +2,8 @@
 
 from contextlib import nullcontext
 
+from ..errors import InvalidArgument
+from .gate import NotALock
 from .keys import encoded
 
 
@@ -49,10 +51,18 @@ class Interface:
 
     def pop(self, keys, **kwargs):
         """As `get`, and removes what it gives; nothing that is appended meanwhile is lost."""
+        if not isinstance(keys, list):
+            return self._pop([keys], **kwargs)[0]
+        return nested(keys, iter(self._pop(list(flatten(keys)), **kwargs)))
+
+    def _pop(self, keys, **kwargs):
+        """The values of a list of keys, which go as they are taken."""
+        if isinstance(self.lock, NotALock):
+            raise InvalidArgument(f"{type(self).__name__} cannot pop from a server: pop bytes, lists or pickled values")
         with self.lock:
-            result = self.get(keys, lock=False, **kwargs)
-            self.delete(list(flatten(keys)) if isinstance(keys, list) else [keys], lock=False)
-        return result
+            values = self._get(keys, lock=False, **kwargs)
+            self._delete(keys, lock=False)
+        return values
 
     def __enter__(self):
         return self

@@ -4,6 +4,7 @@ import struct
 
 from .core import Interface
 from .file import File
+from .gate import NotALock
 
 _LENGTH = struct.Struct("<Q")
 
@@ -60,10 +61,21 @@ class Encode(Interface):
         """Adds a value to each key."""
         self.partd.append({key: frame(self.encode(value)) for key, value in data.items()}, **kwargs)
 
+    def _decoded(self, chunks):
+        return [self.join([self.decode(data) for data in framesplit(chunk)]) for chunk in chunks]
+
     def _get(self, keys, **kwargs):
-        return [
-            self.join([self.decode(data) for data in framesplit(chunk)]) for chunk in self.partd._get(keys, **kwargs)
-        ]
+        return self._decoded(self.partd._get(keys, **kwargs))
+
+    def _pop(self, keys, **kwargs):
+        if not isinstance(self.lock, NotALock):
+            return super()._pop(keys, **kwargs)
+        chunks = self.partd._pop(keys, **kwargs)
+        try:
+            return self._decoded(chunks)
+        except BaseException:  # where it can be locked it would not have been deleted
+            self.partd.append({key: chunk for key, chunk in zip(keys, chunks) if chunk})
+            raise
 
     def _iset(self, key, value, **kwargs):
         return self.partd.iset(key, frame(self.encode(value)), **kwargs)

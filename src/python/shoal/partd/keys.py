@@ -4,6 +4,14 @@ What Python calls equal is equal here too: 1, True and 1.0 are one key, as in a 
 """
 
 import operator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Named:
+    """A key of a kind that `decoded` knows no more of than its bytes; `encoded` gives those back."""
+
+    encoded: bytes
 
 
 def encoded(key):
@@ -21,6 +29,8 @@ def encoded(key):
         return b"t" + b"".join(b"%d:%s" % (len(item), item) for item in items)
     if key is None:
         return b"n"
+    if isinstance(key, Named):
+        return key.encoded
     if isinstance(key, float):
         return b"i%d" % int(key) if key.is_integer() else b"f" + repr(float(key)).encode()
     try:
@@ -28,3 +38,40 @@ def encoded(key):
     except TypeError:
         kind = type(key)
         return f"o{kind.__module__}.{kind.__qualname__}:{key}".encode("utf-8", "surrogatepass")
+
+
+def decoded(data):
+    """The key that `encoded` makes these bytes of; ValueError where there is none.
+
+    >>> decoded(b"t2:sx2:i7")
+    ('x', 7)
+    """
+    key = _decoded(data)
+    if encoded(key) != data:  # as of i07 and of f7.0
+        raise ValueError("these bytes are no key's")
+    return key
+
+
+def _decoded(data):
+    kind, text = data[:1], data[1:]
+    if kind == b"s":
+        return text.decode("utf-8", "surrogatepass")
+    if kind == b"b":
+        return text
+    if kind == b"i":
+        return int(text)
+    if kind == b"f":
+        return float(text)
+    if kind == b"t":
+        return tuple(_items(text))
+    return Named(data) if kind == b"o" else None
+
+
+def _items(text):
+    while text:
+        size, _, rest = text.partition(b":")
+        length = int(size)
+        if not 0 < length <= len(rest):
+            raise ValueError("these bytes are no key's")
+        yield _decoded(rest[:length])
+        text = rest[length:]
