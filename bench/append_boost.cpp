@@ -10,15 +10,8 @@
 #include <string_view>
 
 #include <benchmark/benchmark.h>
-#include <boost/container_hash/hash.hpp>
-#include <boost/interprocess/allocators/allocator.hpp>
-#include <boost/interprocess/containers/string.hpp>
-#include <boost/interprocess/containers/vector.hpp>
-#include <boost/interprocess/managed_external_buffer.hpp>
-#include <boost/interprocess/sync/interprocess_mutex.hpp>
-#include <boost/interprocess/sync/scoped_lock.hpp>
-#include <boost/unordered_map.hpp>
 
+#include "boost_map.hpp"
 #include "shared_file.hpp"
 #include "team.hpp"
 #include "workload.hpp"
@@ -28,41 +21,9 @@ namespace {
 namespace ipc = boost::interprocess;
 using bench::Team;
 using bench::Workload;
-
-using Manager = ipc::managed_external_buffer::segment_manager;
-using Text = ipc::basic_string<char, std::char_traits<char>, ipc::allocator<char, Manager>>;
-using Value = ipc::vector<std::byte, ipc::allocator<std::byte, Manager>>;
-
-std::string_view text(const Text& key) { return {key.data(), key.size()}; }
-std::string_view text(std::string_view key) { return key; }
-struct Hash {
-    template <class Key>
-    std::size_t operator()(const Key& key) const {
-        const std::string_view bytes = text(key);
-        return boost::hash_range(bytes.begin(), bytes.end());
-    }
-};
-struct Equal {
-    template <class Left, class Right>
-    bool operator()(const Left& left, const Right& right) const {
-        return text(left) == text(right);
-    }
-};
-using Map = boost::unordered_map<Text, Value, Hash, Equal, ipc::allocator<std::pair<const Text, Value>, Manager>>;
-
-struct Root {
-    Root(std::size_t keys, Manager* manager) : map(keys, Hash(), Equal(), manager) {}
-    ipc::interprocess_mutex mutex;
-    Map map;
-};
-
-void append_one(Root& root, Manager* manager, std::string_view key, const std::byte* record, std::size_t bytes) {
-    auto at = root.map.find(key, Hash(), Equal());
-    if (at == root.map.end()) {
-        at = root.map.emplace(Text(key.data(), key.size(), manager), Value(manager)).first;
-    }
-    at->second.insert(at->second.end(), record, record + bytes);
-}
+using bench::boost_map::append_one;
+using bench::boost_map::Manager;
+using bench::boost_map::Root;
 
 std::string check_and_clear(Root& root, const Workload& shape) {
     std::size_t bytes = 0;

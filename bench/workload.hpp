@@ -36,13 +36,14 @@ private:
 };
 
 // "key-00000042" and so on: 12 bytes a key.
+inline std::string key_name(std::uint32_t key) {
+    const std::string digits = std::to_string(key);
+    return "key-" + std::string(8 - digits.size(), '0') + digits;
+}
 inline std::vector<std::string> make_keys(std::uint32_t count) {
     std::vector<std::string> keys;
     keys.reserve(count);
-    for (std::uint32_t key = 0; key < count; ++key) {
-        std::string digits = std::to_string(key);
-        keys.push_back("key-" + std::string(8 - digits.size(), '0') + digits);
-    }
+    for (std::uint32_t key = 0; key < count; ++key) keys.push_back(key_name(key));
     return keys;
 }
 
