@@ -22,7 +22,7 @@ namespace bench {
 
 namespace {
 
-constexpr unsigned kMaxWorkers = 8;
+constexpr unsigned kMaxWorkers = 16;
 constexpr double kRoundLimitSeconds = 120;  // a watchdog against hangs, not a measure
 double* own_numbers = nullptr;
 

@@ -1,0 +1,165 @@
+"""The two tables that drive everything: who is measured, and on what. A peer is one entry here and one worker."""
+
+import functools
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is appended; the reads after it are of the same keys."""
+
+    record_bytes: int
+    keys: int
+    processes: int
+    batched: bool
+    records: int  # of all processes together, at most: the time of a phase bounds slow peers
+
+    @property
+    def name(self) -> str:
+        size = f"{self.record_bytes} B" if self.record_bytes < 1024 else f"{self.record_bytes // 1024} KiB"
+        people = "1 process" if self.processes == 1 else f"{self.processes} processes"
+        return f"{size}, {self.keys:,} keys, {people}, {'batched' if self.batched else 'one at a time'}"
+
+
+def needs_no_reason(workload: Workload) -> Optional[str]:
+    return None
+
+
+def only_one_process(reason: str) -> Callable[[Workload], Optional[str]]:
+    return lambda workload: reason if workload.processes > 1 else None
+
+
+@functools.cache
+def has_module(python: Path, module: str) -> bool:
+    if not python.exists():
+        return False
+    return subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
+
+
+@dataclass(frozen=True)
+class Peer:
+    name: str
+    title: str
+    worker: tuple[str, ...]  # a program of the build, or "python" and a script with its arguments
+    module: str = ""  # that a worker in Python needs
+    is_limit: bool = False  # shown, and never ranked
+    why_not: Callable[[Workload], Optional[str]] = field(default=needs_no_reason)  # the reason of a gap
+    no_view: str = ""  # why a value can't be had without a copy
+    memory_only: str = ""  # why it has no part where the data are larger than memory
+    on_disk_only: bool = False  # it has a part there alone
+
+    def command(self, build: Path, python: Path) -> list[str]:
+        if self.worker[0] == "python":
+            return [str(python), str(HERE / "workers" / self.worker[1]), *self.worker[2:]]
+        return [str(build / "bench" / "compare" / self.worker[0])]
+
+    def is_there(self, build: Path, python: Path) -> bool:
+        if self.module:
+            return has_module(python, self.module)
+        return Path(self.command(build, python)[0]).exists()
+
+
+PEERS = (
+    Peer("memcpy", "memcpy (the limit)", ("compare_memcpy",), is_limit=True, no_view="it is a limit of copies",
+         memory_only="it is the limit of memory"),
+    Peer("uring", "io_uring, O_DIRECT (the limit)", ("compare_uring",), is_limit=True, on_disk_only=True),
+    Peer("shoal", "shoal", ("compare_shoal",)),
+    Peer("boost", "Boost.Interprocess map + mutex", ("compare_boost",),
+         no_view="the value may move as soon as the mutex is free", memory_only="its segment lies in memory"),
+    Peer("lmdb", "LMDB", ("compare_lmdb",)),
+    Peer("rocksdb", "RocksDB merge", ("compare_rocksdb",),
+         why_not=only_one_process("one process may have a database open for writing"),
+         no_view="a value that was merged is made anew by each get"),
+    Peer("redis", "Redis APPEND", ("compare_redis",), no_view="values come through a socket",
+         memory_only="it keeps everything in memory"),
+    Peer("files", "files, O_APPEND", ("compare_files",), no_view="a file of many keys is not worth a mapping"),
+    Peer("shoal_python", "shoal from Python", ("python", "partd_worker.py", "shoal"), module="shoal",
+         no_view="not measured here; a memoryview a record", memory_only="measured from C++"),
+    Peer("partd_file", "partd.File", ("python", "partd_worker.py", "file"), module="partd",
+         no_view="partd reads a file"),
+    Peer("partd_buffer", "partd.Buffer(Dict, File)", ("python", "partd_worker.py", "buffer"), module="partd",
+         why_not=only_one_process("its dictionary lies in one process"), no_view="partd joins what it has"),
+    Peer("partd_server", "partd.Server", ("python", "partd_worker.py", "server"), module="zmq",
+         no_view="values come through a socket", memory_only="it is a Buffer behind a socket"),
+)
+PEER_OF = {peer.name: peer for peer in PEERS}
+
+# Payload of all processes together: so much that caches do not hold it, and little enough for 24 GiB with all copies.
+RECORDS = {64: 2_000_000, 1024: 262_144, 65536: 8_192}
+SIZES = (64, 1024, 65536)
+KEYS = (1, 100, 10_000, 1_000_000)
+PROCESSES = (1, 2, 4)
+
+
+def workload(record_bytes: int = 64, keys: int = 10_000, processes: int = 2, batched: bool = True) -> Workload:
+    return Workload(record_bytes, keys, processes, batched, RECORDS[record_bytes])
+
+
+def grid() -> list[Workload]:
+    """Every combination but 64 KiB in a million keys, which takes 64 GiB to give each key one record."""
+    return [
+        workload(size, keys, processes, batched)
+        for size in SIZES for keys in KEYS for processes in PROCESSES for batched in (True, False)
+        if not (size == 65536 and keys == 1_000_000)
+    ]
+
+
+def star() -> list[Workload]:
+    """The middle, and from there each axis by itself."""
+    found: list[Workload] = []
+    for batched in (True, False):
+        found += [workload(record_bytes=size, batched=batched) for size in SIZES]
+        found += [workload(keys=keys, batched=batched) for keys in KEYS]
+        found += [workload(processes=processes, batched=batched) for processes in PROCESSES]
+    return list(dict.fromkeys(found))
+
+
+# One process, since the reader is one, and so that all peers have a figure.
+READS = {
+    "large values": workload(1024, 100, 1),
+    "small keys at random": workload(64, 1_000_000, 1),
+}
+
+
+@dataclass(frozen=True)
+class Mode:
+    name: str
+    rounds: int
+    seconds: float  # the longest that each phase of a run goes on
+    workloads: tuple[Workload, ...]
+    tables: tuple[int, ...]  # rows to shuffle
+    slow_rounds: int  # of those that take most of a minute
+    memory_limit: int  # bytes; the data are four times as many
+    larger_seconds: float  # the longest that appending those goes on
+    scale: tuple[Workload, ...]
+    arenas: tuple[int, ...]  # MiB
+
+
+def with_reads(workloads: list[Workload]) -> tuple[Workload, ...]:
+    return tuple(dict.fromkeys([*workloads, *READS.values()]))
+
+
+def growing(keys: tuple[int, ...], gibibytes: tuple[int, ...], processes: tuple[int, ...]) -> tuple[Workload, ...]:
+    return (
+        *(Workload(64, count, 1, True, max(2 * count, 1_000_000)) for count in keys),
+        *(Workload(1024, 10_000, 1, True, size << 20) for size in gibibytes),
+        *(workload(processes=count) for count in processes),
+    )
+
+
+MIB = 1 << 20
+MODES = {
+    "smoke": Mode("smoke", 1, 0.02, (Workload(64, 100, 2, True, 20_000), Workload(64, 100, 1, False, 2_000)),
+                  (20_000,), 1, 128 * MIB, 0.3, growing((1000,), (), ()), (16,)),
+    "quick": Mode("quick", 3, 0.15, with_reads(star()), (5_000_000,), 1, 256 * MIB, 15,
+                  growing((1000, 10_000, 100_000, 1_000_000), (1,), (2, 4, 8, 16)), (16, 64, 256, 1024)),
+    "full": Mode("full", 5, 0.3, with_reads(grid()), (5_000_000, 50_000_000), 5,
+                 1024 * MIB, 60, growing((1000, 10_000, 100_000, 1_000_000, 10_000_000), (1, 2, 4, 8), (2, 4, 8, 16)),
+                 (16, 64, 256, 1024, 4096, 8192)),
+}
