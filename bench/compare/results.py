@@ -1,0 +1,45 @@
+"""What the JSON files hold, as medians with their spread."""
+
+import json
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+
+@dataclass(frozen=True)
+class Figure:
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Optional["Figure"]:
+        values = list(values)
+        return cls(statistics.median(values), min(values), max(values)) if values else None
+
+
+def load(folder: Path, benchmark: str) -> Optional[dict[str, Any]]:
+    path = folder / f"{benchmark}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def rate(phase: str, field: str = "operations") -> Callable[[dict[str, Any]], Optional[float]]:
+    """Operations or bytes a second of one phase of a sample."""
+
+    def of(sample: dict[str, Any]) -> Optional[float]:
+        timing = sample["timings"].get(phase)
+        return timing[field] / timing["seconds"] if timing else None
+
+    return of
+
+
+def figure(
+    result: dict[str, Any], peer: str, value: Callable[[dict[str, Any]], Optional[float]], **wanted: Any
+) -> Optional[Figure]:
+    """Of the samples of a peer whose fields are those wanted."""
+    rows = (
+        row for row in result["samples"] if row["peer"] == peer and all(row[name] == wanted[name] for name in wanted)
+    )
+    return Figure.of(found for found in map(value, rows) if found is not None)
