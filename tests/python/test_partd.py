@@ -85,13 +85,6 @@ def test_the_examples_of(name):
     assert failed == 0
 
 
-def test_everything_that_the_real_partd_has_is_there():
-    ours = set(dir(partd))
-    missing = {name for name in dir(real) if not name.startswith("_")} - ours
-    assert missing <= {"suppress", "core", "utils"}
-    assert hasattr(partd.file, "cleanup_files")
-
-
 # The real Numpy and PandasColumns ask a Dict for a destructor that it has not.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", ["Dict", "File", "Pickle", "Numpy", "PandasBlocks", "PandasColumns"])

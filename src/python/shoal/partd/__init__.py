@@ -12,7 +12,7 @@
 
 from contextlib import suppress
 
-from . import compressed
+from . import compressed, utils
 from .buffer import Buffer
 from .compressed import *  # noqa: F403
 from .dict import Dict
@@ -21,7 +21,9 @@ from .file import File
 from .pickle import Pickle
 from .python import Python
 
-__all__ = ["Buffer", "Dict", "Encode", "File", "Pickle", "Python", *compressed.__all__]
+__version__ = "1.4.2"  # the partd whose interface this is
+
+__all__ = ["Buffer", "Dict", "Encode", "File", "Pickle", "Python", "utils", *compressed.__all__]
 
 with suppress(ImportError):
     from .numpy import Numpy

@@ -32,10 +32,11 @@ def serialize(array):
     return np.ascontiguousarray(array).tobytes()
 
 
-def deserialize(data, dtype):
-    """The array of one value."""
+def deserialize(data, dtype, copy=False):
+    """The array of one value; it can be written to if it is a copy."""
     if not dtype.hasobject:
-        return np.frombuffer(data, dtype)
+        array = np.frombuffer(data, dtype)
+        return array.copy() if copy else array
     objects = [item for pickled in framesplit(data) for item in pickle.loads(pickled)]
     array = np.empty(len(objects), dtype)
     array[:] = objects
