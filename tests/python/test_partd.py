@@ -7,7 +7,9 @@ import multiprocessing
 import os
 import pickle
 import pkgutil
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -180,6 +182,43 @@ def test_pop_takes_each_record_once_while_processes_and_threads_append():
     from multiprocessing import resource_tracker
 
     resource_tracker._resource_tracker._stop()
+
+
+@pytest.mark.parametrize("kind", ["Numpy", "PandasColumns"])
+def test_what_takes_several_steps_is_one_for_others(kind):
+    """While threads append, others pop and get: each row comes once, whole, and no call fails."""
+    interval, count = sys.getswitchinterval(), 3000 if kind == "Numpy" else 100
+    sys.setswitchinterval(1e-5)
+    try:
+        with getattr(partd, kind)(partd.Dict()) as part:
+
+            def value(number):
+                if kind == "Numpy":
+                    return np.array([number])
+                return pd.DataFrame({"a": [number], "b": [number]}, index=[number])
+
+            def numbers(got):
+                if kind == "PandasColumns" and len(got):
+                    assert (got.a == got.b).all() and (got.a == got.index).all()
+                    got = got.a
+                return [int(number) for number in got]
+
+            with ThreadPoolExecutor() as threads:
+                jobs = [
+                    threads.submit(lambda n=n: [part.append({"x": value(n * count + i)}) for i in range(count)])
+                    for n in range(3)
+                ]
+                taken = []
+                while not all(job.done() for job in jobs):
+                    taken += numbers(part.pop("x"))
+                    numbers(part.get("x"))
+                for job in jobs:
+                    job.result()
+            taken += numbers(part.pop("x"))
+            assert sorted(taken) == list(range(3 * count))
+            assert len(part.get("x")) == 0
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_who_has_the_lock_is_alone_until_it_is_given_back():

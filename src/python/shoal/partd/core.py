@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 
 from ..errors import InvalidArgument
-from .gate import NotALock
+from .gate import Gate, NotALock
 from .keys import encoded
 
 
@@ -63,6 +63,13 @@ class Interface:
             values = self._get(keys, lock=False, **kwargs)
             self._delete(keys, lock=False)
         return values
+
+    def _several(self, kwargs, alone=False):
+        """What to hold for several calls of another part that are to be as one for others, and those calls' arguments:
+        beside others that do the same, or alone."""
+        if kwargs.get("lock", True) and isinstance(self.lock, Gate):
+            return self.lock if alone else self.lock.shared(), kwargs | {"lock": False}
+        return nullcontext(), kwargs
 
     def __enter__(self):
         return self

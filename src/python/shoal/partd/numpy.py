@@ -71,12 +71,14 @@ class Numpy(Interface):
         """Adds an array to each key; TypeError where one has another dtype than those before, and none is added."""
         arrays = {key: np.asarray(array) for key, array in data.items()}
         dtypes = {key: serialize_dtype(array.dtype) for key, array in arrays.items()}
-        for key, dtype in dtypes.items():
-            self.partd.iset((".dtype", key), dtype, **kwargs)
-        for key, known in zip(dtypes, self.partd.get([(".dtype", key) for key in dtypes], **kwargs)):
-            if known != dtypes[key]:
-                raise TypeError(f"the arrays of {key!r} are of {known.decode()}, not of {dtypes[key].decode()}")
-        self.partd.append({key: serialize(array) for key, array in arrays.items()}, **kwargs)
+        held, kwargs = self._several(kwargs)
+        with held:
+            for key, dtype in dtypes.items():
+                self.partd.iset((".dtype", key), dtype, **kwargs)
+            for key, known in zip(dtypes, self.partd.get([(".dtype", key) for key in dtypes], **kwargs)):
+                if known != dtypes[key]:
+                    raise TypeError(f"the arrays of {key!r} are of {known.decode()}, not of {dtypes[key].decode()}")
+            self.partd.append({key: serialize(array) for key, array in arrays.items()}, **kwargs)
 
     def _get(self, keys, **kwargs):
         values = self.partd.get([*keys, *((".dtype", key) for key in keys)], **kwargs)

@@ -59,17 +59,26 @@ class PandasColumns(Interface):
 
     def append(self, data, **kwargs):
         """Adds a data frame to each key; all of a key's have the same columns."""
-        arrays = {}
+        arrays, heads = {}, {}
         for key, df in data.items():
             head = (list(df.columns), df.index.name, list(df.dtypes))
-            self.partd.iset((".head", key), pickle.dumps(head, protocol=pickle.HIGHEST_PROTOCOL), **kwargs)
+            heads[".head", key] = pickle.dumps(head, protocol=pickle.HIGHEST_PROTOCOL)
             arrays[".index", key] = np.asarray(df.index)
             arrays.update({(".column", key, name): np.asarray(df[name]) for name in df.columns})
-        self.partd.append(arrays, **kwargs)
+        held, kwargs = self._several(kwargs, alone=True)  # the order of the rows is to be the same in every column
+        with held:
+            for key, pickled in heads.items():
+                self.partd.iset(key, pickled, **kwargs)
+            self.partd.append(arrays, **kwargs)
 
     def _get(self, keys, columns=None, **kwargs):
-        heads = self.partd.partd.get([(".head", key) for key in keys], **kwargs)
-        return [self._frame(key, pickle.loads(head), columns, **kwargs) for key, head in zip(keys, heads)]
+        held, kwargs = self._several(kwargs)
+        with held:
+            heads = self.partd.partd.get([(".head", key) for key in keys], **kwargs)
+            return [
+                self._frame(key, pickle.loads(head), columns, **kwargs) if head else pd.DataFrame()
+                for key, head in zip(keys, heads)
+            ]
 
     def _frame(self, key, head, columns, **kwargs):
         names, index_name, dtypes = head
@@ -89,12 +98,14 @@ class PandasColumns(Interface):
         return self.partd.iset(key, value, **kwargs)
 
     def _delete(self, keys, **kwargs):
-        heads = self.partd.partd.get([(".head", key) for key in keys], **kwargs)
-        for key, head in zip(keys, heads):
-            if head:
-                names = pickle.loads(head)[0]
-                self.partd.delete([(".index", key), *((".column", key, name) for name in names)], **kwargs)
-                self.partd.partd.delete([(".head", key)], **kwargs)
+        held, kwargs = self._several(kwargs, alone=True)
+        with held:
+            heads = self.partd.partd.get([(".head", key) for key in keys], **kwargs)
+            for key, head in zip(keys, heads):
+                if head:
+                    names = pickle.loads(head)[0]
+                    self.partd.delete([(".index", key), *((".column", key, name) for name in names)], **kwargs)
+                    self.partd.partd.delete([(".head", key)], **kwargs)
 
     def drop(self):
         """Removes every key."""
