@@ -32,16 +32,25 @@ def threads():
     return set(os.listdir("/proc/self/task"))
 
 
+@pytest.fixture
+def event_loops():
+    """For a test whose libraries keep threads with event loops until the process ends: then these are no leak."""
+
+
 @pytest.fixture(autouse=True)
-def nothing_is_left(tmp_path):
+def nothing_is_left(request, tmp_path):
     """Descriptors, threads, and arenas of stores under the test's own folder."""
     before = handles(), threads()
     yield
     gc.collect()
-    patience_ends = time.monotonic() + 60
-    while threads() - before[1] and time.monotonic() < patience_ends:
-        time.sleep(0.001)  # a thread that Python has done with may not have left the kernel yet, or not had before
-    assert (handles(), threads() - before[1]) == (before[0], set())
+    if "event_loops" in request.fixturenames:
+        loop = "anon_inode:[eventpoll]"
+        assert [handle for handle in handles() if handle != loop] == [handle for handle in before[0] if handle != loop]
+    else:
+        patience_ends = time.monotonic() + 60
+        while threads() - before[1] and time.monotonic() < patience_ends:
+            time.sleep(0.001)  # a thread that Python has done with may not have left the kernel yet, or not had before
+        assert (handles(), threads() - before[1]) == (before[0], set())
     left = [leftover for leftover in shoal.Store.collect(dry_run=True) if leftover.store_path.startswith(str(tmp_path))]
     assert left == []
 

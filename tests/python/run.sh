@@ -63,7 +63,7 @@ works_alone() {
     "$python" -m venv --clear "$folder/clean" &&
         "$folder/clean/bin/pip" install -q --disable-pip-version-check --no-index "$folder"/wheel/*.whl &&
         (cd / && "$folder/clean/bin/python" -W error -c '
-import doctest, pathlib, shoal, shoal.partd
+import doctest, pathlib, shoal, shoal.dask, shoal.partd
 failed, examples = doctest.testmod(shoal)
 assert examples and not failed
 assert not {"Client", "Numpy", "Snappy"} & set(dir(shoal.partd))
