@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import shoal
 import shoal.partd as partd
-from shoal.partd.keys import encoded
+from shoal.partd.keys import all_encoded, encoded
 
 KEYS = st.one_of(
     st.text(max_size=8),
@@ -79,6 +79,24 @@ def test_a_part_holds_what_a_dictionary_holds(name):
 @given(KEYS, KEYS)
 def test_keys_are_one_where_python_says_so_and_only_there(a, b):
     assert (encoded(a) == encoded(b)) == (a == b)
+
+
+@given(st.lists(st.one_of(KEYS, st.text(st.characters(exclude_categories=[])))))
+def test_many_keys_are_encoded_as_each_is(keys):
+    assert all_encoded(keys) == list(map(encoded, keys))
+
+
+class Fruit:
+    """Of a kind that shoal knows only the text of."""
+
+    def __str__(self):
+        return "fruit"
+
+
+def test_keys_that_are_one_in_the_store_lose_no_value_in_one_append():
+    with partd.Dict() as part:
+        part.append({Fruit(): b"1", Fruit(): b"2"})
+        assert part.get(Fruit()) == b"12"
 
 
 @pytest.mark.parametrize("name", [module.name for module in pkgutil.iter_modules(partd.__path__)])

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 from ..errors import InvalidArgument
 from .gate import Gate, NotALock
-from .keys import encoded
+from .keys import all_encoded, encoded
 
 
 def flatten(keys):
@@ -96,12 +96,12 @@ class StorePart(Interface):
             changed since the last one, and a list of all keys. A part without files does nothing for it.
         """
         with self.lock.shared() if lock else nullcontext():
-            self.store.append({encoded(key): value for key, value in data.items()})
+            self.store.extend(zip(all_encoded(data), data.values()))
         if fsync and self.durable:
             self.store.sync()
 
     def _get(self, keys, lock=True, **kwargs):
-        return self.store.get([encoded(key) for key in keys], b"")
+        return self.store.get(all_encoded(keys), b"")
 
     def _iset(self, key, value, lock=True, **kwargs):
         self.store.iset(encoded(key), value)

@@ -40,6 +40,18 @@ def encoded(key):
         return f"o{kind.__module__}.{kind.__qualname__}:{key}".encode("utf-8", "surrogatepass")
 
 
+def all_encoded(keys):
+    """The bytes of each key; of text, which most are, without a call for each.
+
+    >>> all_encoded(["x", 7])
+    [b'sx', b'i7']
+    """
+    try:
+        return [b"s" + key.encode() if type(key) is str else encoded(key) for key in keys]
+    except UnicodeEncodeError:  # of surrogates
+        return list(map(encoded, keys))
+
+
 def decoded(data):
     """The key that `encoded` makes these bytes of; ValueError where there is none.
 
