@@ -3,6 +3,7 @@
 import gc
 import os
 import time
+from contextlib import suppress
 
 import hypothesis
 import pytest
@@ -30,6 +31,15 @@ def handles():
 
 def threads():
     return set(os.listdir("/proc/self/task"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def threads_of_arrow():
+    """Which stay until the process ends: here they begin, so that no test is taken for the one that leaves them."""
+    with suppress(ImportError):
+        import pyarrow
+
+        pyarrow.table({str(number): [number] for number in range(64)}).to_pandas()
 
 
 @pytest.fixture

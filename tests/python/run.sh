@@ -66,7 +66,7 @@ works_alone() {
 import doctest, pathlib, shoal, shoal.dask, shoal.partd
 failed, examples = doctest.testmod(shoal)
 assert examples and not failed
-assert not {"Client", "Numpy", "Snappy"} & set(dir(shoal.partd))
+assert not {"Arrow", "Client", "Numpy", "Snappy"} & set(dir(shoal.partd))
 with shoal.partd.Pickle(shoal.partd.ZLib()) as part:
     part.append({"x": [1]})
     assert part.get("x") == [1]

@@ -26,6 +26,11 @@ __version__ = "1.4.2"  # the partd whose interface this is
 __all__ = ["Buffer", "Dict", "Encode", "File", "Pickle", "Python", "utils", *compressed.__all__]
 
 with suppress(ImportError):
+    from .arrow import Arrow
+
+    __all__.append("Arrow")
+
+with suppress(ImportError):
     from .numpy import Numpy
 
     __all__.append("Numpy")
