@@ -22,6 +22,18 @@ pieces: list[memoryview] = list(store.view("key"))
 count: int = store.stats().held_back_by[0].slot
 '''
 
+USE_OF_PARTD = '''
+import shoal.partd as partd
+
+with partd.Pickle(partd.BZ2(partd.File("path"))) as part:
+    part.append({"x": [1, 2], ("y", 1): [3]}, fsync=True)
+    values: list[int] = part.get("x")
+with partd.Server(partd.Dict(), bind="ipc://socket") as server:
+    client = partd.Client(server.address, timeout=5.0)
+    client.append({"x": b"1"})
+    value: bytes = partd.Buffer(partd.Dict(), client, available_memory=1e6).pop(["x"])[0]
+'''
+
 MISUSE = '''
 import shoal
 
@@ -67,6 +79,9 @@ def test_right_use_passes_and_wrong_use_does_not(tmp_path):
     (tmp_path / "use.py").write_text(USE)
     (tmp_path / "misuse.py").write_text(MISUSE)
     used = run_tool(tmp_path, "mypy", "--strict", "use.py")
+    assert used.returncode == 0, used.stdout
+    (tmp_path / "partd.py").write_text(USE_OF_PARTD)
+    used = run_tool(tmp_path, "mypy", "--strict", "partd.py")
     assert used.returncode == 0, used.stdout
     misused = run_tool(tmp_path, "mypy", "--strict", "misuse.py")
     assert misused.stdout.count("error:") == 4, misused.stdout

@@ -113,7 +113,7 @@ class SystemCallFailed(Error, OSError):
     code = "system"
 
 
-_BY_CODE = {
+_BY_CODE: dict[str, type[Error]] = {
     kind.code: kind
     for kind in (
         InvalidArgument,
@@ -135,14 +135,15 @@ _BY_CODE = {
 _ERRNO = {"no store": errno.ENOENT, "no space": errno.ENOSPC, "permission": errno.EACCES, "system": errno.EIO}
 
 
-def _made(code, message, system_errno, count):
+def _made(code: str, message: str, system_errno: int, count: int) -> Error:
     """The exception for an error of the C++ library; `_native` raises it."""
     kind = _BY_CODE[code]
+    error: Error
     if issubclass(kind, OSError):
         error = kind(system_errno or _ERRNO[code], message)
     else:
         error = kind(message)
-    if kind is BufferTooSmall:
+    if isinstance(error, BufferTooSmall):
         error.needed = count
     elif count:
         error.appended = count

@@ -5,6 +5,7 @@ from bisect import bisect
 from collections import Counter
 from heapq import nlargest
 from itertools import accumulate
+from typing import Any
 
 from .core import Interface
 from .dict import Dict
@@ -14,13 +15,13 @@ LEAST_STORE_BYTES = 8 << 20
 KEYS_A_FLUSH = 20
 
 
-def keys_to_flush(lengths, fraction=0.1, maxcount=100_000):
+def keys_to_flush(lengths: dict[Any, int], fraction: float = 0.1, maxcount: int = 100_000) -> list[Any]:
     """The keys that have the most bytes: as many as make up this fraction of all, one at least, half of them at most.
 
     >>> keys_to_flush({"a": 20, "b": 10, "c": 15, "d": 15, "e": 10, "f": 25, "g": 5}, 0.5)
     ['f', 'a']
     """
-    largest = nlargest(min(maxcount, max(1, len(lengths) // 2)), lengths, key=lengths.get)
+    largest = nlargest(min(maxcount, max(1, len(lengths) // 2)), lengths, key=lengths.__getitem__)
     sums = list(accumulate(lengths[key] for key in largest))
     return largest[: max(1, bisect(sums, fraction * sum(lengths.values())))]
 
@@ -46,7 +47,7 @@ class Buffer(Interface):
     [b'abc', b'']
     """
 
-    def __init__(self, fast, slow, available_memory=1e9):
+    def __init__(self, fast: Any, slow: Any, available_memory: float = 1e9) -> None:
         self.fast = fast
         self.slow = slow
         self.available_memory = available_memory
@@ -54,38 +55,39 @@ class Buffer(Interface):
         if self._is_one_store and "store" not in vars(slow):
             slow.memory_limit_bytes = max(int(available_memory), LEAST_STORE_BYTES)
 
-    def _begin(self):
+    def _begin(self) -> None:
         self._is_one_store = isinstance(self.fast, Dict) and isinstance(self.slow, File)
-        self.lengths = Counter()
+        self.lengths: Counter[Any] = Counter()
         self._own_lock = threading.RLock()
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {key: getattr(self, key) for key in ("fast", "slow", "available_memory")} | {
             "lengths": dict(self.lengths)
         }
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         lengths = state.pop("lengths")
         vars(self).update(state)
         self._begin()
         self.lengths.update(lengths)
 
     @property
-    def lock(self):
+    def lock(self) -> Any:
         return self.slow.lock if self._is_one_store else self._own_lock
 
     @property
-    def memory_usage(self):
+    def memory_usage(self) -> int:
         """Bytes in `fast`; of one store, of its data in memory."""
         if self._is_one_store:
             stats = self.slow.store.stats()
-            return stats.payload_bytes - stats.spilled_bytes
+            return int(stats.payload_bytes - stats.spilled_bytes)
         return sum(self.lengths.values())
 
-    def append(self, data, lock=True, **kwargs):
+    def append(self, data: dict[Any, Any], lock: bool = True, **kwargs: Any) -> None:
         """Adds bytes to the value of each key."""
         if self._is_one_store:
-            return self.slow.append(data, lock=lock, **kwargs)
+            self.slow.append(data, lock=lock, **kwargs)
+            return
         with self._own_lock:
             self.fast.append(data, lock=False)
             for key, value in data.items():
@@ -93,20 +95,20 @@ class Buffer(Interface):
             while sum(self.lengths.values()) > self.available_memory:
                 self.flush(keys_to_flush(self.lengths, maxcount=KEYS_A_FLUSH))
 
-    def _get(self, keys, lock=True, **kwargs):
+    def _get(self, keys: list[Any], lock: bool = True, **kwargs: Any) -> Any:
         if self._is_one_store:
             return self.slow._get(keys, lock=lock)
         with self._own_lock:  # what is in slow came before what is in fast
             return [old + new for old, new in zip(self.slow.get(keys, lock=False), self.fast.get(keys, lock=False))]
 
-    def _iset(self, key, value, lock=True, **kwargs):
+    def _iset(self, key: Any, value: Any, lock: bool = True, **kwargs: Any) -> Any:
         if self._is_one_store:
             return self.slow._iset(key, value)
         with self._own_lock:  # not by their own iset, which may know nothing of what was deleted
             if not self._get([key])[0]:
                 self.append({key: value})
 
-    def _delete(self, keys, lock=True, **kwargs):
+    def _delete(self, keys: list[Any], lock: bool = True, **kwargs: Any) -> Any:
         if self._is_one_store:
             return self.slow._delete(keys, lock=lock)
         with self._own_lock:
@@ -115,14 +117,14 @@ class Buffer(Interface):
             for key in keys:
                 self.lengths.pop(key, None)
 
-    def drop(self):
+    def drop(self) -> None:
         """Removes every key."""
         with self._own_lock:
             self.fast.drop()
             self.slow.drop()
             self.lengths.clear()
 
-    def flush(self, keys=None, block=None):
+    def flush(self, keys: list[Any] | None = None, block: bool | None = None) -> None:
         """Writes keys out to `slow`: all, or those that are given; of one store all that can be."""
         if self._is_one_store:
             self.slow.store.spill()
@@ -134,6 +136,6 @@ class Buffer(Interface):
             for key in keys:
                 self.lengths.pop(key, None)
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.fast.__exit__(*error)
         self.slow.__exit__(*error)

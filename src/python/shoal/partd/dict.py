@@ -1,6 +1,7 @@
 """A part in memory."""
 
 import os
+from typing import Any
 
 from .. import Store
 from .core import StorePart
@@ -21,18 +22,18 @@ class Dict(StorePart):
 
     durable = False
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.store = Store.in_memory()
         self._locked = os.memfd_create("shoal.partd.Dict", os.MFD_CLOEXEC)
         self.lock = Gate(f"/proc/self/fd/{self._locked}")
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {"records": {key: self.store.records(key) for key in self.store}}
 
-    def __setstate__(self, state):
-        self.__init__()
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]
         self.store.extend(state["records"])
 
-    def __del__(self):
+    def __del__(self) -> None:
         if hasattr(self, "_locked"):
             os.close(self._locked)

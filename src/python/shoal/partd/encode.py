@@ -1,6 +1,8 @@
 """A part that holds what an encoder makes bytes of."""
 
 import struct
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from .core import Interface
 from .file import File
@@ -9,7 +11,7 @@ from .gate import NotALock
 _LENGTH = struct.Struct("<Q")
 
 
-def frame(data):
+def frame(data: Any) -> bytes:
     """The bytes behind their length.
 
     >>> frame(b"Hello")
@@ -18,7 +20,7 @@ def frame(data):
     return b"".join((_LENGTH.pack(len(data)), data))
 
 
-def framesplit(data):
+def framesplit(data: Any) -> Iterator[Any]:
     """The frames of a value, one after the other.
 
     >>> list(framesplit(frame(b"Hello") + frame(b"World")))
@@ -47,27 +49,33 @@ class Encode(Interface):
         The part that holds the bytes; or a path, or nothing, for a `File`.
     """
 
-    def __init__(self, encode, decode, join, partd=None):
+    def __init__(
+        self,
+        encode: Callable[[Any], Any],
+        decode: Callable[[Any], Any],
+        join: Callable[[list[Any]], Any],
+        partd: Any = None,
+    ) -> None:
         self.partd = File(partd) if partd is None or isinstance(partd, str) else partd
         self.encode = encode
         self.decode = decode
         self.join = join
 
     @property
-    def lock(self):
+    def lock(self) -> Any:
         return self.partd.lock
 
-    def append(self, data, **kwargs):
+    def append(self, data: dict[Any, Any], **kwargs: Any) -> None:
         """Adds a value to each key."""
         self.partd.append({key: frame(self.encode(value)) for key, value in data.items()}, **kwargs)
 
-    def _decoded(self, chunks):
+    def _decoded(self, chunks: Iterable[Any]) -> list[Any]:
         return [self.join([self.decode(data) for data in framesplit(chunk)]) for chunk in chunks]
 
-    def _get(self, keys, **kwargs):
+    def _get(self, keys: list[Any], **kwargs: Any) -> list[Any]:
         return self._decoded(self.partd._get(keys, **kwargs))
 
-    def _pop(self, keys, **kwargs):
+    def _pop(self, keys: list[Any], **kwargs: Any) -> list[Any]:
         if not isinstance(self.lock, NotALock):
             return super()._pop(keys, **kwargs)
         chunks = self.partd._pop(keys, **kwargs)
@@ -77,15 +85,15 @@ class Encode(Interface):
             self.partd.append({key: chunk for key, chunk in zip(keys, chunks) if chunk})
             raise
 
-    def _iset(self, key, value, **kwargs):
+    def _iset(self, key: Any, value: Any, **kwargs: Any) -> Any:
         return self.partd.iset(key, frame(self.encode(value)), **kwargs)
 
-    def _delete(self, keys, **kwargs):
+    def _delete(self, keys: list[Any], **kwargs: Any) -> Any:
         return self.partd.delete(keys, **kwargs)
 
-    def drop(self):
+    def drop(self) -> Any:
         """Removes every key."""
         return self.partd.drop()
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.partd.__exit__(*error)

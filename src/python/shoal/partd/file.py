@@ -4,13 +4,14 @@ import os
 import secrets
 import tempfile
 from functools import cached_property
+from typing import Any
 
 from .. import Store
 from .core import StorePart
 from .gate import Gate
 
 # Folders of parts that were made without a path. They go with their last owner, so nobody has to clean them up.
-cleanup_files = []
+cleanup_files: list[str] = []
 
 
 class File(StorePart):
@@ -35,9 +36,9 @@ class File(StorePart):
 
     memory_limit_bytes = 0  # of the store, if it is made here; 0: half of what is free
 
-    def __init__(self, path=None, dir=None):
+    def __init__(self, path: str | None = None, dir: str | None = None) -> None:
         self._temporary = not path
-        if self._temporary:
+        if not path:
             path = os.path.join(dir or tempfile.gettempdir(), f"{secrets.token_hex(8)}.partd")
             cleanup_files.append(path)
         else:
@@ -45,7 +46,7 @@ class File(StorePart):
         self.path = os.path.abspath(path)
 
     @cached_property
-    def store(self):
+    def store(self) -> Store:  # type: ignore[override]
         """The store, made or attached to at its first use."""
         os.makedirs(self.path, mode=0o700, exist_ok=True)
         return Store(
@@ -56,21 +57,21 @@ class File(StorePart):
         )
 
     @cached_property
-    def lock(self):
+    def lock(self) -> Gate:
         """What appends share and `pop` has alone."""
         assert self.store is not None  # with it comes the folder
         return Gate(self.path)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         assert self.store is not None  # else a temporary one would be made by each who unpickles it
         return {"path": self.path}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.path = state["path"]
         self._temporary = False
         self.store = Store.attach(self.path)
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         if "store" in vars(self):
             self.store.close()
         if os.path.exists(os.path.join(self.path, "store.meta")):

@@ -7,18 +7,19 @@ the kernel's lock on an open file (flock), so it goes with a process that is kil
 import fcntl
 import os
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class _Handle:
     """An open file of one thread, in one process: it is what holds the lock."""
 
-    def __init__(self, file):
+    def __init__(self, file: str) -> None:
         self.process = os.getpid()
         self.descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         self.depth = 0
 
-    def __del__(self):
+    def __del__(self) -> None:
         os.close(self.descriptor)
 
 
@@ -31,17 +32,17 @@ class Gate:
         What is locked; any file or folder that all who share the part can open.
     """
 
-    def __init__(self, file):
+    def __init__(self, file: str) -> None:
         self._file = file
         self._own = threading.local()
 
-    def _handle(self):
-        handle = getattr(self._own, "handle", None)
+    def _handle(self) -> _Handle:
+        handle: _Handle | None = getattr(self._own, "handle", None)
         if handle is None or handle.process != os.getpid():
             handle = self._own.handle = _Handle(self._file)
         return handle
 
-    def acquire(self):
+    def acquire(self) -> bool:
         """Waits until nobody else has it. One thread can take it several times."""
         handle = self._handle()
         if handle.depth == 0:
@@ -49,7 +50,7 @@ class Gate:
         handle.depth += 1
         return True
 
-    def release(self):
+    def release(self) -> None:
         """Gives it back as often as it was taken."""
         handle = self._handle()
         if handle.depth == 0:
@@ -58,15 +59,15 @@ class Gate:
         if handle.depth == 0:
             fcntl.flock(handle.descriptor, fcntl.LOCK_UN)
 
-    def __enter__(self):
+    def __enter__(self) -> "Gate":
         self.acquire()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.release()
 
     @contextmanager
-    def shared(self):
+    def shared(self) -> Iterator[None]:
         """For what may go on at once."""
         handle = self._handle()
         if handle.depth:  # it is this thread's alone already

@@ -4,7 +4,9 @@ What Python calls equal is equal here too: 1, True and 1.0 are one key, as in a 
 """
 
 import operator
+from collections.abc import Collection, Hashable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -14,7 +16,7 @@ class Named:
     encoded: bytes
 
 
-def encoded(key):
+def encoded(key: Any) -> bytes:
     """The bytes that stand for the key.
 
     >>> encoded("x"), encoded(b"x"), encoded(7), encoded(("x", 7))
@@ -40,7 +42,7 @@ def encoded(key):
         return f"o{kind.__module__}.{kind.__qualname__}:{key}".encode("utf-8", "surrogatepass")
 
 
-def all_encoded(keys):
+def all_encoded(keys: Collection[Any]) -> list[bytes]:
     """The bytes of each key; of text, which most are, without a call for each.
 
     >>> all_encoded(["x", 7])
@@ -52,7 +54,7 @@ def all_encoded(keys):
         return list(map(encoded, keys))
 
 
-def decoded(data):
+def decoded(data: bytes) -> Hashable:
     """The key that `encoded` makes these bytes of; ValueError where there is none.
 
     >>> decoded(b"t2:sx2:i7")
@@ -64,7 +66,7 @@ def decoded(data):
     return key
 
 
-def _decoded(data):
+def _decoded(data: bytes) -> Hashable:
     kind, text = data[:1], data[1:]
     if kind == b"s":
         return text.decode("utf-8", "surrogatepass")
@@ -79,7 +81,7 @@ def _decoded(data):
     return Named(data) if kind == b"o" else None
 
 
-def _items(text):
+def _items(text: bytes) -> Iterator[Hashable]:
     while text:
         size, _, rest = text.partition(b":")
         length = int(size)

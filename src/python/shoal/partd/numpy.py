@@ -2,6 +2,7 @@
 
 import ast
 import pickle
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from .encode import frame, framesplit
 from .file import File
 
 
-def serialize_dtype(dtype):
+def serialize_dtype(dtype: Any) -> bytes:
     """The dtype as bytes.
 
     >>> serialize_dtype(np.dtype("M8[us]")), serialize_dtype(np.dtype([("a", "i4"), ("b", "f8")]))
@@ -19,20 +20,20 @@ def serialize_dtype(dtype):
     return (str(dtype.descr) if dtype.names else dtype.str).encode()
 
 
-def parse_dtype(data):
+def parse_dtype(data: bytes) -> Any:
     """The dtype again; text that is none is an error, and never run as a program."""
     text = data.decode()
     return np.dtype(ast.literal_eval(text) if text.startswith("[") else text)
 
 
-def serialize(array):
+def serialize(array: Any) -> bytes:
     """An array's bytes; an array of objects is pickled, in a frame."""
     if array.dtype.hasobject:
         return frame(pickle.dumps(array.ravel().tolist(), protocol=pickle.HIGHEST_PROTOCOL))
     return np.ascontiguousarray(array).tobytes()
 
 
-def deserialize(data, dtype, copy=False):
+def deserialize(data: Any, dtype: Any, copy: bool = False) -> Any:
     """The array of one value; it can be written to if it is a copy."""
     if not dtype.hasobject:
         array = np.frombuffer(data, dtype)
@@ -60,14 +61,14 @@ class Numpy(Interface):
     array([1, 2, 3])
     """
 
-    def __init__(self, partd=None):
+    def __init__(self, partd: Any = None) -> None:
         self.partd = File(partd) if partd is None or isinstance(partd, str) else partd
 
     @property
-    def lock(self):
+    def lock(self) -> Any:
         return self.partd.lock
 
-    def append(self, data, **kwargs):
+    def append(self, data: dict[Any, Any], **kwargs: Any) -> None:
         """Adds an array to each key; TypeError where one has another dtype than those before, and none is added."""
         arrays = {key: np.asarray(array) for key, array in data.items()}
         dtypes = {key: serialize_dtype(array.dtype) for key, array in arrays.items()}
@@ -80,20 +81,20 @@ class Numpy(Interface):
                     raise TypeError(f"the arrays of {key!r} are of {known.decode()}, not of {dtypes[key].decode()}")
             self.partd.append({key: serialize(array) for key, array in arrays.items()}, **kwargs)
 
-    def _get(self, keys, **kwargs):
+    def _get(self, keys: list[Any], **kwargs: Any) -> list[Any]:
         values = self.partd.get([*keys, *((".dtype", key) for key in keys)], **kwargs)
         pairs = zip(values[: len(keys)], values[len(keys) :])
         return [deserialize(data, parse_dtype(dtype)) if dtype else np.empty(0) for data, dtype in pairs]
 
-    def _iset(self, key, value, **kwargs):
+    def _iset(self, key: Any, value: Any, **kwargs: Any) -> Any:
         return self.partd.iset(key, value, **kwargs)
 
-    def _delete(self, keys, **kwargs):
+    def _delete(self, keys: list[Any], **kwargs: Any) -> Any:
         return self.partd.delete([*keys, *((".dtype", key) for key in keys)], **kwargs)
 
-    def drop(self):
+    def drop(self) -> Any:
         """Removes every key."""
         return self.partd.drop()
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.partd.__exit__(*error)

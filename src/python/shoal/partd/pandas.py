@@ -2,6 +2,7 @@
 
 import pickle
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,20 +12,20 @@ from .encode import Encode, frame, framesplit
 from .numpy import Numpy
 
 
-def serialize(df):
+def serialize(df: Any) -> bytes:
     """A data frame pickled, its columns' memory in frames of their own."""
-    buffers = []
+    buffers: list[pickle.PickleBuffer] = []
     pickled = pickle.dumps(df, protocol=5, buffer_callback=buffers.append)
     return b"".join(map(frame, [pickled, *(buffer.raw() for buffer in buffers)]))
 
 
-def deserialize(data):
+def deserialize(data: Any) -> Any:
     """The data frame again, of memory that can be written to."""
     pickled, *buffers = framesplit(memoryview(data))
     return pickle.loads(pickled, buffers=[bytearray(buffer) for buffer in buffers])
 
 
-def join(frames):
+def join(frames: list[Any]) -> Any:
     """One data frame of all, in their order."""
     return pd.concat(frames) if frames else pd.DataFrame()
 
@@ -50,16 +51,17 @@ class PandasColumns(Interface):
     1  4.5
     """
 
-    def __init__(self, partd=None):
+    def __init__(self, partd: Any = None) -> None:
         self.partd = Numpy(partd)
 
     @property
-    def lock(self):
+    def lock(self) -> Any:
         return self.partd.lock
 
-    def append(self, data, **kwargs):
+    def append(self, data: dict[Any, Any], **kwargs: Any) -> None:
         """Adds a data frame to each key; all of a key's have the same columns."""
-        arrays, heads = {}, {}
+        arrays: dict[Any, Any] = {}
+        heads: dict[Any, bytes] = {}
         for key, df in data.items():
             head = (list(df.columns), df.index.name, list(df.dtypes))
             heads[".head", key] = pickle.dumps(head, protocol=pickle.HIGHEST_PROTOCOL)
@@ -71,7 +73,7 @@ class PandasColumns(Interface):
                 self.partd.iset(key, pickled, **kwargs)
             self.partd.append(arrays, **kwargs)
 
-    def _get(self, keys, columns=None, **kwargs):
+    def _get(self, keys: list[Any], columns: list[Any] | None = None, **kwargs: Any) -> list[Any]:
         held, kwargs = self._several(kwargs)
         with held:
             heads = self.partd.partd.get([(".head", key) for key in keys], **kwargs)
@@ -80,7 +82,7 @@ class PandasColumns(Interface):
                 for key, head in zip(keys, heads)
             ]
 
-    def _frame(self, key, head, columns, **kwargs):
+    def _frame(self, key: Any, head: Any, columns: list[Any] | None, **kwargs: Any) -> Any:
         names, index_name, dtypes = head
         wanted = names if columns is None else columns
         index, *arrays = self.partd.get([(".index", key), *((".column", key, name) for name in wanted)], **kwargs)
@@ -89,15 +91,15 @@ class PandasColumns(Interface):
         return pd.DataFrame(made, columns=wanted, index=pd.Index(index, name=index_name))
 
     @staticmethod
-    def _column(array, dtype):
+    def _column(array: Any, dtype: Any) -> Any:
         if isinstance(dtype, pd.CategoricalDtype):  # each data frame has categories of its own
             return pd.Categorical(array, ordered=dtype.ordered)
         return array if isinstance(dtype, np.dtype) else pd.array(array, dtype=dtype)
 
-    def _iset(self, key, value, **kwargs):
+    def _iset(self, key: Any, value: Any, **kwargs: Any) -> Any:
         return self.partd.iset(key, value, **kwargs)
 
-    def _delete(self, keys, **kwargs):
+    def _delete(self, keys: list[Any], **kwargs: Any) -> None:
         held, kwargs = self._several(kwargs, alone=True)
         with held:
             heads = self.partd.partd.get([(".head", key) for key in keys], **kwargs)
@@ -107,9 +109,9 @@ class PandasColumns(Interface):
                     self.partd.delete([(".index", key), *((".column", key, name) for name in names)], **kwargs)
                     self.partd.partd.delete([(".head", key)], **kwargs)
 
-    def drop(self):
+    def drop(self) -> Any:
         """Removes every key."""
         return self.partd.drop()
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.partd.__exit__(*error)

@@ -1,13 +1,15 @@
 """A part of lists, pickled."""
 
 import pickle
+from collections.abc import Iterable
 from functools import partial
 from itertools import chain
+from typing import Any
 
 from .encode import Encode
 
 
-def concat(lists):
+def concat(lists: Iterable[list[Any]]) -> list[Any]:
     """One list of all.
 
     >>> concat([[1], [2, 3]])

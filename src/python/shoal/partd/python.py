@@ -3,6 +3,7 @@ pickled. The first byte says which."""
 
 import pickle
 from functools import partial
+from typing import Any
 
 from .encode import Encode
 from .pickle import concat
@@ -13,18 +14,18 @@ except ImportError:
     msgpack = None
 
 
-def dumps(values):
+def dumps(values: Any) -> bytes:
     """The list as bytes."""
     if msgpack is not None:
         try:
-            packed = msgpack.packb(values, use_bin_type=True, strict_types=True)
+            packed: bytes = msgpack.packb(values, use_bin_type=True, strict_types=True)
             return b"m" + packed
         except (TypeError, ValueError, OverflowError):
             pass  # it holds what msgpack has not
     return b"p" + pickle.dumps(values, protocol=pickle.HIGHEST_PROTOCOL)
 
 
-def loads(data):
+def loads(data: Any) -> Any:
     """The list again."""
     if data[:1] == b"p":
         return pickle.loads(memoryview(data)[1:])
