@@ -161,6 +161,12 @@ except (ImportError, AttributeError):
     pass
 
 
+class Measured(pd.DataFrame):
+    @property
+    def _constructor(self):
+        return Measured
+
+
 @pytest.fixture
 def exchange(path):
     with shoal.Store(path) as store:
@@ -198,6 +204,25 @@ def test_pieces_of_different_types_are_joined_as_pandas_joins_them(exchange):
     found = frames.read(exchange, 1, first[:0], b"".join(attempts))
     assert sorted(found["a"]) == [0.5, 1, 1, 1.5, 2, 2] and found["a"].dtype == "f8"
     assert sorted(found["c"]) == ["x", "x", "x", "y", "y", "z"] and set(found["c"].cat.categories) == set("xyz")
+
+
+def test_categories_in_another_order_keep_their_meaning(exchange):
+    orders = (["x", "y"], ["y", "x"])
+    written = [pd.DataFrame({"to": [1, 1], "c": pd.Categorical(["x", "x"], categories=order)}) for order in orders]
+    attempts = [frames.write(df, "to", range(4), exchange) for df in written]
+    assert frames.read(exchange, 1, written[0][:0], b"".join(attempts))["c"].tolist() == ["x"] * 4
+
+
+def test_partitions_may_be_numbers_with_missing_ones_of_pandas_own(exchange):
+    df = pd.DataFrame({"to": pd.array([3, None, 1, 3], dtype="Int64"), "a": range(4)})
+    attempt = frames.write(df, "to", range(4), exchange)
+    pd.testing.assert_frame_equal(frames.read(exchange, 3, df[:0], attempt), df[df["to"] == 3])
+
+
+def test_a_class_of_data_frames_of_ones_own_comes_back(exchange):
+    df = Measured({"to": [0, 1, 0], "a": [1, 2, 3]})
+    found = read_all(exchange, [frames.write(df, "to", range(4), exchange)], df[:0])
+    assert type(found[0]) is Measured and found[0]["a"].tolist() == [1, 3]
 
 
 def test_only_partitions_that_are_wanted_are_written(exchange):

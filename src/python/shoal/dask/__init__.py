@@ -6,9 +6,9 @@
 ...     df.set_index("x").compute()["y"].groupby("x").sum().tolist()
 [4.0, 6.0]
 
-What Dask does by ``shuffle_method="disk"`` goes this way then, whatever shuffles data frames of pandas', and `groupby` of
-bags; by threads, processes, or the workers of distributed on one host. Dask does it so unless told otherwise, but with
-distributed, where it is to be asked for: by ``dask.config.set({"dataframe.shuffle.method": "disk"})`` for instance.
+What Dask does by ``shuffle_method="disk"`` goes this way then, whatever shuffles data frames of pandas', and `groupby`
+of bags; by threads, processes, or the workers of distributed on one host. Dask does it so unless told otherwise, but
+with distributed, where it is to be asked for: by ``dask.config.set({"dataframe.shuffle.method": "disk"})`` for instance.
 
 Each shuffle has a temporary store, which all its processes share. It goes when the computation ends, by an error too;
 with distributed when no worker has a result of the shuffle any more. What killed processes leave goes with the next

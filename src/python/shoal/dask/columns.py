@@ -70,12 +70,19 @@ class Plain(Kind):
         return joined(rows[0], self.dtype, count)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Coded(Kind):
     """Categories, which are part of the dtype: their codes."""
 
     dtype: pd.CategoricalDtype
     codes: np.dtype[Any]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the codes mean the same; to pandas dtypes are equal whose categories are in another order."""
+        if not isinstance(other, Coded):
+            return NotImplemented
+        same = self.dtype == other.dtype and self.codes == other.codes
+        return same and self.dtype.categories.equals(other.dtype.categories)
 
     @property
     def row_bytes(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -159,6 +166,8 @@ class Text(Kind):
 class Pickled(Kind):
     """Whatever else: each piece is pickled."""
 
+    dtype: Any
+
     blobs = 1
 
     def cut(self, values, order, bounds):
@@ -196,13 +205,13 @@ def kind_of(values: Any) -> Kind:
     """How the array of a column, or an index, is held."""
     dtype = values.dtype
     if isinstance(values, pd.MultiIndex):
-        return Pickled()
+        return Pickled(dtype)
     if isinstance(dtype, np.dtype):
-        return Pickled() if dtype.hasobject else Plain(dtype)
+        return Pickled(dtype) if dtype.hasobject else Plain(dtype)
     if isinstance(dtype, pd.CategoricalDtype):
         return Coded(dtype, values.codes.dtype)
     if isinstance(dtype, pd.StringDtype) and dtype.storage != "python" and pa is not None:
         return Text(dtype, str(pa.array(values[:0]).type))
     if isinstance(values, (pd.arrays.IntegerArray, pd.arrays.FloatingArray, pd.arrays.BooleanArray)):
         return Masked(dtype)
-    return Pickled()
+    return Pickled(dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -57,7 +57,7 @@ def write(df: pd.DataFrame, column: Any, wanted: Collection[int], exchange: Exch
         The attempt.
     """
     numbers = df[column]
-    if numbers.dtype.kind not in "iu":  # a row with a missing one belongs nowhere
+    if not is_whole(numbers.dtype):  # a row with a missing one belongs nowhere
         df = df[numbers.notna()]
         numbers = df[column].astype("i8")
     numbers = numbers.to_numpy()
@@ -74,17 +74,26 @@ def write(df: pd.DataFrame, column: Any, wanted: Collection[int], exchange: Exch
     return exchange.write({number: piece for number, piece in zip(partitions, pieces) if number in chosen})
 
 
-def cut_whole(df, column, order, bounds, exchange):
+def is_whole(dtype: Any) -> bool:
+    """Whether it is of NumPy's integers."""
+    return isinstance(dtype, np.dtype) and dtype.kind in "iu"
+
+
+def cut_whole(
+    df: pd.DataFrame, column: Any, order: np.ndarray, bounds: np.ndarray, exchange: Exchange
+) -> Iterator[tuple[Any, ...]]:
     """Pieces of what is more than a data frame, pickled."""
     ends = bounds.tolist()
     for begin, end in zip(ends, ends[1:]):
         yield _WHOLE, pickle.dumps(df.take(order[begin:end]), protocol=pickle.HIGHEST_PROTOCOL)
 
 
-def cut_columns(df, column, order, bounds, exchange):
+def cut_columns(
+    df: pd.DataFrame, column: Any, order: np.ndarray, bounds: np.ndarray, exchange: Exchange
+) -> Iterator[tuple[Any, ...]]:
     """Pieces of a data frame: header, then each column's buffers."""
     split = df.columns.get_loc(column)
-    if not isinstance(split, int) or df.dtypes.iloc[split].kind not in "iu":
+    if not isinstance(split, int) or not is_whole(df.dtypes.iloc[split]):
         split = None
     arrays = [df.index, *(array_of(df.iloc[:, at]) for at in range(df.shape[1]) if at != split)]
     kinds = tuple(map(kind_of, arrays))
