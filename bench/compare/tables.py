@@ -134,7 +134,7 @@ class Mode:
     seconds: float  # the longest that each phase of a run goes on
     workloads: tuple[Workload, ...]
     tables: tuple[int, ...]  # rows to shuffle
-    slow_rounds: int  # of those that take most of a minute
+    slow_rounds: int  # of those peers that take most of a minute
     memory_limit: int  # bytes; the data are four times as many
     larger_seconds: float  # the longest that appending those goes on
     scale: tuple[Workload, ...]
@@ -156,7 +156,7 @@ def growing(keys: tuple[int, ...], gibibytes: tuple[int, ...], processes: tuple[
 MIB = 1 << 20
 MODES = {
     "smoke": Mode("smoke", 1, 0.02, (Workload(64, 100, 2, True, 20_000), Workload(64, 100, 1, False, 2_000)),
-                  (20_000,), 1, 128 * MIB, 0.3, growing((1000,), (), ()), (16,)),
+                  (20_000,), 0, 128 * MIB, 0.3, growing((1000,), (), ()), (16,)),
     "quick": Mode("quick", 3, 0.15, with_reads(star()), (5_000_000,), 1, 256 * MIB, 15,
                   growing((1000, 10_000, 100_000, 1_000_000), (1,), (2, 4, 8, 16)), (16, 64, 256, 1024)),
     "full": Mode("full", 5, 0.3, with_reads(grid()), (5_000_000, 50_000_000), 5,

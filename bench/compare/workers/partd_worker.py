@@ -254,7 +254,7 @@ def main() -> int:
     parser.add_argument("--folder", required=True)
     task = parser.parse_args()
     # More than any of these reaches in the time; SplitMix64 in Python takes a microsecond a number.
-    task.most = min(task.records, int(300_000 * max(task.seconds, 0.1)) * (8 if task.batched else 2))
+    task.most = min(task.records, int(300_000 * max(task.seconds, 0.1)) * (4 if task.batched else 2))
     package = "shoal" if task.kind == "shoal" else "partd"
     outcome: dict[str, Any] = {"error": "", "keys_held": 0, "timings": {}}
     try:
