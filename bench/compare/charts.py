@@ -19,7 +19,8 @@ matplotlib.rcParams.update({
 })
 OURS, LIMIT = "#d62728", "#888888"
 OTHERS = ("#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#17becf", "#bcbd22", "#ff7f0e", "#e377c2", "#7f7f7f")
-MARKS = "osD^v<>P*X"
+MARKS = "osD^v<>P*Xd"
+IN_MEMORY = [peer for peer in PEERS if not peer.on_disk_only]
 
 
 def colour_of(peers: Sequence[Peer]) -> dict[str, str]:
@@ -66,12 +67,14 @@ def draw_appends(result: dict[str, Any], path: Path) -> None:
     for row, batched in enumerate((True, False)):
         for column, (name, points) in enumerate(axis_of.items()):
             axes = grid[row][column]
-            series: dict[str, list[Optional[Figure]]] = {peer.name: [] for peer in PEERS}
+            series: dict[str, list[Optional[Figure]]] = {peer.name: [] for peer in IN_MEMORY}
             for _, fields in points:
                 wanted = dataclasses.asdict(workload(batched=batched, **fields))
-                for peer in PEERS:
+                for peer in IN_MEMORY:
                     series[peer.name].append(figure(result, peer.name, rate("append"), workload=wanted))
-            lines(axes, [label for label, _ in points], series, PEERS)
+            lines(axes, [label for label, _ in points], series, IN_MEMORY)
+            if not any(found for figures in series.values() for found in figures):
+                axes.text(0.5, 0.5, "only in the full mode", transform=axes.transAxes, ha="center", color="#666666")
             axes.set_xlabel(name)
             if column == 0:
                 axes.set_ylabel("records/s, " + ("batched" if batched else "one at a time"))
@@ -116,14 +119,14 @@ def bars(axes: Any, rows: Sequence[Bar], title: str, show: Callable[[float], str
 
 def draw_reads(result: dict[str, Any], path: Path) -> None:
     drawing, grid = pyplot.subplots(2, 2, figsize=(11, 8))
-    colours = colour_of(PEERS)
+    colours = colour_of(IN_MEMORY)
     for row, (name, load) in enumerate(READS.items()):
         wanted = dataclasses.asdict(load)
         large = name == "large values"
         for column, phase in enumerate(("get", "view")):
             field, unit = ("bytes", "GB/s") if large and phase == "get" else ("operations", "million/s")
             shown = []
-            for peer in PEERS:
+            for peer in IN_MEMORY:
                 found = figure(result, peer.name, rate(phase, field), workload=wanted)
                 reason = peer.no_view if phase == "view" and peer.no_view else "no figure"
                 shown.append(Bar(peer.title, found, reason, colours[peer.name]))
@@ -191,11 +194,12 @@ def draw_scale(result: dict[str, Any], path: Path) -> None:
     by_bytes.set_xlabel("GiB (1 KiB, 10,000 keys, 1 process)")
     together = [load for load in workloads_of(result) if load["processes"] > 1]
     series = {peer.name: [figure(result, peer.name, rate("append"), workload=load) for load in together]
-              for peer in PEERS}
-    lines(by_processes, [str(load["processes"]) for load in together], series, PEERS)
+              for peer in IN_MEMORY}
+    lines(by_processes, [str(load["processes"]) for load in together], series, IN_MEMORY)
     by_processes.set_xlabel(f"processes (64 B, 10,000 keys, {result['machine']['cores']} cores)")
     by_processes.set_ylabel("records/s, batched")
-    by_processes.legend(fontsize=7, frameon=False)
+    if together:
+        by_processes.legend(fontsize=7, frameon=False)
     drawing.suptitle("shoal as keys and bytes grow; all peers as processes do")
     save(drawing, path)
 

@@ -14,6 +14,7 @@ from tables import PEER_OF, PEERS, READS, Workload, workload
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RESULTS = ROOT / "bench/results"
+REPORT = ROOT / "bench/REPORT.md"
 Value = Callable[[dict[str, Any]], Optional[float]]
 
 
@@ -113,19 +114,19 @@ def section_of_appends(result: dict[str, Any]) -> list[str]:
                              {"processes": 1}, {"processes": 4})]
     rows = []
     for shape in shapes:
-        figures = [figure(result, peer.name, rate("append"), workload=dataclasses.asdict(shape)) for peer in PEERS]
+        figures = [figure(result, peer.name, rate("append"), workload=dataclasses.asdict(shape)) for peer in charts.IN_MEMORY]
         if any(figures):
             rows.append([shape.name, *(number(found.median) if found else "–" for found in figures)])
     lines = ["## Append", "", "![Records a second of every peer](results/append.svg)", "",
              "Records a second, medians; all samples are in [results/append.json](results/append.json).", ""]
-    lines += table(["workload", *(peer.title for peer in PEERS)], rows)
+    lines += table(["workload", *(peer.title for peer in charts.IN_MEMORY)], rows)
     lines += ["## Get and view", "", "![Reads of every peer](results/reads.svg)", ""]
     for name, shape in READS.items():
         wanted = dataclasses.asdict(shape)
         lines += table([f"{name}: {shape.name}", "gets/s", "bytes/s", "views/s"], [
             [peer.title, cell(figure(result, peer.name, rate("get"), workload=wanted)),
              cell(figure(result, peer.name, rate("get", "bytes"), workload=wanted)),
-             cell(figure(result, peer.name, rate("view"), workload=wanted))] for peer in PEERS])
+             cell(figure(result, peer.name, rate("view"), workload=wanted))] for peer in charts.IN_MEMORY])
     return lines
 
 
@@ -272,7 +273,7 @@ def write() -> None:
         PARTS[name].draw(result)
     lines += section_of_gaps(list(results.values()))
     lines += ["", *section_of_settings(list(results.values()))]
-    (ROOT / "bench/REPORT.md").write_text("\n".join(lines).rstrip() + "\n")
+    REPORT.write_text("\n".join(lines).rstrip() + "\n")
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ SHUFFLERS = (
     Shuffler("dask_p2p", "Dask, p2p", by_python("shuffle_dask.py", "p2p"),
              "16 partitions, LocalCluster of 2 workers with a thread each", slow=True, needs="distributed"),
     Shuffler("dask_shoal", "Dask, shoal", by_python("shuffle_dask.py", "shoal"),
-             "16 partitions, as Dask disk, over shoal.dask", slow=True, needs="shoal.dask"),
+             "as Dask disk, with shoal.dask enabled", slow=True, needs="shoal.dask"),
 )
 
 

@@ -14,33 +14,29 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy
+
 BATCH = 1024
 DISTINCT = 64
-MASK = (1 << 64) - 1
 
 
-def split_mix(seed: int):
-    """SplitMix64, as bench::Random."""
-    state = seed
-    while True:
-        state = (state + 0x9E3779B97F4A7C15) & MASK
-        z = state
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-        yield z ^ (z >> 31)
+def split_mix(seed: int, count: int) -> numpy.ndarray:
+    """The first numbers of SplitMix64, as of bench::Random."""
+    with numpy.errstate(over="ignore"):
+        z = numpy.uint64(seed) + numpy.arange(1, count + 1, dtype=numpy.uint64) * numpy.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
+    return z ^ (z >> numpy.uint64(31))
 
 
 def make_picks(count: int, keys: int, worker: int) -> list[int]:
-    numbers = split_mix(0x5F0A1 + worker)
-    return [((next(numbers) >> 32) * keys) >> 32 for _ in range(count)]
+    numbers = split_mix(0x5F0A1 + worker, count)
+    return (((numbers >> numpy.uint64(32)) * numpy.uint64(keys)) >> numpy.uint64(32)).tolist()
 
 
 def make_records(record_bytes: int) -> list[bytes]:
-    numbers = split_mix(record_bytes)
-    words = [
-        b"".join(next(numbers).to_bytes(8, "little") for _ in range(record_bytes // 8)) for _ in range(DISTINCT)
-    ]
-    return words
+    words = split_mix(record_bytes, DISTINCT * record_bytes // 8).tobytes()
+    return [words[at : at + record_bytes] for at in range(0, len(words), record_bytes)]
 
 
 def open_file(folder: Path, task: argparse.Namespace) -> Any:
@@ -141,7 +137,7 @@ def append_for(task: argparse.Namespace, hand: Hand, keys: list[str], picks: lis
 def work(kind: str, task: argparse.Namespace, worker: int, barrier: Any, found: Any) -> None:
     hand = Hand(kind, task)
     keys = [f"key-{key:08}" for key in range(task.keys)]
-    picks = make_picks(task.most // task.processes, task.keys, worker)
+    picks = make_picks(task.records // task.processes, task.keys, worker)
     records = make_records(task.record_bytes)
     for _ in range(1 + task.warm_up):
         barrier.wait()
@@ -169,8 +165,7 @@ def judge(task: argparse.Namespace, hand: Hand, keys: list[str], counts: list[in
 
 
 def read_for(task: argparse.Namespace, hand: Hand, held: list[str]) -> dict[str, float]:
-    numbers = split_mix(0xBEAD)
-    order = [held[((next(numbers) >> 32) * len(held)) >> 32] for _ in range(4096)]
+    order = [held[int(number) % len(held)] for number in split_mix(0xBEAD, 4096)]
     operations = size = 0
     cpu, begun = time.process_time(), time.perf_counter()
     while time.perf_counter() - begun < task.read_seconds:
@@ -189,7 +184,7 @@ class Crew:
         if self.alone:
             if task.processes > 1:
                 raise RuntimeError(ONE_PROCESS[kind])
-            self.picks = make_picks(task.most, task.keys, 0)
+            self.picks = make_picks(task.records, task.keys, 0)
             self.records = make_records(task.record_bytes)
             return
         context = multiprocessing.get_context("fork")
@@ -253,8 +248,6 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=float, required=True)
     parser.add_argument("--folder", required=True)
     task = parser.parse_args()
-    # More than any of these reaches in the time; SplitMix64 in Python takes a microsecond a number.
-    task.most = min(task.records, int(300_000 * max(task.seconds, 0.1)) * (4 if task.batched else 2))
     package = "shoal" if task.kind == "shoal" else "partd"
     outcome: dict[str, Any] = {"error": "", "keys_held": 0, "timings": {}}
     try:

@@ -17,14 +17,16 @@ def shuffle(method: str, table: str, out: str) -> None:
 def main() -> None:
     method, table, out, scratch = sys.argv[1:]
     dask.config.set({"temporary_directory": scratch})
+    if method == "shoal":
+        import shoal.dask
+
+        shoal.dask.enable(folder=scratch)  # in the place of partd, where Dask's method is "disk"
+        method = "disk"
     if method == "disk":
         with dask.config.set(scheduler="processes", num_workers=2):
             shuffle(method, table, out)
         return
     from distributed import Client, LocalCluster
-
-    if method == "shoal":
-        import shoal.dask  # registers itself
 
     with LocalCluster(n_workers=2, threads_per_worker=1, memory_limit="8GiB", dashboard_address=None,
                       local_directory=scratch) as cluster, Client(cluster):
