@@ -79,10 +79,10 @@ def main() -> int:
                 continue
             head = {"benchmark": benchmark, "mode": mode.name, "rounds": mode.rounds, "warm_up": WARM_UP[benchmark],
                     "machine": machine.describe(options.note)}
-            result = head | measure()
-            bad += len(result["thrown_out"])
-            good += len(result["samples"])
-            write(result, options.out / f"{benchmark}.json")
+            for found in measure():
+                write(head | found, options.out / f"{benchmark}.json")
+            bad += len(found["thrown_out"])
+            good += len(found["samples"])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{good} passed, {bad} failed")

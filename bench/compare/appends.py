@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -94,19 +94,21 @@ def turns(peers: Iterable[Peer], workload: Workload, place: Place, rounds: int, 
 
 
 def nothing() -> dict[str, Any]:
+    """What a benchmark fills. Each yields it again and again, so that what was measured is kept if it is ended."""
     return {"settings": {}, "samples": [], "gaps": [], "thrown_out": []}
 
 
-def run_all(peers: Iterable[Peer], mode: Mode, place: Place) -> dict[str, Any]:
+def run_all(peers: Iterable[Peer], mode: Mode, place: Place) -> Iterator[dict[str, Any]]:
     found = nothing()
     peers = [peer for peer in peers if not peer.on_disk_only]
     limits = Limits(mode.seconds, mode.seconds)
     for workload in mode.workloads:
         turns(peers, workload, place, mode.rounds, limits, found, lambda peer: None)
-    return found
+        yield found
 
 
-def run_larger(peers: Iterable[Peer], mode: Mode, place: Place, disk_folder: Path) -> dict[str, Any]:
+def run_larger(peers: Iterable[Peer], mode: Mode, place: Place, disk_folder: Path
+               ) -> Iterator[dict[str, Any]]:
     """Four times as much data as memory: 1 KiB to 1,000 keys, from nothing, then read at random.
 
     Who does not get through it in the time has written less; what each wrote is in the results.
@@ -119,10 +121,10 @@ def run_larger(peers: Iterable[Peer], mode: Mode, place: Place, disk_folder: Pat
     found = nothing() | {"memory_limit_bytes": limit}
     no_limit = "" if measure.can_limit() else "memory cannot be limited here: that takes a cgroup, and so root"
     turns(peers, shape, place, mode.rounds, limits, found, lambda peer: no_limit or peer.memory_only or None)
-    return found
+    yield found
 
 
-def run_scale(peers: Iterable[Peer], mode: Mode, place: Place) -> dict[str, Any]:
+def run_scale(peers: Iterable[Peer], mode: Mode, place: Place) -> Iterator[dict[str, Any]]:
     """shoal alone as keys and bytes grow; all whose processes write together as those grow beyond the cores."""
     found = nothing()
     peers = [peer for peer in peers if not peer.on_disk_only]
@@ -130,4 +132,4 @@ def run_scale(peers: Iterable[Peer], mode: Mode, place: Place) -> dict[str, Any]
         among = peers if shape.processes > 1 else [peer for peer in peers if peer.name == "shoal"]
         limits = Limits(seconds=60 if shape.processes == 1 else mode.seconds, read_seconds=mode.seconds)
         turns(among, shape, place, mode.rounds, limits, found, lambda peer: None)
-    return found
+        yield found

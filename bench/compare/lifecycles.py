@@ -5,18 +5,19 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import measure
-from appends import Place
+from appends import Place, nothing
 from tables import Mode
 
 STEPS = ("attach", "first append", "first get", "drop", "destroy")
 
 
-def run_all(mode: Mode, place: Place) -> dict[str, Any]:
-    samples, thrown_out = [], []
+def run_all(mode: Mode, place: Place) -> Iterator[dict[str, Any]]:
+    found = nothing()
     for turn in range(mode.rounds):
         for mebibytes in mode.arenas:
             print(f"arena of {mebibytes} MiB, round {turn + 1}", file=sys.stderr, flush=True)
@@ -33,5 +34,5 @@ def run_all(mode: Mode, place: Place) -> dict[str, Any]:
             row = {"peer": "shoal", "mebibytes": mebibytes, "round": turn, **outcome}
             if row["error"]:
                 print(f"THROWN OUT: arena of {mebibytes} MiB: {row['error']}", file=sys.stderr, flush=True)
-            (thrown_out if row["error"] else samples).append(row)
-    return {"settings": {}, "samples": samples, "gaps": [], "thrown_out": thrown_out}
+            found["thrown_out" if row["error"] else "samples"].append(row)
+        yield found

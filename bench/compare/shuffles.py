@@ -1,6 +1,6 @@
 """Shuffle, the whole job: a CSV file of flights becomes a file a carrier, by every peer's own way, start to exit.
 
-All columns are text to all of them, and each row must be in the output once (Dask's files are by a hash of the carrier).
+All columns are text to all of them, and each row must be in the output once; Dask's files are by a hash of the carrier.
 Input and output lie on the disk, the input in the page cache; what is still dirty there at the end is not waited for,
 for anybody.
 """
@@ -13,12 +13,12 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import measure
-from appends import Place
+from appends import Place, nothing
 from tables import Mode, has_module
 
 HERE = Path(__file__).resolve().parent
@@ -175,16 +175,19 @@ def run_once(shuffler: Shuffler, job: Job, expected: str) -> dict[str, Any]:
     return {"peer": shuffler.name, "error": error, **figures}
 
 
-def run_all(mode: Mode, place: Place, wanted: Callable[[str], bool], folder: Path) -> dict[str, Any]:
-    samples, gaps, thrown_out = [], [], []
+def run_all(mode: Mode, place: Place, wanted: Callable[[str], bool], folder: Path
+            ) -> Iterator[dict[str, Any]]:
+    found = nothing()
     there = []
     for shuffler in SHUFFLERS:
         if not wanted(shuffler.name):
             continue
         if shuffler.needs and not has_module(place.python, shuffler.needs):
-            gaps.append({"peer": shuffler.name, "workload": {}, "reason": f"{shuffler.needs} is not installed"})
+            reason = f"{shuffler.needs} is not installed"
+            found["gaps"].append({"peer": shuffler.name, "workload": {}, "reason": reason})
         else:
             there.append(shuffler)
+            found["settings"][shuffler.name] = {"version": version_of(shuffler, place), "settings": shuffler.settings}
     for rows in mode.tables:
         table = make_table(folder, rows, place.python, mode.name == "smoke")
         job = Job(table, folder / "out", folder / "scratch", place)
@@ -197,12 +200,10 @@ def run_all(mode: Mode, place: Place, wanted: Callable[[str], bool], folder: Pat
                 row = {"rows": rows, "round": turn, **run_once(shuffler, job, expected)}
                 if row["error"]:
                     print(f"THROWN OUT: {shuffler.title}: {row['error']}", file=sys.stderr, flush=True)
-                    thrown_out.append(row)
+                    found["thrown_out"].append(row)
                 else:
-                    samples.append(row)
-    settings = {shuffler.name: {"version": version_of(shuffler, place), "settings": shuffler.settings}
-                for shuffler in there}
-    return {"settings": settings, "samples": samples, "gaps": gaps, "thrown_out": thrown_out}
+                    found["samples"].append(row)
+            yield found
 
 
 def version_of(shuffler: Shuffler, place: Place) -> str:
