@@ -65,6 +65,19 @@ def nothing_is_left(request, tmp_path):
     assert left == []
 
 
+def descriptors():
+    return sorted(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture
+def no_descriptor_is_left(nothing_is_left):
+    """Not those of shoal's alone but any, sockets for instance."""
+    before = descriptors()
+    yield
+    gc.collect()
+    assert descriptors() == before
+
+
 @pytest.fixture
 def path(tmp_path):
     """Where a test may make its store; what it leaves there is destroyed."""
