@@ -8,6 +8,7 @@ import contextlib
 import functools
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import time
@@ -36,22 +37,30 @@ def rows_of(number, count):
     )
 
 
+def processor_seconds():
+    """Of this process and its children that have ended, which those of a computation have."""
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in both)
+
+
 def seconds(frame, method, way, count):
-    """Of a shuffle whose partitions are counted where they are made."""
-    shuffled = frame.shuffle("key", shuffle_method=method)
-    begun = time.perf_counter()
+    """Of a shuffle whose partitions are counted where they are made: by the clock, and of processors."""
+    if method:
+        frame = frame.shuffle("key", shuffle_method=method)
+    begun = time.perf_counter(), processor_seconds()
     with way():
-        rows = shuffled.map_partitions(len).compute()
-    taken = time.perf_counter() - begun
+        rows = frame.map_partitions(len).compute()
+    taken = time.perf_counter() - begun[0], processor_seconds() - begun[1]
     assert sum(rows) == count
     return taken
 
 
+# First what has no shuffle, and bears the cost of what a process does but once.
 WAYS = {
+    "without a shuffle": (None, contextlib.nullcontext),
     "shoal, disk": ("disk", shoal.dask.shuffle),
     "partd, disk": ("disk", contextlib.nullcontext),
     "tasks": ("tasks", contextlib.nullcontext),
-    "without a shuffle": (None, contextlib.nullcontext),
 }
 
 
@@ -75,16 +84,11 @@ def main():
         with dask.config.set(scheduler=scheduler, num_workers=os.cpu_count()):
             for _ in range(given.turns):
                 for name, (method, way) in WAYS.items():
-                    if method:
-                        taken = seconds(frame, method, way, each * given.partitions)
-                    else:
-                        begun = time.perf_counter()
-                        frame.map_partitions(len).compute()
-                        taken = time.perf_counter() - begun
-                    found[name].append(taken)
-        print(f"\n{scheduler}, seconds")
+                    found[name].append(seconds(frame, method, way, each * given.partitions))
+        print(f"\n{scheduler:22} seconds, and of processors")
         for name, taken in found.items():
-            print(f"  {name:20} {statistics.median(taken):8.2f}")
+            clock, processor = (statistics.median(which) for which in zip(*taken))
+            print(f"  {name:20} {clock:8.2f} {processor:8.2f}")
 
 
 if __name__ == "__main__":

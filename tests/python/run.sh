@@ -31,19 +31,23 @@ finish() {
     exit
 }
 
-# Made once, and again for another interpreter or other requirements, with the build folder that has its paths.
-make_environment() {
+# Made once, and again for another interpreter or other requirements.
+make_environment() { # FOLDER REQUIREMENTS
     local wanted
-    wanted=$("$python" -c 'import sys; print(sys.base_prefix, sys.version)' && cat tests/python/requirements.txt)
-    [[ $(cat "$environment/made-for" 2>/dev/null) == "$wanted" ]] && return
-    rm -rf "$folder/build"
-    "$python" -m venv --clear "$environment" &&
-        "$environment/bin/pip" install -q --disable-pip-version-check -r tests/python/requirements.txt &&
-        echo "$wanted" >"$environment/made-for"
+    wanted=$("$python" -c 'import sys; print(sys.base_prefix, sys.version)' && cat "tests/python/$2")
+    [[ $(cat "$1/made-for" 2>/dev/null) == "$wanted" ]] && return
+    "$python" -m venv --clear "$1" &&
+        "$1/bin/pip" install -q --disable-pip-version-check -r "tests/python/$2" &&
+        echo "$wanted" >"$1/made-for"
 }
 
-# In a build folder that is kept, so that only what changed is compiled.
+install_wheel() { # FOLDER
+    "$1/bin/pip" install -q --disable-pip-version-check --force-reinstall --no-deps --no-index "$folder"/wheel/*.whl
+}
+
+# In a build folder that is kept, so that only what changed is compiled; it has the environment's paths.
 build_wheel() {
+    [[ $folder/build -nt $environment/made-for ]] || rm -rf "$folder/build"
     rm -rf "$folder/wheel"
     PATH=$environment/bin:$PATH "$environment/bin/pip" wheel -q --disable-pip-version-check --no-build-isolation \
         --no-deps --wheel-dir "$folder/wheel" --config-settings=build-dir="$folder/build" \
@@ -74,13 +78,23 @@ assert "libshoal" not in pathlib.Path("/proc/self/maps").read_text()
 ')
 }
 
-check "a virtual environment with the requirements" make_environment || finish
+works_with_old_dask() {
+    make_environment "$folder/debian-12" requirements-debian-12.txt && install_wheel "$folder/debian-12" &&
+        PYTHONDONTWRITEBYTECODE=1 "$folder/debian-12/bin/python" -m pytest -q tests/python/test_dask.py
+}
+
+check "a virtual environment with the requirements" make_environment "$environment" requirements.txt || finish
 check "pip builds a wheel" build_wheel || finish
 check "the wheel has extension, stubs and py.typed, and nothing else of the library" has_what_a_user_needs
 check "the wheel works in a virtual environment without anything else" works_alone
-check "the wheel is installed beside the tests' requirements" \
-    "$environment/bin/pip" install -q --disable-pip-version-check --force-reinstall --no-deps --no-index \
-    "$folder"/wheel/*.whl || finish
+check "the wheel is installed beside the tests' requirements" install_wheel "$environment" || finish
+if (($# == 0)); then
+    if [[ $version == 3.1[01] ]]; then
+        check "shoal.dask works with the Dask of Debian 12" works_with_old_dask
+    else
+        ((++skipped)) && echo "skipped: shoal.dask with the Dask of Debian 12, which is not for CPython $version"
+    fi
+fi
 
 PYTHONDONTWRITEBYTECODE=1 "$environment/bin/python" -m pytest -q "$@" 2>&1 | tee "$folder/pytest"
 read -r -a numbers < <(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$folder/pytest" | tr -dc '0-9 \n')
