@@ -56,6 +56,12 @@ struct Options {
     // store's own directory for it. Raising the cost of a close to that of a sync, it costs nothing before.
     bool durable = false;
 
+    // What this process spills and reads back goes through the kernel's page cache, instead of past it (O_DIRECT);
+    // on attaching too. The cache holds back what the disk has not taken yet, and has what was written a while ago;
+    // for that it takes memory that no limit of the store's counts, and the processor's time for another copy.
+    // Right for a job that would else wait for the disk, where much memory is nobody's.
+    bool page_cache = false;
+
     // How what is spilled is compressed; for single keys see Store::set_codec.
     Codec codec;
 

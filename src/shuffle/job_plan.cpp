@@ -63,6 +63,7 @@ Outcome<void> check(const ShuffleOptions& options) {
         return wrong_use("--delimiter means nothing for JSON lines");
     }
     if (options.codec != Codec{} && options.spill_dir.empty()) return wrong_use("--codec needs --spill-dir");
+    if (options.page_cache && options.spill_dir.empty()) return wrong_use("--page-cache needs --spill-dir");
     if (options.keep_store && options.store_path.empty()) return wrong_use("--keep-store needs --store");
     return {};
 }

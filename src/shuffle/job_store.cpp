@@ -14,6 +14,7 @@ Outcome<JobStore> JobStore::make(const ShuffleOptions& options, std::uint64_t me
     store_options.memory_limit_bytes = memory_limit_bytes;
     store_options.spill_dir = options.spill_dir;
     store_options.codec = options.codec;
+    store_options.page_cache = options.page_cache;
     if (options.store_path.empty() && !options.spill_dir.empty()) return make_spilling(options, store_options);
     if (options.store_path.empty()) {
         auto store = Store::in_memory(store_options);

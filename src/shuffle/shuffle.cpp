@@ -139,8 +139,8 @@ private:
             std::find_if(files_.begin(), files_.end(), [](const InputFile& file) { return !file.header.empty(); });
         const std::string header = with_header == files_.end() ? "" : with_header->header;
         // Rows that were more than --memory are not to fill the machine's memory on their way out.
-        const auto through =
-            summary_.spilled_bytes != 0 ? PartitionFile::Through::kDisk : PartitionFile::Through::kPageCache;
+        const bool past_cache = summary_.spilled_bytes != 0 && !options_.page_cache;
+        const auto through = past_cache ? PartitionFile::Through::kDisk : PartitionFile::Through::kPageCache;
         const auto written = run("reducer", "writing", summary_.row_bytes, [&](unsigned, Desk& desk) {
             return write_partitions(store_->store(), partitions_, header, folder.fd(), through, desk, counters_[0],
                                     results_);

@@ -66,6 +66,9 @@ struct ShuffleOptions {
     std::string spill_dir;
     Codec codec;
 
+    // Those rows, and the files of partitions after them, go through the kernel's page cache, instead of past it.
+    bool page_cache = false;
+
     // Path of a store to use instead of one in memory: made, or there already and empty. It is destroyed at the
     // end, however that comes about, unless keep_store.
     std::string store_path;

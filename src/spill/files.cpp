@@ -54,8 +54,8 @@ bool OpenSpillFile::is_removed() const noexcept {
     return ::fstat(descriptor_, &info) == 0 && info.st_nlink == 0;
 }
 
-SpillFiles::SpillFiles(const Mapping& mapping, Slots& slots, Grant grant)
-    : header_(&mapping.header()), slots_(&slots), grant_(std::move(grant)) {
+SpillFiles::SpillFiles(const Mapping& mapping, Slots& slots, Grant grant, bool page_cache)
+    : header_(&mapping.header()), slots_(&slots), grant_(std::move(grant)), page_cache_(page_cache) {
     if (header_->spill_files_at == 0) return;
     table_ = mapping.at<SpillFileTable>(header_->spill_files_at);
     folder_ = std::string(header_->spill_folder.data(),
@@ -150,7 +150,8 @@ Result<SharedSpillFile> SpillFiles::open_anew(std::uint32_t number, int access) 
         return tl::unexpected(Error{Code::kDamaged, "there is no such file", ENOENT, 0});
     }
     if (descriptor < 0) return failed("cannot open it", errno);
-    const int direct = ::open(fmt::format("/proc/self/fd/{}", descriptor).c_str(), access | O_CLOEXEC | O_DIRECT);
+    const std::string again = fmt::format("/proc/self/fd/{}", descriptor);
+    const int direct = page_cache_ ? -1 : ::open(again.c_str(), access | O_CLOEXEC | O_DIRECT);
     auto file = std::make_shared<OpenSpillFile>(descriptor, direct, path);
     struct stat info {};
     if (::fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {

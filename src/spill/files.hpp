@@ -29,7 +29,7 @@ public:
     OpenSpillFile& operator=(const OpenSpillFile&) = delete;
     ~OpenSpillFile();
     [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
-    // Past the page cache (O_DIRECT); -1 where the file system cannot.
+    // Past the page cache (O_DIRECT); -1 where the file system cannot, or Options::page_cache was asked for.
     [[nodiscard]] int direct() const noexcept { return direct_; }
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
     [[nodiscard]] bool is_removed() const noexcept;  // nobody can open it any more
@@ -49,8 +49,8 @@ public:
     // Gives a new file its group and mode: 0 or an errno.
     using Grant = std::function<int(int descriptor)>;
 
-    // Of the arena's header, which says whether and where the store spills.
-    SpillFiles(const Mapping& mapping, Slots& slots, Grant grant);
+    // Of the arena's header, which says whether and where the store spills. `page_cache`: never past it.
+    SpillFiles(const Mapping& mapping, Slots& slots, Grant grant, bool page_cache);
 
     [[nodiscard]] bool enabled() const noexcept { return table_ != nullptr; }
     [[nodiscard]] const std::string& folder() const noexcept { return folder_; }
@@ -109,6 +109,7 @@ private:
     const ArenaHeader* header_;
     Slots* slots_;
     Grant grant_;
+    bool page_cache_;
     SpillFileTable* table_ = nullptr;
     std::string folder_;
     std::string id_text_;

@@ -46,7 +46,9 @@ StoreImpl::StoreImpl(OpenedArena&& opened, const Options& options)
           }),
       index_(mapping_, blocks_, epochs_),
       pins_(slots_, epochs_),
-      files_(mapping_, slots_, [this](int file) { return grant_like(mapping_.descriptor(), file); }),
+      files_(
+          mapping_, slots_, [this](int file) { return grant_like(mapping_.descriptor(), file); },
+          options.page_cache),
       loader_(files_, slots_, mapping_.header().store_id),
       room_wait_(options.room_wait_ms),
       wait_hooks_(options.wait_hooks),
@@ -120,7 +122,7 @@ Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options, Che
     header.codec = checkpoint->header().codec;
     // relaxed: published with the arena
     header.generations.store(checkpoint->header().generations, std::memory_order_relaxed);
-    SpillFiles files(mapping, slots, {});
+    SpillFiles files(mapping, slots, {}, false);
     return restore({mapping, blocks, *slot, slots.number(*slot)}, index, epochs, files, tree.offset, *checkpoint);
 }
 

@@ -203,7 +203,7 @@ class LargerThanMemory(ShuffleTest):
         arguments = (path, "--by", "key", "-n", "64", "-w", "2", "--force")
         self.assertEqual(self.shuffle(*arguments)["spilled_bytes"], 0)
         in_memory = self.rows_by_partition()
-        for options in ((), ("--codec", "lz4"), ("--store", self.store)):
+        for options in ((), ("--codec", "lz4"), ("--page-cache",), ("--store", self.store)):
             with self.subTest(options=options):
                 summary = self.shuffle(*arguments, "--memory", "16M", "--spill-dir", self.spills, *options)
                 self.assertGreater(summary["spilled_bytes"], 64 << 20)
@@ -302,6 +302,7 @@ class Failures(ShuffleTest):
         said = self.shuffle(path, "--by", "key", "-n", "2", "--spill-dir", nowhere, exit_code=4)
         self.assertIn(nowhere, said)
         self.shuffle(path, "--by", "key", "-n", "2", "--codec", "lz4", exit_code=2)
+        self.shuffle(path, "--by", "key", "-n", "2", "--page-cache", exit_code=2)
 
     def test_a_store_that_is_not_empty_is_left_alone(self):
         path = self.write_plain_csv(10)

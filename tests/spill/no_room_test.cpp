@@ -1,6 +1,5 @@
 // Spill files that cannot be written, or are damaged under a living store: typed errors that name them, nothing
 // acknowledged is lost that is still there, and appends go on when there is room again.
-#include <sys/mount.h>
 #include <sys/resource.h>
 
 #include <cerrno>
@@ -18,6 +17,7 @@
 #include "../store/result_checks.hpp"
 #include "../store/scale.hpp"
 #include "catch.hpp"
+#include "small_file_system.hpp"
 #include "spilling_store.hpp"
 
 using shoal::Code;
@@ -62,10 +62,10 @@ double cpu_seconds() {
 TEST_CASE("With the spill folder's file system full appends say so, gets work, and with room again they go on",
           "[process]") {
     const bool thread = GENERATE(true, false);
+    const auto kind = GENERATE(SmallFileSystem::Kind::kTmpfs, SmallFileSystem::Kind::kExt4);
     SpillingPlace place;
-    if (::mount("tmpfs", place.folder().c_str(), "tmpfs", 0, "size=12m") != 0) {
-        SHOAL_SKIP("cannot mount a small tmpfs: " << std::strerror(errno));
-    }
+    const SmallFileSystem files(kind, place.folder(), 12 * kMiB);
+    if (!files.why_not().empty()) SHOAL_SKIP("cannot mount a small file system: " << files.why_not());
     CHECK(Child::run([&]() -> std::string {
               shoal::Options options = place.options(8 * kMiB);
               options.spill_thread = thread;
@@ -79,13 +79,12 @@ TEST_CASE("With the spill folder's file system full appends say so, gets work, a
               EXPECT(full.message.find('\n') == std::string::npos);
               EXPECT(store->stats()->spill_errno == ENOSPC);
               if (std::string wrong = compare(*store, model); !wrong.empty()) return wrong;
-              EXPECT(::mount("tmpfs", place.folder().c_str(), "tmpfs", MS_REMOUNT, "size=64m") == 0);
+              EXPECT(files.make_room());
               const shoal::Error more = fill_up(*store, model, 20 * kMiB);
               EXPECT(more.message.empty());
               EXPECT(store->stats()->spill_errno == 0);
               return compare(*store, model);
           }) == "");
-    ::umount2(place.folder().c_str(), MNT_DETACH);
 }
 
 TEST_CASE("Who waits for room that does not come does not spin") {

@@ -1,7 +1,12 @@
 // What is read of a store is the same, whether it is resident, spilled or both: every way to read against lists of
 // records, several times the memory limit of them.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <filesystem>
 #include <map>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <shoal/store.hpp>
@@ -128,7 +133,38 @@ std::ostream& operator<<(std::ostream& out, const Shape& shape) {
                << (shape.thread ? ", a thread spills" : ", appends spill");
 }
 
+// Descriptors of files in the folder that go past the page cache.
+std::size_t direct_descriptors(const std::string& folder) {
+    std::size_t count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+        std::error_code gone;  // the iterator's own
+        if (std::filesystem::read_symlink(entry, gone).string().rfind(folder + "/", 0) != 0) continue;
+        const int flags = ::fcntl(std::stoi(entry.path().filename()), F_GETFL);
+        if (flags >= 0 && (flags & O_DIRECT) != 0) ++count;
+    }
+    return count;
+}
+
 }  // namespace
+
+TEST_CASE("What is spilled goes past the page cache, unless through it is asked for") {
+    const bool page_cache = GENERATE(false, true);
+    SpillingPlace place;
+    const int probe = ::open(place.folder().c_str(), O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
+    if (probe < 0) SHOAL_SKIP("no O_DIRECT in the folder for temporary files");
+    ::close(probe);
+    shoal::Options options = place.options(8 * kMiB);
+    options.page_cache = page_cache;
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    Model model;
+    for (std::size_t number = 0; number < 20; ++number) {
+        model["key"].push_back(some_record(1'000'000, number));
+        REQUIRE_OK(store->append("key", model["key"].back()));
+    }
+    REQUIRE(compare(*store, model, 1) == "");
+    CHECK((direct_descriptors(place.folder()) == 0) == page_cache);
+}
 
 TEST_CASE("A store that is several times its memory reads as a map of lists, whatever the codec and the records") {
     const auto shape =

@@ -29,12 +29,14 @@ std::string absolute(nb::handle path) {
 }
 
 // What an operation of this process's is to know, whoever made the store.
-Options access_options(nb::handle group, bool any_owner, bool spill_thread, std::uint32_t room_wait_ms) {
+Options access_options(nb::handle group, bool any_owner, bool spill_thread, std::uint32_t room_wait_ms,
+                       bool page_cache) {
     Options options;
     options.group = text_or_empty(group);
     options.any_owner = any_owner;
     options.spill_thread = spill_thread;
     options.room_wait_ms = room_wait_ms;
+    options.page_cache = page_cache;
     options.wait_hooks = without_lock_in_waits();
     return options;
 }
@@ -50,9 +52,9 @@ auto made_or_raise(Make&& make) {
 
 void open(OpenStore* self, nb::handle path, std::uint64_t memory_limit_bytes, nb::handle arena_dir,
           nb::handle group, bool any_owner, bool temporary, nb::handle spill_dir, const std::string& codec,
-          bool spill_thread, std::uint32_t room_wait_ms, bool durable, std::uint32_t first_segment_bytes,
-          std::uint32_t max_segment_bytes, std::uint64_t reserve_bytes) {
-    Options options = access_options(group, any_owner, spill_thread, room_wait_ms);
+          bool spill_thread, std::uint32_t room_wait_ms, bool page_cache, bool durable,
+          std::uint32_t first_segment_bytes, std::uint32_t max_segment_bytes, std::uint64_t reserve_bytes) {
+    Options options = access_options(group, any_owner, spill_thread, room_wait_ms, page_cache);
     options.durable = durable;
     options.memory_limit_bytes = memory_limit_bytes;
     options.arena_dir = text_or_empty(arena_dir);
@@ -68,8 +70,8 @@ void open(OpenStore* self, nb::handle path, std::uint64_t memory_limit_bytes, nb
 }
 
 OpenStore* attach(nb::handle path, nb::handle group, bool any_owner, bool spill_thread, std::uint32_t room_wait_ms,
-                  bool durable) {
-    Options options = access_options(group, any_owner, spill_thread, room_wait_ms);
+                  bool page_cache, bool durable) {
+    Options options = access_options(group, any_owner, spill_thread, room_wait_ms, page_cache);
     options.durable = durable;
     std::string where = absolute(path);
     Store store = made_or_raise([&] { return Store::attach(where, options); });
@@ -88,7 +90,7 @@ OpenStore* in_memory(std::uint64_t memory_limit_bytes, std::uint32_t first_segme
 }
 
 void destroy(nb::handle path, nb::handle group, bool any_owner) {
-    const Options options = access_options(group, any_owner, false, 0);
+    const Options options = access_options(group, any_owner, false, 0, false);
     const std::string where = path_text(path);
     made_or_raise([&] { return Store::destroy(where, options); });
 }
@@ -103,7 +105,7 @@ nb::list collect(nb::handle dirs, bool dry_run) {
 nb::object verify(nb::handle path, bool repair, nb::handle group, bool any_owner) {
     VerifyOptions options;
     options.repair = repair;
-    options.access = access_options(group, any_owner, false, 0);
+    options.access = access_options(group, any_owner, false, 0, false);
     const std::string where = path_text(path);
     return report(made_or_raise([&] { return Store::verify(where, options); }));
 }
@@ -233,6 +235,7 @@ nb::object reduce(const OpenStore& self) {
     keywords["any_owner"] = options.any_owner;
     keywords["spill_thread"] = options.spill_thread;
     keywords["room_wait_ms"] = options.room_wait_ms;
+    keywords["page_cache"] = options.page_cache;
     return nb::make_tuple(nb::module_::import_("shoal._reattach").attr("reattach"),
                           nb::make_tuple(nb::steal(PyUnicode_DecodeFSDefault(self.path().c_str())), keywords));
 }
@@ -252,11 +255,11 @@ void bind_store(nb::module_& module) {
         .def("__init__", open, "path"_a, nb::kw_only(), "memory_limit_bytes"_a = 0, "arena_dir"_a = nb::none(),
              "group"_a = nb::none(), "any_owner"_a = false, "temporary"_a = false, "spill_dir"_a = nb::none(),
              "codec"_a = "none", "spill_thread"_a = true, "room_wait_ms"_a = unless_said.room_wait_ms,
-             "durable"_a = false, "first_segment_bytes"_a = unless_said.first_segment_bytes,
+             "page_cache"_a = false, "durable"_a = false, "first_segment_bytes"_a = unless_said.first_segment_bytes,
              "max_segment_bytes"_a = unless_said.max_segment_bytes, "reserve_bytes"_a = 0)
         .def_static("attach", attach, "path"_a, nb::kw_only(), "group"_a = nb::none(), "any_owner"_a = false,
-                    "spill_thread"_a = true, "room_wait_ms"_a = unless_said.room_wait_ms, "durable"_a = false,
-                    docs::kAttach)
+                    "spill_thread"_a = true, "room_wait_ms"_a = unless_said.room_wait_ms, "page_cache"_a = false,
+                    "durable"_a = false, docs::kAttach)
         .def_static("in_memory", in_memory, nb::kw_only(), "memory_limit_bytes"_a = 0,
                     "first_segment_bytes"_a = unless_said.first_segment_bytes,
                     "max_segment_bytes"_a = unless_said.max_segment_bytes, "reserve_bytes"_a = 0, docs::kInMemory)

@@ -26,7 +26,7 @@ Parameters
 path : str, bytes or os.PathLike
     The store's directory. Made if there is none, its parent must exist; else
     attached to, and then only the options `group`, `any_owner`, `spill_thread`,
-    `room_wait_ms` and `durable` are looked at.
+    `room_wait_ms`, `page_cache` and `durable` are looked at.
 memory_limit_bytes : int
     Bytes of memory that the arena may take, 8 MiB at least. 0: half of what is
     free where it lies.
@@ -51,6 +51,9 @@ spill_thread : bool
 room_wait_ms : int
     Milliseconds that an append waits for room in a store that spills, before
     it fails.
+page_cache : bool
+    Spilled data goes through the kernel's page cache, instead of past it
+    (``O_DIRECT``): where much memory is nobody's.
 durable : bool
     The store outlives a reboot: it is synced when it is closed here. An error
     can't be told then: call `sync` before, to know. Without a `spill_dir` a new
@@ -81,7 +84,7 @@ inline constexpr const char* kAttach = R"(Opens the store that is at `path`, and
 
 Parameters
 ----------
-path, group, any_owner, spill_thread, room_wait_ms, durable
+path, group, any_owner, spill_thread, room_wait_ms, page_cache, durable
     As of `Store`.
 
 Raises

@@ -52,6 +52,7 @@ class Store:
         codec: str = "none",
         spill_thread: bool = True,
         room_wait_ms: int = 10_000,
+        page_cache: bool = False,
         durable: bool = False,
         first_segment_bytes: int = 64,
         max_segment_bytes: int = 1_048_576,
@@ -65,6 +66,7 @@ class Store:
         any_owner: bool = False,
         spill_thread: bool = True,
         room_wait_ms: int = 10_000,
+        page_cache: bool = False,
         durable: bool = False,
     ) -> Store: ...
     @staticmethod
