@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include <fmt/format.h>
+
 #include "arena/crash_point.hpp"
 #include "arena/geometry.hpp"
 #include "arena/system_failure.hpp"
@@ -37,6 +39,10 @@ void ExtentOutput::leave_file() noexcept {
 
 Result<void> ExtentOutput::make_room(std::size_t bytes, std::uint64_t in_one) {
     if (!queue_) queue_.emplace(IoQueue::make(kBuffers));
+    if (in_one != 0 && !SpillFiles::has_room(kUnit, in_one)) {  // not even in a new one
+        return failed(fmt::format("cannot write {} bytes to one file in {} (ulimit -f)", in_one, files_->folder()),
+                      EFBIG);
+    }
     const std::uint64_t wanted = in_one + kBufferBytes;  // with what is in the buffer, and padding
     if (in_one != 0 && file_ != nullptr && !SpillFiles::has_room(offset(), wanted)) {
         if (auto done = finish(); !done) return done;
@@ -79,11 +85,7 @@ Result<void> ExtentOutput::write_buffer(std::size_t bytes) {
     ranges_.back().end = end;
     const iovec piece{buffers_[current_].bytes.get(), bytes};
     buffers_[current_].under_way = true;
-    queue_->submit({IoRequest::Kind::kWrite,
-                    file_->direct() >= 0 ? file_->direct() : file_->descriptor(),
-                    buffer_offset_,
-                    {&piece, 1},
-                    current_});
+    queue_->submit({IoRequest::Kind::kWrite, file_->for_blocks(), buffer_offset_, {&piece, 1}, current_});
     queue_->flush();
     written_ += bytes;
     buffer_offset_ = end;
@@ -121,11 +123,7 @@ Result<void> ExtentOutput::finish() {
 void ExtentOutput::discard() noexcept {
     static_cast<void>(wait_for(0));
     for (const Written& range : ranges_) {
-        auto file = files_->open(range.file);
-        if (!file || range.end == range.begin) continue;
-        static_cast<void>(::fallocate((*file)->descriptor(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                      static_cast<off_t>(range.begin),
-                                      static_cast<off_t>(range.end - range.begin)));
+        if (const auto file = files_->open(range.file)) (*file)->punch(range.begin, range.end);
     }
     ranges_.clear();
     leave_file();

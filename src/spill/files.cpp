@@ -49,6 +49,12 @@ OpenSpillFile::~OpenSpillFile() {
     if (direct_ >= 0) ::close(direct_);
 }
 
+void OpenSpillFile::punch(std::uint64_t begin, std::uint64_t end) const noexcept {
+    if (end <= begin) return;
+    static_cast<void>(::fallocate(descriptor_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                  static_cast<off_t>(begin), static_cast<off_t>(end - begin)));
+}
+
 bool OpenSpillFile::is_removed() const noexcept {
     struct stat info {};
     return ::fstat(descriptor_, &info) == 0 && info.st_nlink == 0;
@@ -215,11 +221,7 @@ void SpillFiles::punch(std::uint64_t place) noexcept {
         forget(at.file);
         opened = open(at.file);
     }
-    if (opened && last > first) {
-        // Where the file system cannot, the room comes back with the whole file.
-        static_cast<void>(::fallocate((*opened)->descriptor(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                      static_cast<off_t>(first), static_cast<off_t>(last - first)));
-    }
+    if (opened) (*opened)->punch(first, last);
 }
 
 void SpillFiles::count_checkpointed(std::uint64_t place) noexcept {

@@ -31,6 +31,11 @@ public:
     [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
     // Past the page cache (O_DIRECT); -1 where the file system cannot, or Options::page_cache was asked for.
     [[nodiscard]] int direct() const noexcept { return direct_; }
+    // For whole blocks from aligned memory: that one, or the other.
+    [[nodiscard]] int for_blocks() const noexcept { return direct_ >= 0 ? direct_ : descriptor_; }
+    // What lies there is in nobody's hands: the room of the blocks in it goes back to the file system, where that
+    // cannot, with the whole file.
+    void punch(std::uint64_t begin, std::uint64_t end) const noexcept;
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
     [[nodiscard]] bool is_removed() const noexcept;  // nobody can open it any more
 

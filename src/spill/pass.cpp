@@ -339,11 +339,7 @@ void SpillPass::write(Batch& batch, std::uint64_t tag) {
     // release: whoever takes the file over begins behind (I1, I2 of spill/file_table.hpp)
     context_.files.entry(file_number_).end.store(file_end_, std::memory_order_release);
     const iovec piece{const_cast<std::byte*>(bytes.data()), bytes.size()};
-    queue_->submit({IoRequest::Kind::kWrite,
-                    file_->direct() >= 0 ? file_->direct() : file_->descriptor(),
-                    batch.file_offset(),
-                    {&piece, 1},
-                    tag});
+    queue_->submit({IoRequest::Kind::kWrite, file_->for_blocks(), batch.file_offset(), {&piece, 1}, tag});
 }
 
 bool SpillPass::write_now(Batch& batch) {
@@ -380,10 +376,7 @@ void SpillPass::end_batch(std::size_t number) {
     if (entry.error != 0) {
         wants_new_file_ = entry.error == EFBIG && entry.begin > kSpillFileHeaderBytes;
         if (!wants_new_file_) outcome_.error = entry.error;
-        // What was written of it is in nobody's hands.
-        static_cast<void>(::fallocate(file_->descriptor(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                      static_cast<off_t>(entry.begin),
-                                      static_cast<off_t>(std::max(entry.end - entry.begin, std::uint64_t{1}))));
+        file_->punch(entry.begin, entry.end);
     }
     entry.batch->abandon();
 }

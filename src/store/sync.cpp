@@ -8,6 +8,7 @@
 
 #include "arena/presence.hpp"
 #include "arena/system_failure.hpp"
+#include "io/file_limit_signal.hpp"
 #include "spill/sync_pass.hpp"
 #include "store/descriptor.hpp"
 #include "store/impl.hpp"
@@ -54,6 +55,7 @@ Result<Synced> StoreImpl::sync() {
         if (synced.error().system_errno == ENOENT) return tl::unexpected(destroyed());
         return tl::unexpected(std::move(synced.error()));
     }
+    const FileLimitSignalHeld held;  // by fallocate, and what is written without the queue
     const Waiting waiting(wait_hooks_);
     SyncPass pass({mapping_, index_, epochs_, files_, *slot});
     auto outcome = pass.run();

@@ -201,3 +201,29 @@ TEST_CASE("A spill folder in memory, where files have no way past the page cache
     REQUIRE_OK(Store::destroy(place.path()));
     CHECK(folder.entries().empty());
 }
+
+TEST_CASE("A sync writes to as many small files as it needs, and says so where they may not even be that long",
+          "[process]") {
+    const auto record_bytes = static_cast<std::size_t>(GENERATE(5'000, 3'000'000));
+    constexpr std::uint64_t kLimit = 9 * kMiB;
+    SpillingPlace place;
+    CHECK(Child::run([&]() -> std::string {
+              shoal::Options options = place.options(128 * kMiB);
+              options.reserve_bytes = options.memory_limit_bytes;
+              options.spill_thread = false;
+              auto store = Store::open(place.path(), options);
+              EXPECT_OK(store);
+              std::vector<std::string> values(kKeys);
+              EXPECT_OK(append_bytes(*store, values, 40 * kMiB, record_bytes));
+              if (std::string wrong = limit_files_to(kLimit); !wrong.empty()) return wrong;
+              EXPECT_OK(store->sync());
+              for (const std::string& file : place.spill_files()) EXPECT(fs::file_size(file) <= kLimit);
+              EXPECT_OK(append_bytes(*store, values, 4 * kMiB, record_bytes));
+              if (std::string wrong = limit_files_to(kMiB / 2); !wrong.empty()) return wrong;
+              const auto failed = store->sync();
+              EXPECT_CODE(failed, Code::kNoSpace);
+              EXPECT(failed.error().system_errno == EFBIG);
+              EXPECT(failed.error().message.find(place.folder()) != std::string::npos);
+              return compare(*store, values);
+          }) == "");
+}
