@@ -21,6 +21,7 @@ from tables import MODES, PEERS
 ROOT = Path(__file__).resolve().parent.parent.parent
 WARM_UP = {
     "append": "one round that is not counted, and then emptied, in each run of each program",
+    "reads": "the appends, and the check, which gets each value once",
     "shuffle": "the input is read into the page cache before each run",
     "lifecycle": "none: the process that attaches is a fresh one",
     "larger": "none: each run begins with nothing",
@@ -67,6 +68,7 @@ def main() -> int:
     peers = [peer for peer in PEERS if wanted(peer.name)]
     measured = {
         "append": lambda: appends.run_all(peers, mode, place),
+        "reads": lambda: appends.run_reads(peers, mode, place),
         "shuffle": lambda: shuffles.run_all(mode, place, wanted, disk_folder),
         "larger": lambda: appends.run_larger(peers, mode, place, disk_folder),
         "scale": lambda: appends.run_scale(peers, mode, place),

@@ -1,4 +1,4 @@
-"""Append, and get and view after it: every peer in every workload, the peers by turns within a round."""
+"""Append, and get and view: every peer in every workload, the peers by turns within a round."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import measure
-from tables import Mode, Peer, Workload
+from tables import READS, SECONDS_BEFORE_READS, Mode, Peer, Workload
 
 RUN_SECONDS = 90  # a watchdog: a phase takes at most Mode.seconds and a batch
 
@@ -103,6 +103,16 @@ def run_all(peers: Iterable[Peer], mode: Mode, place: Place) -> Iterator[dict[st
     peers = [peer for peer in peers if not peer.on_disk_only]
     limits = Limits(mode.seconds, mode.seconds)
     for workload in mode.workloads:
+        turns(peers, workload, place, mode.rounds, limits, found, lambda peer: None)
+        yield found
+
+
+def run_reads(peers: Iterable[Peer], mode: Mode, place: Place) -> Iterator[dict[str, Any]]:
+    """Get and view of what all peers hold alike, by one process."""
+    found = nothing()
+    peers = [peer for peer in peers if not peer.on_disk_only]
+    limits = Limits(SECONDS_BEFORE_READS, mode.seconds, warm_up=False)
+    for workload in READS.values():
         turns(peers, workload, place, mode.rounds, limits, found, lambda peer: None)
         yield found
 

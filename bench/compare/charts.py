@@ -73,7 +73,7 @@ def draw_appends(result: dict[str, Any], path: Path) -> None:
                 for peer in IN_MEMORY:
                     series[peer.name].append(figure(result, peer.name, rate("append"), workload=wanted))
             lines(axes, [label for label, _ in points], series, IN_MEMORY)
-            if not any(found for figures in series.values() for found in figures):
+            if max(sum(found is not None for found in figures) for figures in series.values()) < 2:
                 axes.text(0.5, 0.5, "only in the full mode", transform=axes.transAxes, ha="center", color="#666666")
             axes.set_xlabel(name)
             if column == 0:
@@ -107,7 +107,7 @@ def bars(axes: Any, rows: Sequence[Bar], title: str, show: Callable[[float], str
         axes.barh(at, row.figure.median, xerr=spread, color=row.colour, capsize=2, height=0.7)
         axes.text(row.figure.most, at, "  " + show(row.figure.median), va="center", fontsize=8)
     axes.set_yticks(range(len(rows)), [row.title for row in rows])
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.4, -0.6)  # the first on top, also where panels share the axis
     axes.set_title(title, loc="left", fontsize=10)
     axes.grid(axis="y", visible=False)
     if log:
@@ -118,7 +118,7 @@ def bars(axes: Any, rows: Sequence[Bar], title: str, show: Callable[[float], str
 
 
 def draw_reads(result: dict[str, Any], path: Path) -> None:
-    drawing, grid = pyplot.subplots(2, 2, figsize=(11, 8))
+    drawing, grid = pyplot.subplots(2, 2, figsize=(12, 8), sharey=True)
     colours = colour_of(IN_MEMORY)
     for row, (name, load) in enumerate(READS.items()):
         wanted = dataclasses.asdict(load)
@@ -131,9 +131,9 @@ def draw_reads(result: dict[str, Any], path: Path) -> None:
                 reason = peer.no_view if phase == "view" and peer.no_view else "no figure"
                 shown.append(Bar(peer.title, found, reason, colours[peer.name]))
             scale = 1e9 if unit == "GB/s" else 1e6
-            what = "the whole value, copied" if phase == "get" else "a view, nothing copied"
-            bars(grid[row][column], shown, f"{name}: {what} ({unit})", lambda value, by=scale: f"{value / by:.3g}")
-    drawing.suptitle("Reads after the appends: 100 keys of 2.6 MB; and up to a million keys of 64 B to some 500 B")
+            what = "copied" if phase == "get" else "a view"
+            bars(grid[row][column], shown, f"{name}: {what}, {unit}", lambda value, by=scale: f"{value / by:.3g}")
+    drawing.suptitle("Reads by one process: 100 keys of 256 KiB in records of 1 KiB; 86,000 keys of 64 B to some 500 B")
     save(drawing, path)
 
 

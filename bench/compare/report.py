@@ -15,7 +15,6 @@ from tables import PEER_OF, PEERS, READS, Workload, workload
 ROOT = Path(__file__).resolve().parent.parent.parent
 RESULTS = ROOT / "bench/results"
 REPORT = ROOT / "bench/REPORT.md"
-Value = Callable[[dict[str, Any]], Optional[float]]
 
 
 def number(value: float) -> str:
@@ -60,15 +59,20 @@ def standings_of_appends(result: dict[str, Any]) -> list[Standing]:
     titles = {peer.name: peer.title for peer in PEERS}
     found = []
     ranked = [peer for peer in PEERS if not peer.is_limit]
-    for fields in {tuple(row["workload"].items()): None for row in result["samples"]}:
-        load_of = Workload(**dict(fields))
-        reads = {shape: name for name, shape in READS.items()}
-        phases = {"append": f"append of {load_of.name}"}
-        if load_of in reads:
-            phases |= {"get": f"get of {reads[load_of]}", "view": f"view of {reads[load_of]}"}
-        for phase, what in phases.items():
-            figures = {peer.name: figure(result, peer.name, rate(phase), workload=dict(fields)) for peer in ranked}
-            found.append(standing(what, figures, titles))
+    for shape in charts.workloads_of(result):
+        figures = {peer.name: figure(result, peer.name, rate("append"), workload=shape) for peer in ranked}
+        found.append(standing(f"append of {Workload(**shape).name}", figures, titles))
+    return [one for one in found if one]
+
+
+def standings_of_reads(result: dict[str, Any]) -> list[Standing]:
+    titles = {peer.name: peer.title for peer in PEERS}
+    found = []
+    for name, shape in READS.items():
+        for phase in ("get", "view"):
+            figures = {peer.name: figure(result, peer.name, rate(phase), workload=dataclasses.asdict(shape))
+                       for peer in PEERS if not peer.is_limit}
+            found.append(standing(f"{phase} of {name}", figures, titles))
     return [one for one in found if one]
 
 
@@ -120,8 +124,11 @@ def section_of_appends(result: dict[str, Any]) -> list[str]:
             rows.append([shape.name, *(number(found.median) if found else "–" for found in figures)])
     lines = ["## Append", "", "![Records a second of every peer](results/append.svg)", "",
              "Records a second, medians; all samples are in [results/append.json](results/append.json).", ""]
-    lines += table(["workload", *(peer.title for peer in charts.IN_MEMORY)], rows)
-    lines += ["## Get and view", "", "![Reads of every peer](results/reads.svg)", ""]
+    return lines + table(["workload", *(peer.title for peer in charts.IN_MEMORY)], rows)
+
+
+def section_of_reads(result: dict[str, Any]) -> list[str]:
+    lines = ["## Get and view", "", "![Reads of every peer](results/reads.svg)", ""]
     for name, shape in READS.items():
         wanted = dataclasses.asdict(shape)
         lines += table([f"{name}: {shape.name}", "gets/s", "bytes/s", "views/s"], [
@@ -241,6 +248,9 @@ class Part:
 
 def draw_appends(result: dict[str, Any]) -> None:
     charts.draw_appends(result, RESULTS / "append.svg")
+
+
+def draw_reads(result: dict[str, Any]) -> None:
     charts.draw_reads(result, RESULTS / "reads.svg")
 
 
@@ -263,6 +273,7 @@ def draw_lifecycle(result: dict[str, Any]) -> None:
 
 PARTS = {
     "append": Part(section_of_appends, draw_appends, standings_of_appends),
+    "reads": Part(section_of_reads, draw_reads, standings_of_reads),
     "shuffle": Part(section_of_shuffle, draw_shuffle, standings_of_shuffle),
     "larger": Part(section_of_larger, draw_larger, standings_of_larger),
     "scale": Part(section_of_scale, draw_scale, standings_of_scale),

@@ -212,5 +212,5 @@ def version_of(shuffler: Shuffler, place: Place) -> str:
     if shuffler.needs:
         command = [place.python, "-c", f"import {shuffler.needs} as it; print(it.__version__)"]
     else:
-        command = ["sh", "-c", f"readlink -f $(command -v {shuffler.name}); sort --version | head -n 1"]
+        command = ["sh", "-c", "sort --version | head -n 1; basename $(readlink -f $(command -v awk))"]
     return " ".join(subprocess.run(command, capture_output=True, text=True, check=False).stdout.split())
