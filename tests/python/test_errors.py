@@ -61,6 +61,13 @@ def test_a_missing_key_is_named_in_words_that_can_be_read(store):
 
 
 @pytest.mark.parametrize("kind", sorted(SECOND_BASES, key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
+def test_errors_can_be_made_empty_as_tblib_does_that_carries_them_from_the_workers_of_distributed(kind):
+    error = kind.__new__(kind)
+    error.args = ("message",)
+    assert isinstance(error, SECOND_BASES[kind])
+
+
+@pytest.mark.parametrize("kind", sorted(SECOND_BASES, key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
 def test_errors_can_be_pickled(kind):
     error = kind(errno.EIO, "message") if issubclass(kind, OSError) else kind("message")
     error.appended = 3

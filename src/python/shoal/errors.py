@@ -63,6 +63,8 @@ class MemoryLimit(Error, MemoryError):
     """The store's own limit is reached; what was appended stays."""
 
     code = "memory limit"
+    # MemoryError's refuses to make any other class, which is what tblib asks it for.
+    __new__ = Exception.__new__  # type: ignore[assignment]
 
 
 class NoSpace(Error, OSError):
