@@ -133,7 +133,7 @@ def draw_reads(result: dict[str, Any], path: Path) -> None:
             scale = 1e9 if unit == "GB/s" else 1e6
             what = "copied" if phase == "get" else "a view"
             bars(grid[row][column], shown, f"{name}: {what}, {unit}", lambda value, by=scale: f"{value / by:.3g}")
-    drawing.suptitle("Reads by one process: 100 keys of 256 KiB in records of 1 KiB; 86,000 keys of 64 B to some 500 B")
+    drawing.suptitle("Reads: 100 keys of 256 KiB in records of 1 KiB; 86,000 keys of 64 B to some 500 B; 1 process")
     save(drawing, path)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 import charts
 from lifecycles import STEPS
-from results import Figure, figure, load, rate
+from results import Figure, cpu_of_append, figure, load, rate
 from shuffles import SHUFFLERS
 from tables import PEER_OF, PEERS, READS, Workload, workload
 
@@ -25,6 +25,9 @@ def number(value: float) -> str:
     return f"{value:.3g} "
 
 
+SAME = 0.02  # medians that are nearer to each other are the same
+
+
 @dataclasses.dataclass(frozen=True)
 class Standing:
     """Where shoal stands in one comparison: beside the best of the others."""
@@ -37,7 +40,7 @@ class Standing:
 
     @property
     def is_first(self) -> bool:
-        return self.ours <= self.best if self.less_is_better else self.ours >= self.best
+        return self.ratio <= 1 + SAME
 
     @property
     def ratio(self) -> float:
@@ -53,6 +56,16 @@ def standing(what: str, found: dict[str, Optional[Figure]], titles: dict[str, st
     pick = min if less_is_better else max
     best = pick(others, key=lambda name: others[name].median)
     return Standing(what, ours.median, others[best].median, titles[best], less_is_better)
+
+
+def standings_of_cpu(result: dict[str, Any]) -> list[Standing]:
+    titles = {peer.name: peer.title for peer in PEERS}
+    found = []
+    for shape in charts.workloads_of(result):
+        figures = {peer.name: figure(result, peer.name, cpu_of_append, workload=shape)
+                   for peer in PEERS if not peer.is_limit and peer.name != "partd_server"}
+        found.append(standing(Workload(**shape).name, figures, titles, less_is_better=True))
+    return [one for one in found if one]
 
 
 def standings_of_appends(result: dict[str, Any]) -> list[Standing]:
@@ -87,17 +100,27 @@ def standings_of_shuffle(result: dict[str, Any]) -> list[Standing]:
     return [one for one in found if one]
 
 
+def words_of(behind: list[Standing]) -> str:
+    return "; ".join(
+        f"{one.what} ({one.best_title} is {(one.ratio - 1) * 100:.0f} % ahead)" if one.ratio < 2
+        else f"{one.what} ({one.best_title} is ahead {one.ratio:,.1f} times)"
+        for one in sorted(behind, key=lambda one: -one.ratio)
+    )
+
+
 def first_paragraph(standings: list[Standing]) -> str:
-    behind = sorted((one for one in standings if not one.is_first), key=lambda one: -one.ratio)
+    behind = [one for one in standings if not one.is_first]
     if not behind:
         return f"shoal is first in all {len(standings)} comparisons below."
-    words = "; ".join(
-        f"{one.what} ({one.best_title} is {(one.ratio - 1) * 100:.0f} % ahead)" if one.ratio < 2
-        else f"{one.what} ({one.best_title} is ahead {one.ratio:.1f} times)"
-        for one in behind
-    )
-    return (f"**Where shoal is not first: in {len(behind)} of {len(standings)} comparisons.** {words}. "
+    return (f"**Where shoal is not first: in {len(behind)} of {len(standings)} comparisons.** {words_of(behind)}. "
             f"In the other {len(standings) - len(behind)} it is; limits such as memcpy are no peers and not ranked.")
+
+
+def second_paragraph(by_cpu: list[Standing]) -> str:
+    behind = [one for one in by_cpu if not one.is_first]
+    others = f"shoal takes less than any peer in {len(by_cpu) - len(behind)} of {len(by_cpu)} appends"
+    return ("By the CPU time that a record costs, which other work on the machine changes less than the rate: "
+            + (f"{others}, and more in {words_of(behind)}." if behind else f"{others}."))
 
 
 def table(header: list[str], rows: list[list[str]]) -> list[str]:
@@ -109,22 +132,28 @@ def cell(found: Optional[Figure], scale: float = 1.0) -> str:
     if found is None:
         return "–"
     middle, least, most = (number(value / scale) for value in (found.median, found.least, found.most))
-    return f"{middle}({least.strip()} to {most.strip()})"
+    return f"{middle.strip()} ({least.strip()} to {most.strip()})"
 
 
 def section_of_appends(result: dict[str, Any]) -> list[str]:
     shapes = [workload(batched=batched, **fields) for batched in (True, False)
               for fields in ({}, {"record_bytes": 1024}, {"record_bytes": 65536}, {"keys": 1}, {"keys": 1_000_000},
                              {"processes": 1}, {"processes": 4})]
-    rows = []
+    rows: list[list[str]] = []
+    cpu_rows: list[list[str]] = []
     for shape in shapes:
         wanted = dataclasses.asdict(shape)
         figures = [figure(result, peer.name, rate("append"), workload=wanted) for peer in charts.IN_MEMORY]
         if any(figures):
             rows.append([shape.name, *(number(found.median) if found else "–" for found in figures)])
+            figures = [figure(result, peer.name, cpu_of_append, workload=wanted) for peer in charts.IN_MEMORY]
+            cpu_rows.append([shape.name, *(f"{found.median:,.0f}" if found else "–" for found in figures)])
     lines = ["## Append", "", "![Records a second of every peer](results/append.svg)", "",
              "Records a second, medians; all samples are in [results/append.json](results/append.json).", ""]
-    return lines + table(["workload", *(peer.title for peer in charts.IN_MEMORY)], rows)
+    header = ["workload", *(peer.title for peer in charts.IN_MEMORY)]
+    lines += table(header, rows)
+    lines += ["CPU time a record in ns, of the processes that append and of Redis's server; partd's is not counted.", ""]
+    return lines + table(header, cpu_rows)
 
 
 def section_of_reads(result: dict[str, Any]) -> list[str]:
@@ -285,13 +314,15 @@ def write() -> None:
     results = {name: found for name in PARTS if (found := load(RESULTS, name))}
     standings = [one for name, found in results.items() for one in PARTS[name].standings(found)]
     lines = ["# shoal beside what users would pick instead", "", first_paragraph(standings), "",
+             *([second_paragraph(standings_of_cpu(results["append"])), ""] if "append" in results else []),
              "Made by `tools/compare`; do not edit. The spread is the least and the most of all rounds.", ""]
     for name, result in results.items():
         machine = result["machine"]
         lines.append(
             f"- {name}: {result['mode']} mode, {result['rounds']} rounds by turns; {machine['when']}, commit "
             f"{machine['commit']}; {machine['cpu']}, {machine['cores']} cores, {machine['memory']}, "
-            f"{machine['kernel']}, {machine['compiler']}, Python {machine['python']}; load {machine['load_at_start']} at the start"
+            f"{machine['kernel']}, {machine['compiler']}, Python {machine['python']}; load "
+            f"{machine['load_at_start']} at the start"
             + (f"; {machine['note']}" if machine["note"] else "") + f". Warm-up: {result['warm_up']}.")
     lines += ["", "Every peer keeps its data in the same tmpfs, where nothing else is said. After each run all values",
               "are read back and compared with what was appended: a run that lost, doubled or spoiled a record has no",

@@ -35,6 +35,12 @@ def rate(phase: str, field: str = "operations") -> Callable[[dict[str, Any]], Op
     return of
 
 
+def cpu_of_append(sample: dict[str, Any]) -> Optional[float]:
+    """Nanoseconds a record, of all processes that append and of a server's."""
+    timing = sample["timings"]["append"]
+    return 1e9 * timing["cpu_seconds"] / timing["operations"] if timing["cpu_seconds"] else None
+
+
 def figure(
     result: dict[str, Any], peer: str, value: Callable[[dict[str, Any]], Optional[float]], **wanted: Any
 ) -> Optional[Figure]:
