@@ -15,6 +15,7 @@ from tables import PEER_OF, PEERS, READS, Workload, workload
 ROOT = Path(__file__).resolve().parent.parent.parent
 RESULTS = ROOT / "bench/results"
 REPORT = ROOT / "bench/REPORT.md"
+NOTES = Path(__file__).with_name("notes.md")  # what no figure says; looked at anew when figures change
 
 
 def number(value: float) -> str:
@@ -315,6 +316,7 @@ def write() -> None:
     standings = [one for name, found in results.items() for one in PARTS[name].standings(found)]
     lines = ["# shoal beside what users would pick instead", "", first_paragraph(standings), "",
              *([second_paragraph(standings_of_cpu(results["append"])), ""] if "append" in results else []),
+             NOTES.read_text(),
              "Made by `tools/compare`; do not edit. The spread is the least and the most of all rounds.", ""]
     for name, result in results.items():
         machine = result["machine"]
