@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -273,6 +273,15 @@ def test_a_killed_worker_takes_no_row_and_doubles_none(distributed, tmp_path):
     assert_same_rows(found, LEFT)
 
 
+def kill_session(session):
+    """All its processes but the one by which Python removes the semaphores of those that were killed."""
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            with open(f"/proc/{process}/cmdline") as command:
+                if os.getsid(int(process)) == session and "resource_tracker" not in command.read():
+                    os.kill(int(process), signal.SIGKILL)
+
+
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_what_killed_processes_leave_is_collected(folder, tmp_path, kind):
     started = tmp_path / "started"
@@ -283,7 +292,7 @@ def test_what_killed_processes_leave_is_collected(folder, tmp_path, kind):
     while not started.exists():
         assert program.poll() is None
         time.sleep(0.01)
-    os.killpg(program.pid, signal.SIGKILL)
+    kill_session(program.pid)
     program.wait()
     (left,) = folder.glob("shoal-dask-*")
     deadline = time.monotonic() + 60
