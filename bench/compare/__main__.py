@@ -7,6 +7,7 @@ import argparse
 import json
 import re
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -56,6 +57,7 @@ def main() -> int:
     parser.add_argument("--note", default="", help="what else ran on the machine; stands in the results")
     options = parser.parse_args()
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench/compare: ended"))  # by way of what tidies up
     mode = MODES[options.mode]
 
     def wanted(name: str) -> bool:
