@@ -151,10 +151,11 @@ public:
     [[nodiscard]] Result<Stats> stats() const;
 
     // --- spilling, in a store with Options::spill_dir ---------------------------------------------------------
-    // Writes data out to files now, until `bytes` of memory will be free, or all that can be: closed segments
-    // first, the largest, and then the open ones. Bytes of memory that are free, or will be when their last reader
-    // is gone. Errors: kNoSpace, kPermission, kSystem of the files, and nothing is lost; kInvalidArgument in a
-    // store that does not spill. Blocks until it is written.
+    // Writes data out to files now, until that has made so many bytes of memory free, or all that can be: closed
+    // segments first, the largest, and then the open ones. Gives how many bytes this call has made free, or will
+    // have when their last reader is gone; not what the threads that spill by themselves made free meanwhile.
+    // Errors: kNoSpace, kPermission, kSystem of the files, and nothing is lost; kInvalidArgument in a store that
+    // does not spill. Blocks until it is written.
     [[nodiscard]] Result<std::uint64_t> spill(std::uint64_t bytes = ~0ULL);
 
     // Makes durable what was acknowledged, and what was erased, before the call: when it returns, that outlives the

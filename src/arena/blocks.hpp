@@ -88,6 +88,8 @@ public:
     [[nodiscard]] Usage usage() const noexcept;
 
     [[nodiscard]] static std::uint64_t block_bytes(std::uint64_t bytes) noexcept;  // what `bytes` really take
+    // Whether there are blocks of just so many bytes.
+    [[nodiscard]] static bool is_block_size(std::uint64_t bytes) noexcept { return block_bytes(bytes) == bytes; }
 
 private:
     Blocks(const Mapping& mapping, const ArenaPlan& plan) noexcept;

@@ -105,16 +105,44 @@ bool needs_own_segment(const ChainContext& context, const Payload& payload) noex
     return payload.claim.units > std::min(kMaxClaimUnits, largest / kUnitBytes);
 }
 
+// Larger than any block of a page: it gets a run of pages, which can have any length.
+bool is_large(const Payload& payload) noexcept { return payload.claim.units * kUnitBytes > kLargestBlockBytes; }
+
 std::uint32_t fitting_bytes(const ChainContext& context, const Payload& payload, std::uint64_t wanted) noexcept {
-    const ArenaHeader& header = context.mapping.header();
-    const std::uint64_t least = std::bit_ceil(payload.claim.units * kUnitBytes);
-    const std::uint64_t bytes = std::min<std::uint64_t>(wanted, header.max_segment_bytes);
-    return static_cast<std::uint32_t>(std::max({bytes, least, kSmallestBlockBytes}));
+    const std::uint64_t most = context.mapping.header().max_segment_bytes;
+    const std::uint64_t claimed = payload.claim.units * kUnitBytes;
+    const std::uint64_t allowed = std::min(wanted, most);
+    const std::uint64_t bytes = std::max(allowed, claimed);
+    if (bytes > kLargestBlockBytes) return static_cast<std::uint32_t>(round_up(bytes, kPageBytes));
+    return static_cast<std::uint32_t>(
+        std::max({std::bit_floor(allowed), std::bit_ceil(claimed), kSmallestBlockBytes}));
 }
 
 // Whether something of the chain is in a file, which its first segment is then, but for moments.
 bool was_spilled(const ChainContext& context, const Chain& chain) noexcept {
     return extent_of(*context.mapping.at<Segment>(chain.root)).stored();
+}
+
+// Bytes of the segment after `before` (null: of the first), as far as the payload does not need more.
+std::uint64_t wanted_bytes(const ChainContext& context, const Chain& chain, const Segment* before,
+                           const Payload& payload) noexcept {
+    const ArenaHeader& header = context.mapping.header();
+    if (before == nullptr) return header.first_segment_bytes;
+    const std::uint64_t held = extent_of(*before).units * kUnitBytes;
+    const std::uint64_t block = before->data_units * kUnitBytes;
+    const bool half_empty = held <= block / 2;
+    // As much again as the key has. To make a page of it real costs more than to copy one, and a large payload may
+    // leave much of it empty. Closed half empty, so that it can be spilled: then what it held.
+    if (is_large(payload)) return half_empty ? held : before->growth_bytes;
+    const bool can_spill = header.spill_files_at != 0;
+    // Half empty, it was closed so that it can be spilled: the key does not fill more between two spills.
+    if (can_spill && half_empty) return std::max<std::uint64_t>(std::bit_ceil(held + 1), 64);
+    const std::uint64_t last = before->single_bytes != 0 ? before->growth_bytes : block;
+    // Full, of a key that has been spilled: four times as much would be half empty again.
+    if (can_spill && was_spilled(context, chain)) return 2 * last;
+    // Small ones grow fourfold, so that a key soon has few. From a page on it is half of what the key has: so much
+    // of its memory waits for records at most, and to make it real is what appending costs.
+    return 4 * last <= kPageBytes ? 4 * last : std::max<std::uint64_t>(kPageBytes, before->growth_bytes / 2);
 }
 
 // A segment of the chain for payload, after `after` (null for the first). Filled where it is the payload's own.
@@ -138,23 +166,17 @@ NewSegment make_next(const ChainContext& context, const Chain& chain, ArenaOffse
         write_claim(frame_at(context.mapping, raw(made.block), 0), payload, 0);
         return made;
     }
-    std::uint64_t wanted = before == nullptr ? header.first_segment_bytes : 4ULL * before->growth_bytes;
-    if (before != nullptr && header.spill_files_at != 0) {
-        // Half empty, it was closed so that it can be spilled: the key does not fill more between two spills. Full,
-        // of a key that has been spilled: four times as much would be half empty again.
-        const std::uint64_t held = extent_of(*before).units * kUnitBytes;
-        if (held <= before->growth_bytes / 2) {
-            wanted = std::max<std::uint64_t>(std::bit_ceil(held + 1), 64);
-        } else if (was_spilled(context, chain)) {
-            wanted = 2ULL * before->growth_bytes;
-        }
-    }
-    std::uint32_t bytes = fitting_bytes(context, payload, wanted);
-    NewSegment made = make_segment(context, after, bytes, bytes, 0);
-    const std::uint32_t least = fitting_bytes(context, payload, 0);
-    while (is_null(made.offset) && bytes > least) {  // memory is short: what is left may do for a smaller one
-        bytes = std::max(bytes / 4, least);
-        made = make_segment(context, after, bytes, bytes, 0);
+    const auto make = [&](std::uint32_t bytes) {
+        const std::uint64_t so_far = before != nullptr ? before->growth_bytes : 0;
+        const std::uint64_t growth = std::min<std::uint64_t>(so_far + bytes, 2ULL * header.max_segment_bytes);
+        return make_segment(context, after, bytes, static_cast<std::uint32_t>(growth), 0);
+    };
+    std::uint32_t bytes = fitting_bytes(context, payload, wanted_bytes(context, chain, before, payload));
+    NewSegment made = make(bytes);
+    // While memory is short: what is left may do for a smaller one.
+    while (is_null(made.offset) && bytes > fitting_bytes(context, payload, 0)) {
+        bytes = fitting_bytes(context, payload, bytes / 4);
+        made = make(bytes);
     }
     if (!fill || is_null(made.offset)) return made;
     Segment& segment = *context.mapping.at<Segment>(made.offset);

@@ -19,7 +19,7 @@ namespace shoal {
 
 struct IoFault {
     int error = 0;               // errno with which it fails, nothing transferred; 0: none
-    std::uint64_t short_by = 0;  // bytes that it transfers less, though at least one of them
+    std::uint64_t short_by = 0;  // bytes that it transfers less; see Transfer::begin_step
 };
 
 #ifndef SHOAL_CRASH_POINTS

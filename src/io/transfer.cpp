@@ -16,6 +16,8 @@ constexpr unsigned kStepsWithoutPause = 2;
 constexpr unsigned kMostFruitlessSteps = 16;
 constexpr unsigned kMostPauseExponent = 8;
 
+constexpr std::uint64_t kBlockBytes = 4096;  // of direct transfers
+
 bool may_pass(int error) noexcept { return error == EINTR || error == EAGAIN || error == ECANCELED; }
 
 }  // namespace
@@ -38,6 +40,11 @@ void Transfer::begin_step() {
         std::span<const iovec>(pieces_).subspan(first_, std::min<std::size_t>(pieces_.size() - first_, IOV_MAX));
     fault_ = next_io_fault();
     if (fault_.short_by == 0) return;
+    // One byte goes at least, of whole blocks a block: a direct transfer stops between blocks.
+    const bool blocks = fault_.short_by % kBlockBytes == 0 &&
+                        std::all_of(step_.begin(), step_.end(),
+                                    [](const iovec& piece) { return piece.iov_len % kBlockBytes == 0; });
+    const std::uint64_t least = blocks ? kBlockBytes : 1;
     cut_step_.assign(step_.begin(), step_.end());
     for (std::uint64_t cut = fault_.short_by; cut != 0;) {
         iovec& last = cut_step_.back();
@@ -45,7 +52,7 @@ void Transfer::begin_step() {
             cut -= last.iov_len;
             cut_step_.pop_back();
         } else {
-            last.iov_len -= std::min<std::uint64_t>(cut, last.iov_len - 1);
+            last.iov_len -= std::min<std::uint64_t>(cut, last.iov_len - std::min(last.iov_len, least));
             cut = 0;
         }
     }

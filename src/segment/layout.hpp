@@ -6,8 +6,8 @@
 //             I2 next is set once, and only when the segment is closed;
 //             I3 every byte of the block beyond what was claimed is zero;
 //             I4 sealed, once set, is the reserve word at the claim that closed the segment;
-//             I5 either all of data_units is claimable, and they are a power of two of bytes up to 1 MiB, or
-//                nothing is, and they are the one frame of single_bytes;
+//             I5 either all of data_units is claimable, and they are a power of two of bytes or whole pages, up to
+//                1 MiB, or nothing is, and they are the one frame of single_bytes;
 //             I6 block names bytes in the arena or, from its one change on, bytes in a file; `spill` has the counts
 //             of
 //                those by then.
@@ -31,7 +31,7 @@ struct Segment {
     // --- immutable once linked, but for the spiller ---
     Atomic<std::uint64_t> block;    // offset of the bytes; once spilled, where they are stored (arena/location.hpp)
     std::uint32_t claimable_units;  // units that may be claimed; 0 where one large record fills it
-    std::uint32_t growth_bytes;     // size from which the next segment's is reckoned
+    std::uint32_t growth_bytes;     // of the key's segments up to this one, as far as the next one's size needs it
     std::uint64_t data_units;       // units of the block that may hold frames
     std::uint64_t single_bytes;     // payload of the one large record; else 0
     Atomic<std::uint64_t> spill;    // who has it in hand to spill it, or what the extent holds of it; 0 else.

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "shuffle/reducer.hpp"
+#include "shuffle/partition_output.hpp"
 
 namespace shoal::shuffling {
 

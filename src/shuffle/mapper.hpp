@@ -4,15 +4,19 @@
 // fails then, so nobody reads them.
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <shoal/store.hpp>
 
+#include "shuffle/early_output.hpp"
 #include "shuffle/job_board.hpp"
 #include "shuffle/range_reader.hpp"
+#include "shuffle/row_keys.hpp"
 
 namespace shoal::shuffling {
 
@@ -22,16 +26,31 @@ namespace shoal::shuffling {
 // XXH3_64bits(value) % partitions.
 [[nodiscard]] std::uint32_t partition_of(std::string_view value, std::uint32_t partitions) noexcept;
 
-// Handles of the partitions' keys: by number, or a key for each distinct value.
+// Handles of the keys of a partition's rows, in even and in odd generations.
+class PartitionKey {
+public:
+    [[nodiscard]] static Outcome<PartitionKey> make(const Store& store, RowKeys row_keys,
+                                                    std::string_view partition);
+    [[nodiscard]] Key& in(std::uint64_t generation) noexcept { return keys_[generation % 2]; }
+
+private:
+    std::array<Key, 2> keys_;
+};
+
+// Of all partitions: by number, or one for each distinct value.
 class PartitionKeys {
 public:
-    [[nodiscard]] static Outcome<PartitionKeys> make(const Store& store, std::uint32_t partitions);
+    [[nodiscard]] static Outcome<PartitionKeys> make(const Store& store, RowKeys row_keys,
+                                                     std::uint32_t partitions);
 
-    // Stays where it is while this lives. The value must be a valid key (kMaxKeyBytes) when partitions are by
-    // value.
-    [[nodiscard]] Outcome<Key*> of(std::string_view value);
+    // Stays where it is while this lives. The value must not be longer than kMaxPartitionKeyBytes when partitions
+    // are by value.
+    [[nodiscard]] Outcome<PartitionKey*> of(std::string_view value);
 
     [[nodiscard]] bool by_value() const noexcept { return partitions_ == 0; }
+
+    // Those there are; by value those that were asked for.
+    [[nodiscard]] std::size_t size() const noexcept { return by_value() ? named_.size() : partitions_; }
 
 private:
     struct Hash {
@@ -40,9 +59,10 @@ private:
     };
 
     const Store* store_ = nullptr;
+    RowKeys row_keys_ = RowKeys::kOwn;
     std::uint32_t partitions_ = 0;  // 0: by value
-    std::vector<Key> numbered_;
-    std::unordered_map<std::string, Key, Hash, std::equal_to<>> named_;
+    std::vector<PartitionKey> numbered_;
+    std::unordered_map<std::string, PartitionKey, Hash, std::equal_to<>> named_;
 };
 
 // What a failure of the store means for the job; says what to raise at its memory limit.
@@ -50,7 +70,9 @@ private:
 
 class Mapper final : public RangeSink {
 public:
-    Mapper(Store& store, PartitionKeys keys, OnBadRow on_bad_row, Desk& desk, Counters& counters);
+    // `early` nullptr: all rows stay in the store.
+    Mapper(Store& store, PartitionKeys keys, OnBadRow on_bad_row, Desk& desk, Counters& counters,
+           EarlyOutput* early);
 
     // Takes ranges until none is left, or the ones left do not matter since an earlier row is malformed.
     [[nodiscard]] Outcome<void> run(const std::vector<InputFile>& files, const std::vector<Range>& ranges,
@@ -64,13 +86,17 @@ public:
 
 private:
     [[nodiscard]] bool flush();
+    [[nodiscard]] Outcome<void> append_batch();
+    void make_pairs(std::size_t first);
 
     Store& store_;
     PartitionKeys keys_;
     OnBadRow on_bad_row_;
     Desk& desk_;
     Counters& counters_;
-    std::vector<Pair> batch_;
+    EarlyOutput* early_;
+    std::vector<std::pair<PartitionKey*, ByteView>> batch_;
+    std::vector<Pair> pairs_;  // of the batch, in the generation to which they are appended
     std::uint64_t batch_bytes_ = 0;
     std::uint64_t task_ = 0;
     std::uint32_t file_ = 0;

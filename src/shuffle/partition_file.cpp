@@ -1,14 +1,21 @@
 #include "shuffle/partition_file.hpp"
 
 #include <fcntl.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
+
+#include "shuffle/xxh3.hpp"
 
 namespace shoal::shuffling {
+
+struct PartitionFile::Checksum {
+    XXH3_state_t state;
+};
+
 namespace {
 
 constexpr std::size_t kMaxNameBytes = 200;  // file systems allow 255
@@ -16,6 +23,14 @@ constexpr std::size_t kGatherBytes = 256 << 10;
 constexpr std::size_t kLargePiece = 16 << 10;
 constexpr std::size_t kDiskBytes = 1 << 20;  // gathered for the disk itself
 constexpr std::size_t kBlockBytes = 4096;    // in memory and in the file, writes to it begin at multiples of that
+
+// What pause() gives, before the bytes that no block of the disk has yet. The state points to constants, which lie
+// at the same address in every process that was forked from one.
+struct Paused {
+    std::uint64_t bytes;  // in the file
+    XXH3_state_t checksum;
+};
+static_assert(std::is_trivially_copyable_v<Paused>);
 
 [[nodiscard]] bool is_plain(char byte) noexcept {
     return (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') ||
@@ -59,30 +74,52 @@ std::string hex(const Digest& digest) {
     return digits;
 }
 
-PartitionFile::PartitionFile(Through through)
-    : checksum_(XXH3_createState()),
-      to_disk_(through == Through::kDisk),
-      gathered_(static_cast<char*>(std::aligned_alloc(kBlockBytes, to_disk_ ? kDiskBytes : kGatherBytes)),
+PartitionFile::PartitionFile(Through through, std::string name)
+    : name_(std::move(name)),
+      checksum_(new Checksum),
+      through_(through),
+      gathered_(static_cast<char*>(
+                    std::aligned_alloc(kBlockBytes, through == Through::kDisk ? kDiskBytes : kGatherBytes)),
                 &std::free) {
-    XXH3_128bits_reset(checksum_.get());
+    XXH3_128bits_reset(&checksum_->state);
 }
 PartitionFile::PartitionFile(PartitionFile&&) noexcept = default;
 PartitionFile& PartitionFile::operator=(PartitionFile&&) noexcept = default;
 PartitionFile::~PartitionFile() = default;
 
-void PartitionFile::StateDeleter::operator()(XXH3_state_s* state) const noexcept { XXH3_freeState(state); }
+Outcome<void> PartitionFile::open(int folder_fd, int flags) {
+    if (gathered_ == nullptr) return system_failure("no memory for the output file " + name_, ENOMEM);
+    fd_ = FileDescriptor(openat(folder_fd, name_.c_str(), O_WRONLY | O_CLOEXEC | flags, 0666));
+    if (!fd_.valid()) return system_failure("cannot open the output file " + name_, errno);
+    return {};
+}
 
 Outcome<PartitionFile> PartitionFile::create(int folder_fd, const std::string& name, Through through) {
-    PartitionFile file(through);
-    file.name_ = name;
-    if (file.gathered_ == nullptr) return system_failure("no memory for the output file " + name, ENOMEM);
-    file.fd_ = FileDescriptor(openat(folder_fd, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-    if (!file.fd_.valid()) return system_failure("cannot make the output file " + name, errno);
+    PartitionFile file(through, name);
+    if (const auto opened = file.open(folder_fd, O_CREAT | O_EXCL); !opened) {
+        return tl::unexpected<ShuffleError>(opened.error());
+    }
+    return file;
+}
+
+Outcome<PartitionFile> PartitionFile::resume(int folder_fd, const std::string& name, Through through,
+                                             std::string_view paused) {
+    PartitionFile file(through, name);
+    if (const auto opened = file.open(folder_fd, 0); !opened) return tl::unexpected<ShuffleError>(opened.error());
+    Paused saved{};
+    std::memcpy(&saved, paused.data(), sizeof saved);
+    file.checksum_->state = saved.checksum;
+    file.bytes_ = saved.bytes;
+    file.gathered_bytes_ = paused.size() - sizeof saved;
+    std::memcpy(file.gathered_.get(), paused.data() + sizeof saved, file.gathered_bytes_);
+    if (lseek(file.fd_.get(), static_cast<off_t>(saved.bytes), SEEK_SET) < 0) {
+        return system_failure("cannot write the output file " + name, errno);
+    }
     return file;
 }
 
 Outcome<void> PartitionFile::write(std::string_view piece) {
-    if (to_disk_) return gather(piece);
+    if (through_ == Through::kDisk) return gather(piece);
     if (piece.size() > kGatherBytes - gathered_bytes_ || piece.size() >= kLargePiece) {
         if (const auto flushed = write_out(gathered_.get(), gathered_bytes_); !flushed) return flushed;
         gathered_bytes_ = 0;
@@ -114,18 +151,38 @@ void PartitionFile::set_direct(bool direct) noexcept {
     direct_ = direct;
 }
 
+Outcome<std::string> PartitionFile::pause() {
+    const std::size_t left = through_ == Through::kDisk ? gathered_bytes_ % kBlockBytes : 0;
+    const std::size_t whole = gathered_bytes_ - left;
+    if (whole != 0 && through_ == Through::kDisk) set_direct(true);
+    if (const auto flushed = write_out(gathered_.get(), whole); !flushed) {
+        return tl::unexpected<ShuffleError>(flushed.error());
+    }
+    if (const auto closed = close_file(); !closed) return tl::unexpected<ShuffleError>(closed.error());
+    Paused saved{};
+    saved.bytes = bytes_;
+    saved.checksum = checksum_->state;
+    std::string text(sizeof saved, '\0');
+    std::memcpy(text.data(), &saved, sizeof saved);
+    return text.append(gathered_.get() + whole, left);
+}
+
 Outcome<void> PartitionFile::finish() {
     if (const auto flushed = write_out(gathered_.get(), gathered_bytes_); !flushed) return flushed;
     gathered_bytes_ = 0;
-    // A network file system may tell of a full disk only now.
+    return close_file();
+}
+
+// A network file system may tell of a full disk only now.
+Outcome<void> PartitionFile::close_file() {
     if (close(fd_.release()) != 0) return system_failure("cannot write the output file " + name_, errno);
     return {};
 }
 
-Digest PartitionFile::digest() const { return canonical(XXH3_128bits_digest(checksum_.get())); }
+Digest PartitionFile::digest() const { return canonical(XXH3_128bits_digest(&checksum_->state)); }
 
 Outcome<void> PartitionFile::write_out(const char* data, std::size_t bytes) {
-    XXH3_128bits_update(checksum_.get(), data, bytes);
+    XXH3_128bits_update(&checksum_->state, data, bytes);
     bytes_ += bytes;
     while (bytes > 0) {
         const ssize_t written = ::write(fd_.get(), data, bytes);

@@ -9,8 +9,6 @@
 
 #include "shuffle/failure.hpp"
 
-struct XXH3_state_s;
-
 namespace shoal::shuffling {
 
 // The name of the file for a distinct value: "value-", the value with every byte but [A-Za-z0-9._-], and a leading
@@ -23,11 +21,12 @@ namespace shoal::shuffling {
 using Digest = std::array<unsigned char, 16>;
 [[nodiscard]] std::string hex(const Digest& digest);
 
-// Writes a file from many pieces and computes its checksum on the way. Small pieces are gathered, large ones
-// written from where they lie; or all are gathered, and each MiB goes past the page cache (O_DIRECT), where the
-// file system can. Thread safety: none. A failure or crash leaves a part of the file, in a folder that goes too.
+// Writes a file from many pieces and computes its checksum on the way, at once or in several goes. Small pieces are
+// gathered, large ones written from where they lie. Thread safety: none. A failure or crash leaves a part of the
+// file, in a folder that goes too.
 class PartitionFile {
 public:
+    // kDisk: past the page cache (O_DIRECT), where the file system can, but for what is no whole block at the end.
     enum class Through : std::uint8_t { kPageCache, kDisk };
 
     // The file must not exist. `folder_fd` is its folder's.
@@ -37,28 +36,36 @@ public:
     PartitionFile& operator=(PartitionFile&&) noexcept;
     ~PartitionFile();
 
+    // One that was paused, by a process that this one's parent has forked, too. `paused` is what pause() gave.
+    [[nodiscard]] static Outcome<PartitionFile> resume(int folder_fd, const std::string& name, Through through,
+                                                       std::string_view paused);
+
     [[nodiscard]] Outcome<void> write(std::string_view piece);
 
-    // Writes out what was gathered and closes.
+    // Closes the file for somebody to resume, and gives what that takes: the checksum so far, and what was gathered
+    // of a block of the disk that is not full yet.
+    [[nodiscard]] Outcome<std::string> pause();
+
+    // Writes out all that was gathered, and closes.
     [[nodiscard]] Outcome<void> finish();
 
     [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
     [[nodiscard]] Digest digest() const;
 
 private:
-    explicit PartitionFile(Through through);
+    struct Checksum;
+
+    PartitionFile(Through through, std::string name);
+    [[nodiscard]] Outcome<void> open(int folder_fd, int flags);
     [[nodiscard]] Outcome<void> gather(std::string_view piece);
     [[nodiscard]] Outcome<void> write_out(const char* data, std::size_t bytes);
+    [[nodiscard]] Outcome<void> close_file();
     void set_direct(bool direct) noexcept;
-
-    struct StateDeleter {
-        void operator()(XXH3_state_s* state) const noexcept;
-    };
 
     std::string name_;
     FileDescriptor fd_;
-    std::unique_ptr<XXH3_state_s, StateDeleter> checksum_;
-    bool to_disk_;
+    std::unique_ptr<Checksum> checksum_;
+    Through through_;
     bool direct_ = false;
     std::unique_ptr<char[], void (*)(void*)> gathered_;
     std::size_t gathered_bytes_ = 0;

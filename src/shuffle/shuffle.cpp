@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 
 #include "shuffle/bad_row_report.hpp"
 #include "shuffle/cutting.hpp"
+#include "shuffle/early_output.hpp"
 #include "shuffle/job_plan.hpp"
 #include "shuffle/job_store.hpp"
 #include "shuffle/manifest.hpp"
@@ -103,20 +105,28 @@ private:
         return {};
     }
 
-    [[nodiscard]] Outcome<void> map(const OutputFolder&) {
-        auto store = JobStore::make(options_, memory_limit_of(options_, files_));
+    [[nodiscard]] Outcome<void> map(const OutputFolder& folder) {
+        const std::uint64_t memory_limit_bytes = memory_limit_of(options_, files_);
+        auto store = JobStore::make(options_, memory_limit_bytes);
         if (!store) return passed_on(store.error());
         store_.emplace(std::move(*store));
-        const auto mapped =
-            run("mapper", "mapping", summary_.input_bytes, [&](unsigned, Desk& desk) -> Outcome<void> {
-                auto keys = PartitionKeys::make(store_->store(), options_.partitions);
-                if (!keys) return passed_on(keys.error());
-                Mapper mapper(store_->store(), std::move(*keys), options_.on_bad_row, desk, counters_[0]);
-                RangeReader reader(shape_,
-                                   options_.read_buffer_bytes == 0 ? kReadBufferBytes : options_.read_buffer_bytes);
-                return mapper.run(files_, ranges_, reader);
-            });
+        const auto with_header =
+            std::find_if(files_.begin(), files_.end(), [](const InputFile& file) { return !file.header.empty(); });
+        row_keys_ = options_.keep_store ? RowKeys::kOwn : RowKeys::kByGeneration;
+        auto output = PartitionOutput::make({folder.fd(), with_header == files_.end() ? "" : with_header->header,
+                                             file_extension(summary_.format), options_.partitions, row_keys_});
+        if (!output) return passed_on(output.error());
+        output_.emplace(std::move(*output));
+        output_->go(options_.memory_limit_bytes != 0 ? past_cache() : PartitionFile::Through::kPageCache);
+        auto made = SharedArray<EarlyBoard>::make(1);
+        if (!made) return passed_on(made.error());
+        EarlyBoard& board = (*made)[0];
+        board.meeting.expect(summary_.workers, EarlyOutput::kWriters * summary_.workers);
+        const auto mapped = run("mapper", "mapping", summary_.input_bytes,
+                                [&](unsigned, Desk& desk) { return map_rows(desk, board, memory_limit_bytes); });
         if (!mapped) return mapped;
+        summary_.early_bytes = board.moved_bytes.load(std::memory_order_relaxed);
+        generation_ = board.meeting.generation();
         if (const auto fatal = fatal_row(desks_, files_, shape_)) return passed_on(*fatal);
         for (const Desk& desk : desks_) {
             summary_.rows += desk.rows.load(std::memory_order_relaxed);
@@ -129,38 +139,44 @@ private:
         return reported;
     }
 
-    [[nodiscard]] Outcome<void> reduce(const OutputFolder& folder) {
+    [[nodiscard]] Outcome<void> map_rows(Desk& desk, EarlyBoard& board, std::uint64_t memory_limit_bytes) {
+        auto keys = PartitionKeys::make(store_->store(), row_keys_, options_.partitions);
+        if (!keys) return passed_on(keys.error());
+        std::unique_ptr<EarlyOutput> early;  // none: all rows stay where they are
+        if (row_keys_ == RowKeys::kByGeneration) {
+            early = std::make_unique<EarlyOutput>(board, store_->store(), *output_, memory_limit_bytes);
+        }
+        Mapper mapper(store_->store(), std::move(*keys), options_.on_bad_row, desk, counters_[0], early.get());
+        RangeReader reader(shape_, options_.read_buffer_bytes == 0 ? kReadBufferBytes : options_.read_buffer_bytes);
+        const auto mapped = mapper.run(files_, ranges_, reader);
+        if (mapped && early) return early->finish();
+        static_cast<void>(
+            early.release());  // its writers may wait for others; they end with this process, which ends now
+        return mapped;
+    }
+
+    [[nodiscard]] Outcome<void> reduce(const OutputFolder&) {
         start_ = Clock::now();
-        if (const auto listed = list_partitions(); !listed) return listed;
+        auto listed = output_->partitions(store_->store(), generation_);
+        if (!listed) return passed_on(listed.error());
+        partitions_ = std::move(*listed);
         auto results = SharedArray<PartitionResult>::make(partitions_.size());
         if (!results) return passed_on(results.error());
         results_ = std::move(*results);
-        const auto with_header =
-            std::find_if(files_.begin(), files_.end(), [](const InputFile& file) { return !file.header.empty(); });
-        const std::string header = with_header == files_.end() ? "" : with_header->header;
-        // Rows that were more than --memory are not to fill the machine's memory on their way out.
-        const bool past_cache = summary_.spilled_bytes != 0 && !options_.page_cache;
-        const auto through = past_cache ? PartitionFile::Through::kDisk : PartitionFile::Through::kPageCache;
+        const bool much_was_early = options_.memory_limit_bytes != 0 && summary_.early_bytes != 0;
+        output_->go(summary_.spilled_bytes != 0 || much_was_early ? past_cache()
+                                                                  : PartitionFile::Through::kPageCache);
         const auto written = run("reducer", "writing", summary_.row_bytes, [&](unsigned, Desk& desk) {
-            return write_partitions(store_->store(), partitions_, header, folder.fd(), through, desk, counters_[0],
-                                    results_);
+            return finish_partitions(store_->store(), generation_, partitions_, *output_, desk, counters_[0],
+                                     results_);
         });
         summary_.reduce_seconds = seconds_since(start_);
         return written;
     }
 
-    [[nodiscard]] Outcome<void> list_partitions() {
-        const std::string_view extension = file_extension(summary_.format);
-        for (std::uint32_t i = 0; i < options_.partitions; ++i) {
-            partitions_.push_back({part_name(i), fmt::format("{}{}", part_name(i), extension)});
-        }
-        if (!options_.by_value) return {};
-        const auto keys = store_->store().keys();
-        if (!keys) return store_failure("cannot list the partitions", keys.error());
-        for (const Bytes& key : *keys) partitions_.push_back({key.str(), value_file_name(key.text(), extension)});
-        std::sort(partitions_.begin(), partitions_.end(),
-                  [](const Partition& a, const Partition& b) { return a.key < b.key; });
-        return {};
+    // Rows that are more than --memory are not to fill the machine's memory on their way out.
+    [[nodiscard]] PartitionFile::Through past_cache() const noexcept {
+        return options_.page_cache ? PartitionFile::Through::kPageCache : PartitionFile::Through::kDisk;
     }
 
     // Rows in are rows out, and every byte of them.
@@ -239,6 +255,9 @@ private:
     RowShape shape_;
     std::vector<Range> ranges_;
     std::optional<JobStore> store_;
+    RowKeys row_keys_ = RowKeys::kOwn;
+    std::optional<PartitionOutput> output_;
+    std::uint64_t generation_ = 0;  // of the rows that are in the store when all are read
     SharedArray<Desk> desks_;
     SharedArray<Counters> counters_;
     std::vector<Partition> partitions_;

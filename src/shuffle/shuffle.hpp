@@ -2,8 +2,10 @@
 //
 // W mapper processes cut the inputs at true record boundaries and append each row, its bytes unchanged, to its
 // partition in a shoal store; W reducer processes then write one file a partition, header first, and the parent
-// writes manifest.json. Which rows go to which partition, and which row is named as malformed, never depends on
-// the number of workers; the order of rows within a partition does (with one worker it is the inputs' order).
+// writes manifest.json. Where the store holds some MiB of rows before all are read, they are written to the ends of
+// the files while the mappers go on (early_output.hpp), so that memory bounds no job. Which rows go to which
+// partition, and which row is named as malformed, never depends on the number of workers; the order of rows within
+// a partition does (with one worker it is the inputs' order).
 //
 // A row's partition is XXH3_64bits(key's value) % partitions: stable from run to run and machine to machine. The
 // value is what the field says, not how it is written: a CSV field is unquoted, a JSON string is unescaped; a JSON
@@ -57,16 +59,20 @@ struct ShuffleOptions {
     // 1 GiB and a malformed header fail it always.
     OnBadRow on_bad_row = OnBadRow::kFail;
 
-    // The store's memory limit. 0, the default: ample for the inputs, and at most 0.8 of what is available.
+    // The store's memory limit. 0, the default: ample for the inputs, and at most 0.8 of what is available. Rows
+    // are written early when they take a quarter of it, or less where that will do: 32 MiB, and 256 KiB a
+    // partition. With a limit that is given those are 2 MiB, and they go past the page cache.
     std::uint64_t memory_limit_bytes = 0;
 
-    // Folder for the rows that the store's memory does not hold, compressed by `codec`; it must exist. Empty, the
-    // default: memory holds them all, or the job fails. A job that is killed (SIGKILL) leaves its files there, and
-    // `shoal gc` takes them away.
+    // Folder for rows that the store's memory does not hold, compressed by `codec`; it must exist. They go there
+    // where partitions are so many that a quarter of memory has less than 64 KiB of each, and with keep_store.
+    // Empty, the default: they are written early as well, in small pieces; or, with keep_store, memory holds them
+    // all, or the job fails. A job that is killed (SIGKILL) leaves its files there, and `shoal gc` takes them away.
     std::string spill_dir;
     Codec codec;
 
-    // Those rows, and the files of partitions after them, go through the kernel's page cache, instead of past it.
+    // Those rows, and the files of partitions where memory is limited, go through the kernel's page cache, instead
+    // of past it.
     bool page_cache = false;
 
     // Path of a store to use instead of one in memory: made, or there already and empty. It is destroyed at the
@@ -113,6 +119,7 @@ struct ShuffleSummary {
     std::uint64_t output_bytes = 0;   // of all partition files, headers included
     std::uint64_t blank_lines = 0;    // skipped
     std::uint64_t skipped_rows = 0;   // malformed, left out; 0 with OnBadRow::kFail
+    std::uint64_t early_bytes = 0;    // of the rows, those written to their partitions before all were read
     std::uint64_t spilled_bytes = 0;  // of the rows, those that went to files
     std::uint64_t stored_bytes = 0;   // that they took there
     std::vector<BadRowCount> skipped_by_reason;
@@ -143,9 +150,9 @@ struct ShuffleError {
 // Does all of it and returns when it is done. It forks, so call it from a program that has no other threads. While
 // it runs it holds back SIGINT, SIGTERM and SIGHUP; one that came ends the job and, when everything is cleaned
 // up, is raised again for the caller's own disposition to act on, before shuffle returns kInterrupted. It reaps no
-// child that is not its own. A failure leaves out_dir untouched and no temporary file. Memory: the rows (the
-// store), 16 bytes a row of the partitions that are being written and what of them was spilled, and the buffers of
-// the workers.
+// child that is not its own. A failure leaves out_dir untouched and no temporary file. Memory: the store's, 16
+// bytes a row of the partitions that are being written and what of them was spilled, 700 bytes to 5 KiB a partition
+// that is begun, and the buffers of the workers.
 [[nodiscard]] tl::expected<ShuffleSummary, ShuffleError> shuffle(const ShuffleOptions& options);
 
 // The summary as a table for people and as one JSON object; both end with a newline.

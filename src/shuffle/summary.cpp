@@ -44,6 +44,10 @@ std::string summary_table(const ShuffleSummary& summary) {
                         line("bytes out", grouped(summary.output_bytes)) +
                         phase_line("map", summary.map_seconds, summary.input_bytes, summary.rows) +
                         phase_line("reduce", summary.reduce_seconds, summary.output_bytes, summary.rows);
+    if (summary.early_bytes > 0) {
+        table +=
+            line("early", fmt::format("{} bytes, written while others were read", grouped(summary.early_bytes)));
+    }
     if (summary.spilled_bytes > 0) {
         table += line("spilled", fmt::format("{} bytes, {} in files", grouped(summary.spilled_bytes),
                                              grouped(summary.stored_bytes)));
@@ -79,14 +83,14 @@ std::string summary_json(const ShuffleSummary& summary) {
     }
     return fmt::format(
         "{{\"format\": \"{}\", \"workers\": {}, \"rows\": {}, \"partitions\": {}, \"input_bytes\": {}, "
-        "\"row_bytes\": {}, \"output_bytes\": {}, \"spilled_bytes\": {}, "
+        "\"row_bytes\": {}, \"output_bytes\": {}, \"early_bytes\": {}, \"spilled_bytes\": {}, "
         "\"stored_bytes\": {}, \"blank_lines\": {}, \"skipped_rows\": {}, "
         "\"skipped_by_reason\": {{{}}}, \"first_skipped\": [{}], \"largest\": {}, \"smallest\": {}, "
         "\"map_seconds\": {:.6f}, \"reduce_seconds\": {:.6f}, \"out_dir\": {}, \"store\": {}}}\n",
         name(summary.format), summary.workers, summary.rows, summary.partitions, summary.input_bytes,
-        summary.row_bytes, summary.output_bytes, summary.spilled_bytes, summary.stored_bytes, summary.blank_lines,
-        summary.skipped_rows, reasons, first, partition_json(summary.largest), partition_json(summary.smallest),
-        summary.map_seconds, summary.reduce_seconds, json_string(summary.out_dir),
+        summary.row_bytes, summary.output_bytes, summary.early_bytes, summary.spilled_bytes, summary.stored_bytes,
+        summary.blank_lines, summary.skipped_rows, reasons, first, partition_json(summary.largest),
+        partition_json(summary.smallest), summary.map_seconds, summary.reduce_seconds, json_string(summary.out_dir),
         summary.store_path.empty() ? "null" : json_string(summary.store_path));
 }
 

@@ -10,8 +10,6 @@
 namespace shoal {
 namespace {
 
-constexpr std::uint64_t kExtentPayloadBytes = kPartBytes;  // at which no neighbour is added any more
-
 // Large batches of small segments want many entries; where memory is short, few must do.
 constexpr std::array<std::uint64_t, 4> kJournalBytes{sizeof(SpilledBlocks), kSpareJournalBytes, 512, 64};
 
@@ -127,8 +125,8 @@ Batch::Added Batch::add(Segment& segment, ArenaOffset offset) {
     // No claim is counted twice in a reserve word: what a dead writer left only makes it too much.
     const std::uint64_t bytes = extent.units * kUnitBytes;
     const std::uint64_t records = extent.exact ? extent.reserve.records : extent.units;
-    const bool extent_full = builder_.segments() != 0 && builder_.payload_bytes() + bytes > kExtentPayloadBytes;
-    if (extent_full || !builder_.has_room(records, bytes) ||
+    const bool extent_full = builder_.segments() != 0 && builder_.payload_bytes() + bytes > kFullExtentPayloadBytes;
+    if (extent_full || !has_place() || !builder_.has_room(records, bytes) ||
         journal_->count.load(std::memory_order_relaxed) == journal_->capacity() ||  // relaxed: our own
         used_ + builder_.bytes_needed_with(records, bytes) > kBufferBytes) {
         return Added::kNoRoom;
@@ -170,7 +168,8 @@ Batch::Added Batch::add_parts(const Chain& chain, std::uint64_t generation, std:
     const std::uint64_t record_bytes = extent.reserve.payload_bytes();
     if (extent.stored() || segment.data_units > std::numeric_limits<std::uint32_t>::max()) return Added::kNotNow;
     // relaxed: our own
-    if (journal_->count.load(std::memory_order_relaxed) == journal_->capacity()) return Added::kNoRoom;
+    if (!has_place() || journal_->count.load(std::memory_order_relaxed) == journal_->capacity())
+        return Added::kNoRoom;
     const AtomicWord* frames = frames_of(context_.mapping, extent);
     if (frames == nullptr || !take(segment, offset, extent)) return Added::kNotNow;
     const ExtentOrigin origin = this->origin(chain, generation, ordinal);

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -22,8 +21,6 @@
 namespace shoal {
 namespace {
 
-constexpr std::uint64_t kVersionMask = 0xff;
-
 // What is wrong with it, as a part of some chain; empty where it can be.
 std::string flaw(const CheckpointSegment& segment) {
     const StoredAt place = stored_at(segment.place);
@@ -38,10 +35,10 @@ std::string flaw(const CheckpointSegment& segment) {
         return fmt::format("{:#x} are no counts of records", segment.counts);
     }
     const std::uint64_t bytes = units * kUnitBytes;
-    const bool sized = single ? counts.records == 1 && units == frame_units(counts.payload_bytes)
-                              : units <= kMaxSegmentUnits && std::has_single_bit(bytes) &&
-                                    bytes >= kSmallestBlockBytes && counts.records <= units &&
-                                    counts.payload_bytes <= (units - counts.records) * kUnitBytes;
+    const bool sized = single
+                           ? counts.records == 1 && units == frame_units(counts.payload_bytes)
+                           : units <= kMaxSegmentUnits && Blocks::is_block_size(bytes) && counts.records <= units &&
+                                 counts.payload_bytes <= (units - counts.records) * kUnitBytes;
     if (!sized) return fmt::format("{} records do not go into a segment of {} units", counts.records, units);
     return {};
 }

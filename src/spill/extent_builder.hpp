@@ -14,6 +14,9 @@
 
 namespace shoal {
 
+// At which no neighbour is added to an extent any more.
+inline constexpr std::uint64_t kFullExtentPayloadBytes = kPartBytes;
+
 // What an extent is of.
 struct ExtentOrigin {
     SpillStoreId store_id{};

@@ -11,13 +11,14 @@ namespace shoal {
 namespace {
 
 constexpr std::size_t kSummedFrom = offsetof(SpillFileHeader, store_id);
-constexpr std::uint64_t kVersionMask = 0xff;
 
 std::uint64_t checksum_of(const std::byte* page) noexcept {
     return XXH3_64bits(page + kSummedFrom, kSpillFileHeaderBytes - kSummedFrom);
 }
 
-tl::unexpected<Error> damaged(std::string what) { return tl::unexpected(Error{Code::kDamaged, std::move(what)}); }
+tl::unexpected<Error> damaged_header(std::string what) {
+    return tl::unexpected(Error{Code::kDamaged, std::move(what)});
+}
 
 }  // namespace
 
@@ -36,21 +37,22 @@ void write_file_header(const SpillFileIdentity& identity,
 
 Result<SpillFileIdentity> parse_file_header(ByteView bytes) {
     if (bytes.size() < kSpillFileHeaderBytes)
-        return damaged(fmt::format("its header is cut off after {} bytes", bytes.size()));
+        return damaged_header(fmt::format("its header is cut off after {} bytes", bytes.size()));
     SpillFileHeader header;
     std::memcpy(&header, bytes.data(), sizeof header);
     if ((header.magic & ~kVersionMask) != (kSpillFileMagic & ~kVersionMask))
-        return damaged(fmt::format("no spill file begins with {:016x}", header.magic));
+        return damaged_header(fmt::format("no spill file begins with {:016x}", header.magic));
     if (header.magic != kSpillFileMagic) {
         return tl::unexpected(Error{
             Code::kIncompatible, fmt::format("it is of version {} of the format, and this build reads version {}",
                                              header.magic & kVersionMask, kSpillFileMagic & kVersionMask)});
     }
-    if (checksum_of(bytes.data()) != header.checksum) return damaged("the checksum of its header does not match");
+    if (checksum_of(bytes.data()) != header.checksum)
+        return damaged_header("the checksum of its header does not match");
     const auto rest = bytes.span().first(kSpillFileHeaderBytes).subspan(sizeof header);
     if (header.reserved != 0 ||
         std::any_of(rest.begin(), rest.end(), [](std::byte byte) { return byte != std::byte{0}; })) {
-        return damaged("its header is not filled up with zeroes");
+        return damaged_header("its header is not filled up with zeroes");
     }
     return SpillFileIdentity{header.store_id, header.file_number, header.created_unix_s};
 }

@@ -16,13 +16,15 @@
 #include <type_traits>
 
 #include "arena/atomic.hpp"
+#include "arena/location.hpp"
 #include "segment/layout.hpp"
 #include "spill/layout.hpp"
 
 namespace shoal {
 
-inline constexpr std::uint32_t kSpillFiles = 2048;            // 8 TiB
-inline constexpr std::uint64_t kSpillFileBytes = 1ULL << 32;  // what begins behind goes into another file
+inline constexpr std::uint32_t kSpillFiles = 2048;  // 8 TiB
+// An extent that would begin behind goes into another file: its place could not be said (arena/location.hpp).
+inline constexpr std::uint64_t kSpillFileBytes = kMostSpillFileBytes;
 
 // SpillFile::owner: nobody has made it; nobody writes to it; else in_hand() of the slot that does, or removes it.
 inline constexpr std::uint64_t kNoFile = 0;

@@ -81,7 +81,8 @@ bool SpillFiles::try_own(SpillFile& file, std::uint64_t owner, std::uint64_t our
 
 bool SpillFiles::has_room(std::uint64_t end, std::uint64_t bytes) noexcept {
     const std::uint64_t limit = file_size_limit();
-    return end < kSpillFileBytes && bytes <= limit - std::min(limit, end);
+    // Who takes the file over begins at the next block.
+    return round_up(end, kSpillFileHeaderBytes) < kSpillFileBytes && bytes <= limit - std::min(limit, end);
 }
 
 Result<SharedSpillFile> SpillFiles::take(const Slot& slot, std::uint64_t bytes, std::uint32_t* number) {

@@ -17,6 +17,8 @@ static_assert(std::endian::native == std::endian::little, "a big-endian build wo
 
 using SpillStoreId = std::array<std::uint8_t, 16>;
 
+// Of every magic of a format: the lowest byte is its version.
+inline constexpr std::uint64_t kVersionMask = 0xff;
 // Version 1, then "SHOALEX" and "SHOALSP".
 inline constexpr std::uint64_t kExtentMagic = 0x5845'4c41'4f48'5301;
 inline constexpr std::uint64_t kSpillFileMagic = 0x5053'4c41'4f48'5301;

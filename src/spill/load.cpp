@@ -25,8 +25,8 @@ constexpr std::uint64_t kBlockBytes = 4096;              // of which such reads 
 constexpr std::size_t kBufferBytes = 9 << 17;            // a longer extent gets memory of its own
 constexpr std::size_t kMostBuffers = 2 * kDepth;         // kept, for all threads
 constexpr std::uint64_t kThreadBytes = 8 << 20;          // another thread for each
-constexpr std::size_t kMostThreads = 4;                  // of one load, and, but for their callers, of all
-constexpr std::size_t kMostReaders = kMostThreads;       // kept
+constexpr std::size_t kMostLoadThreads = 4;              // of one load, and, but for their callers, of all
+constexpr std::size_t kMostReaders = kMostLoadThreads;   // kept
 
 }  // namespace
 
@@ -362,7 +362,7 @@ void Loader::end_memory(std::uint64_t bytes, Memory&& memory) {
 std::size_t Loader::count_helpers(std::size_t wanted) {
     const std::lock_guard lock(slots_->mutex());
     own_counts();
-    const std::size_t given = std::min(wanted, kMostThreads - 1 - helpers_);
+    const std::size_t given = std::min(wanted, kMostLoadThreads - 1 - helpers_);
     helpers_ += given;
     return given;
 }
@@ -383,7 +383,8 @@ void Loader::load(std::span<StoredPart> parts) {
     std::uint64_t bytes = 0;
     for (const StoredPart& part : parts) bytes += part.bytes;
     const std::size_t processors = std::max(1U, std::thread::hardware_concurrency());
-    const std::size_t wanted = std::clamp<std::size_t>(bytes / kThreadBytes, 1, std::min(processors, kMostThreads));
+    const std::size_t wanted =
+        std::clamp<std::size_t>(bytes / kThreadBytes, 1, std::min(processors, kMostLoadThreads));
     const std::size_t given = wanted == 1 ? 0 : count_helpers(wanted - 1);
     std::vector<std::thread> helpers;
     std::size_t begin = 0;

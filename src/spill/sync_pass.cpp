@@ -18,9 +18,7 @@
 namespace shoal {
 namespace {
 
-constexpr std::uint64_t kExtentPayloadBytes = kPartBytes;  // at which no neighbour is added any more
-
-tl::unexpected<Error> damaged(ByteView key) {
+tl::unexpected<Error> damaged_frame(ByteView key) {
     return tl::unexpected(
         Error{Code::kDamaged,
               fmt::format("a frame of the key with {} bytes cannot be right; see 'shoal verify'", key.size())});
@@ -131,7 +129,7 @@ Result<SyncPass::Step> SyncPass::visit_chain(const Chain& chain) {
         }
         if (under_.at == under_.last) break;
         const std::uint64_t next = segment.next.load(std::memory_order_acquire);  // pairs with the link
-        if (next == 0 || is_erased(next) || left == 0) return damaged(chain.key());
+        if (next == 0 || is_erased(next) || left == 0) return damaged_frame(chain.key());
         under_.at = static_cast<ArenaOffset>(next);
     }
     end_extent(chain);
@@ -227,7 +225,7 @@ Result<SyncPass::Step> SyncPass::copy(const Chain& chain, const Segment& segment
     const std::uint64_t records = extent.exact ? extent.reserve.records : extent.units;
     const std::uint64_t most =
         bytes + records * kMostLengthBytes + sizeof(SegmentEntry) + padded_to_extent(1);  // beside what is there
-    const bool full = builder_.segments() != 0 && builder_.payload_bytes() + bytes > kExtentPayloadBytes;
+    const bool full = builder_.segments() != 0 && builder_.payload_bytes() + bytes > kFullExtentPayloadBytes;
     if (full || !builder_.has_room(records, bytes)) end_extent(chain);
     if (builder_.segments() == 0) begin_extent(chain);
     needed_ = builder_.bytes_needed() + most;
@@ -241,7 +239,7 @@ Result<SyncPass::Step> SyncPass::copy(const Chain& chain, const Segment& segment
         counts.records += 1;
         counts.payload_bytes += length;
     };
-    if (frames == nullptr || !shoal::walk(frames, extent.units, gather)) return damaged(chain.key());
+    if (frames == nullptr || !shoal::walk(frames, extent.units, gather)) return damaged_frame(chain.key());
     // What is being written at this moment was not acknowledged when the sync began, and is in the next one.
     const bool whole = extent.exact && counts.records == extent.reserve.records;
     const bool single = segment.single_bytes != 0;
@@ -256,7 +254,7 @@ Result<SyncPass::Step> SyncPass::copy(const Chain& chain, const Segment& segment
 Result<SyncPass::Step> SyncPass::copy_parts(const Chain& chain, const Segment& segment,
                                             const SegmentExtent& extent) {
     const AtomicWord* frames = frames_of(context_.mapping, extent);
-    if (frames == nullptr) return damaged(chain.key());
+    if (frames == nullptr) return damaged_frame(chain.key());
     const ByteView record(reinterpret_cast<const std::byte*>(frames + 1), segment.single_bytes);
     const ExtentOrigin origin{context_.mapping.header().store_id, chain.key(), under_.generation,
                               static_cast<std::uint32_t>(under_.segments.size())};

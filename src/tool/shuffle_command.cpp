@@ -29,7 +29,8 @@ quoting; for tab-separated text with quotes: --format csv --delimiter '\t'. Empt
 Examples:
   shoal shuffle flights.csv --by tailnum --partitions 16 --out by-plane
   shoal shuffle 2013-*.csv --by carrier --by-value --out by-carrier
-  shoal shuffle huge.csv --by id --partitions 256 --memory 512M --spill-dir /var/tmp --codec lz4 --out by-id
+  shoal shuffle huge.csv --by id --partitions 256 --memory 512M --out by-id
+  shoal shuffle huge.csv --by id --partitions 50000 --memory 2G --spill-dir /var/tmp --codec lz4 --out by-id
   zcat log.jsonl.gz | shoal shuffle - --format jsonl --by user --partitions 8 --out users
   shoal shuffle /etc/passwd --format lines --delimiter : --by 7 --by-value --out by-shell)";
 
@@ -122,8 +123,9 @@ void add_resource_options(CLI::App& command, ShuffleOptions& options) {
         ->type_name("SIZE")
         ->transform(byte_size());
     add_spill_options(command, options.spill_dir, options.codec);
-    command.add_flag("--page-cache", options.page_cache,
-                     "Write there, and to --out, through the page cache: for where much memory is nobody's");
+    command.add_flag(
+        "--page-cache", options.page_cache,
+        "Spill, and write what --memory does not hold, through the page cache: for where much memory is nobody's");
     command
         .add_option("--store", options.store_path,
                     "Pass the rows through a store here, new or empty, and destroy it at the end")

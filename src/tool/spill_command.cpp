@@ -22,7 +22,7 @@ this: a store made with --spill-dir does it when its memory gets short.
 
 Examples:
   shoal spill /tmp/words                        all that can be
-  shoal spill /tmp/words --bytes 64M            until so much memory is free)";
+  shoal spill /tmp/words --bytes 64M            until that has freed so much)";
 
 struct SpillArguments {
     std::string store;

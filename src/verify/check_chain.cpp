@@ -1,7 +1,5 @@
 #include "verify/check_chain.hpp"
 
-#include <bit>
-
 #include <fmt/format.h>
 #include <shoal/store.hpp>
 
@@ -80,12 +78,11 @@ struct Fields {  // read once
 bool has_shape(Inspection& inspection, std::uint64_t at, const Fields& fields) {
     const std::uint64_t bytes = fields.data_units * kUnitBytes;
     const bool shared = fields.single_bytes == 0 && fields.claimable_units == fields.data_units &&
-                        fields.data_units <= kMaxSegmentUnits && std::has_single_bit(bytes) &&
-                        bytes >= kSmallestBlockBytes;
+                        fields.data_units <= kMaxSegmentUnits && Blocks::is_block_size(bytes);
     const bool single = fields.single_bytes != 0 && fields.claimable_units == 0 &&
                         fields.single_bytes < inspection.mapping().bytes() &&
                         fields.data_units == frame_units(fields.single_bytes);
-    if ((shared || single) && fields.growth_bytes <= kMaxSegmentUnits * kUnitBytes) return true;
+    if ((shared || single) && fields.growth_bytes <= 2 * kMaxSegmentUnits * kUnitBytes) return true;
     inspection.damage(
         "segment I5", at,
         fmt::format("{} claimable and {} data units, {} bytes of one record, growth {}: no segment is "

@@ -159,7 +159,7 @@ std::optional<VerifyReport> verify_at_rest(const Mapping& mapping, Leaks* leaks)
 
 namespace {
 
-constexpr int kReclaimTurns = 3;  // free anything, when nobody is inside an epoch
+constexpr int kTidyTurns = 3;  // free anything, when nobody is inside an epoch
 
 Result<VerifyReport> verify_opened(const OpenedArena& opened, const std::string& path, const Options& access) {
     for (int turn = 0; turn < 2; ++turn) {  // one more, for who only came and went
@@ -192,7 +192,7 @@ Result<VerifyReport> repair_opened(const OpenedArena& opened, const std::string&
     if (before->sound()) {
         auto again = attach_existing(path, access);
         if (!again) return tl::unexpected(std::move(again.error()));
-        LiveVerification(std::move(*again)).tidy(kReclaimTurns);
+        LiveVerification(std::move(*again)).tidy(kTidyTurns);
     }
     if (claim_removal(arena) != 0) {
         unlock_byte(arena, kRepairByte);

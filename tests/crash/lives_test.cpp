@@ -17,14 +17,14 @@ using namespace shoal_test::lives;
 
 namespace {
 
-struct Window {
+struct LifeWindow {
     CrashPoint point;
     const Life& life;
     std::uint32_t passing = 1;  // of the point, at which the child stops or dies
 };
 
-const std::vector<Window>& windows() {
-    static const std::vector<Window> all{
+const std::vector<LifeWindow>& life_windows() {
+    static const std::vector<LifeWindow> all{
         {CrashPoint::kDirectoryMade, kCreate},
         {CrashPoint::kArenaSized, kCreate},
         {CrashPoint::kHeaderWritten, kCreate},
@@ -106,7 +106,7 @@ const std::vector<Window>& windows() {
     return all;
 }
 
-Child start_life(Ground& ground, const Window& window, void (*action)()) {
+Child start_life(Ground& ground, const LifeWindow& window, void (*action)()) {
     window.life.prepare(ground);
     return Child::start([&]() -> std::string {
         shoal::crash::at(window.point, window.passing, action);
@@ -155,13 +155,13 @@ std::string is_told(Ground& ground) {
 
 std::set<CrashPoint> shoal_test::points_in_lives() {
     std::set<CrashPoint> points;
-    for (const Window& window : windows()) points.insert(window.point);
+    for (const LifeWindow& window : life_windows()) points.insert(window.point);
     return points;
 }
 
 TEST_CASE("Where a process stops on its way to a store or from it, others have the store or make their own",
           "[process]") {
-    for (const Window& window : windows()) {
+    for (const LifeWindow& window : life_windows()) {
         DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing << ", " << window.life.name) {
             Ground ground;
             Child child = start_life(ground, window, shoal::crash::stop_here);
@@ -195,7 +195,7 @@ TEST_CASE("Where a process stops on its way to a store or from it, others have t
 
 TEST_CASE("What a process leaves that is killed on its way to a store or from it, the next takes away",
           "[process]") {
-    for (const Window& window : windows()) {
+    for (const LifeWindow& window : life_windows()) {
         DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing << ", " << window.life.name) {
             Ground ground;
             Child child = start_life(ground, window, shoal::crash::kill_here);

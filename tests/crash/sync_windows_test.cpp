@@ -19,14 +19,14 @@ using shoal::Store;
 
 namespace {
 
-struct Window {
+struct SyncWindow {
     CrashPoint point;
     bool durable;  // this sync's, when the machine fails there
     std::uint32_t passing = 1;
 };
 
-const std::vector<Window>& syncing() {
-    static const std::vector<Window> all{
+const std::vector<SyncWindow>& syncing() {
+    static const std::vector<SyncWindow> all{
         {CrashPoint::kCheckpointBegun, false},  {CrashPoint::kSyncCounted, false},
         {CrashPoint::kSyncWriting, false},      {CrashPoint::kSyncWriting, false, 2},
         {CrashPoint::kSyncFilesDurable, false}, {CrashPoint::kCheckpointWritten, false},
@@ -34,8 +34,8 @@ const std::vector<Window>& syncing() {
     };
     return all;
 }
-const std::vector<Window>& restoring() {
-    static const std::vector<Window> all{
+const std::vector<SyncWindow>& restoring() {
+    static const std::vector<SyncWindow> all{
         {CrashPoint::kChainRestored, true},
         {CrashPoint::kChainRestored, true, 3},
         {CrashPoint::kArenaRestored, true},
@@ -70,7 +70,7 @@ public:
     }
     [[nodiscard]] tl::expected<Store, shoal::Error> open() const { return Store::open(place.path(), options()); }
 
-    Child sync_in_child(const Window& window, void (*action)()) {
+    Child sync_in_child(const SyncWindow& window, void (*action)()) {
         return Child::start([&]() -> std::string {
             shoal::crash::at(window.point, window.passing, action);
             EXPECT_OK(store->sync());
@@ -99,7 +99,7 @@ public:
 }  // namespace
 
 TEST_CASE("A sync that dies anywhere leaves the one before, or is whole, and the next one goes on", "[process]") {
-    for (const Window& window : syncing()) {
+    for (const SyncWindow& window : syncing()) {
         DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing) {
             Synced synced;
             Child child = synced.sync_in_child(window, shoal::crash::kill_here);
@@ -128,7 +128,7 @@ TEST_CASE("A sync that dies anywhere leaves the one before, or is whole, and the
 
 TEST_CASE("While a sync is stopped anywhere others append, spill, erase and read; it ends, and the next has theirs",
           "[process]") {
-    for (const Window& window : syncing()) {
+    for (const SyncWindow& window : syncing()) {
         DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing) {
             Synced synced;
             Child child = synced.sync_in_child(window, shoal::crash::stop_here);
@@ -153,7 +153,7 @@ TEST_CASE("While a sync is stopped anywhere others append, spill, erase and read
 }
 
 TEST_CASE("Who restores a store and dies or stops anywhere keeps nobody from it", "[process]") {
-    for (const Window& window : restoring()) {
+    for (const SyncWindow& window : restoring()) {
         for (const bool dies : {true, false}) {
             DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing << (dies ? " dies" : "")) {
                 Synced synced;
@@ -187,8 +187,8 @@ TEST_CASE("Who restores a store and dies or stops anywhere keeps nobody from it"
 }
 
 TEST_CASE("A store that is destroyed while it is synced or restored is gone, and leaves nothing", "[process]") {
-    for (const std::vector<Window>* windows : {&syncing(), &restoring()}) {
-        for (const Window& window : *windows) {
+    for (const std::vector<SyncWindow>* windows : {&syncing(), &restoring()}) {
+        for (const SyncWindow& window : *windows) {
             DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing) {
                 Synced synced;
                 const bool restores = windows == &restoring();
@@ -222,7 +222,7 @@ TEST_CASE("A store that is destroyed while it is synced or restored is gone, and
 
 std::set<CrashPoint> shoal_test::points_in_syncs() {
     std::set<CrashPoint> points;
-    for (const Window& window : syncing()) points.insert(window.point);
-    for (const Window& window : restoring()) points.insert(window.point);
+    for (const SyncWindow& window : syncing()) points.insert(window.point);
+    for (const SyncWindow& window : restoring()) points.insert(window.point);
     return points;
 }

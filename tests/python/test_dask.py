@@ -18,6 +18,7 @@ db = pytest.importorskip("dask.bag")
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
+from dask.callbacks import Callback  # noqa: E402
 from dask_work import fail_once_shuffled, kill_own_worker_once, parity, spread  # noqa: E402
 
 import shoal  # noqa: E402
@@ -324,21 +325,85 @@ def test_disable_puts_dasks_own_back():
     assert core.groupby_disk is own
 
 
-def test_a_source_is_one_store_in_every_process_and_is_made_anew_when_it_was_closed(folder):
-    source = Source(Options())
+def test_a_source_is_one_store_in_every_process(folder):
+    source = Source.new("of the test", Options())
     exchange = source.exchange()
     copy = pickle.loads(pickle.dumps(exchange))
     attempt = copy.write({1: [b"piece"]})
-    assert copy is pickle.loads(pickle.dumps(copy)) and exchange is source.exchange()
+    assert copy is exchange and exchange is pickle.loads(pickle.dumps(source)).exchange()
     assert [bytes(piece) for piece in exchange.read(1, attempt)] == [b"piece"]
     pickled = pickle.dumps(copy)
-    source.close()
-    del copy
+    source.close(errored=False)
+    assert exchange.read(1, attempt)  # somebody still uses it
+    source.close(errored=True)
     with pytest.raises(shoal.StoreNotFound, match="one host"):
         pickle.loads(pickled)
     with pytest.raises(shoal.Error, match="1 of 1 inputs"):
         source.exchange().read(1, attempt)
-    source.close()
+
+
+class ResultTypes(Callback):
+    """Of all tasks of a graph."""
+
+    def __init__(self):
+        self.found = set()
+
+    def _posttask(self, key, result, dsk, state, worker_id):
+        self.found.add(type(result))
+
+
+def test_no_data_frame_goes_from_process_to_process(processes):
+    """The task that has it goes on with it: pipes take more than half of the time of a shuffle."""
+    frame = dd.from_map(every_fourth_row, range(4), meta=LEFT[:0])
+    with shoal.dask.shuffle(), ResultTypes() as types:
+        found = frame.shuffle("key").map_partitions(len).compute()
+    assert sum(found) == len(LEFT)
+    if dask.__version__ > "2024":  # in those of before the inputs do
+        assert pd.DataFrame not in types.found
+
+
+def every_fourth_row(number):
+    return LEFT[number::4]
+
+
+def test_a_shuffle_that_is_computed_twice_at_once_is_whole_in_both(threads):
+    bag = db.from_sequence(range(2000), npartitions=4)
+    with shoal.dask.shuffle():
+        groups = bag.groupby(parity, shuffle="disk")
+        shuffled = dd.from_pandas(LEFT, npartitions=5).shuffle("key")
+    for collection, count in ((groups, 7), (shuffled, len(LEFT))):
+        with ThreadPoolExecutor(3) as pool:
+            for found in pool.map(lambda _: collection.compute(scheduler="sync"), range(6)):
+                assert len(found) == count
+
+
+@SCHEDULERS
+def test_what_is_kept_of_a_shuffle_outlives_its_store(scheduler, request, folder):
+    request.getfixturevalue(scheduler)
+    with shoal.dask.shuffle():
+        kept = dd.from_pandas(LEFT, npartitions=5).shuffle("key").persist()
+        assert_same_rows(kept.compute(), LEFT)  # with distributed it is not there before
+        assert_nothing_is_left(folder)
+        assert_same_rows(kept.compute(), LEFT)
+
+
+def test_only_what_is_wanted_of_a_shuffle_is_written(threads, tmp_path):
+    frame = dd.from_pandas(LEFT, npartitions=5)
+    with shoal.dask.shuffle():
+        shuffled = frame.shuffle("key", npartitions=6)
+        parts = dask.compute(*(shuffled.partitions[number] for number in range(6)))
+        two = shuffled.partitions[[1, 4]].compute()
+        if dask.__version__ > "2024":  # those of before write all
+            keys = shuffled.partitions[3].map_partitions(keys_of_store, str(tmp_path), meta=("keys", "i8"))
+            assert keys.compute().tolist() == [3]
+    assert_same_rows(pd.concat(parts), LEFT)
+    assert_same_rows(two, pd.concat([parts[1], parts[4]]))
+
+
+def keys_of_store(df, folder):
+    (path,) = (os.path.join(folder, name) for name in os.listdir(folder) if name.startswith("shoal-dask-"))
+    with shoal.Store.attach(path) as store:
+        return pd.Series([int(key) for key in store if key.isdigit()], name="keys")
 
 
 def test_a_graph_that_is_not_computed_leaves_nothing(folder):

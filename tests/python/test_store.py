@@ -292,7 +292,7 @@ def test_each_part_goes_through_a_value_until_it_is_told_to_stop(spilling):
         spilling.each_part("missing", take)
 
 
-def test_progress_of_gets_and_spills_adds_up(spilling):
+def test_progress_of_gets_adds_up(spilling):
     values = {f"key {number}": os.urandom(MIB) for number in range(40)}
     spilling.append(values)
     spilling.append("large", b"".join(list(values.values())[:4]))
@@ -306,7 +306,16 @@ def test_progress_of_gets_and_spills_adds_up(spilling):
     with pytest.raises(ZeroDivisionError):
         spilling.get("large", progress=lambda bytes: 1 / 0)
 
-    spilling.append("more", os.urandom(MIB))
-    done.clear()
-    free = spilling.spill(progress=done.append)
-    assert 0 < sum(done) <= free
+
+def test_progress_of_a_spill_adds_up_to_what_it_gives(path, tmp_path):
+    (tmp_path / "spill").mkdir()
+    # With so much room the store's own threads have no reason to spill before it does.
+    with shoal.Store(path, memory_limit_bytes=1024 * MIB, spill_dir=tmp_path / "spill", temporary=True) as store:
+        store.append({f"key {number}": bytes(MIB) for number in range(200)})
+        before = store.stats()
+        done = []
+        freed = store.spill(100 * MIB, progress=done.append)
+        assert len(done) == 2 and 100 * MIB <= sum(done) == freed < 150 * MIB
+        freed += store.spill(progress=done.append)
+        assert sum(done) == freed >= 200 * MIB
+        assert store.stats().used_bytes <= before.used_bytes - 200 * MIB

@@ -191,39 +191,82 @@ class Results(ShuffleTest):
 
 
 class LargerThanMemory(ShuffleTest):
-    def test_a_job_of_six_times_its_memory_gives_what_it_gives_in_memory(self):
+    """Rows of three times the memory give what they give in memory, by whichever way they go."""
+
+    def setUp(self):
+        super().setUp()
         chooser = random.Random(16)
         text = chooser.randbytes(75000).hex()
-        path = self.path("large.csv")
-        with open(path, "w") as file:
+        self.large = self.path("large.csv")
+        with open(self.large, "w") as file:
             file.write("id,key,text\n")
-            for i in range(100_000):
+            for i in range(60_000):
                 begin = chooser.randrange(148_000)
                 file.write(f"{i},k{chooser.randrange(5000)},{text[begin : begin + chooser.randrange(1900)]}\n")
-        arguments = (path, "--by", "key", "-n", "64", "-w", "2", "--force")
-        self.assertEqual(self.shuffle(*arguments)["spilled_bytes"], 0)
-        in_memory = self.rows_by_partition()
-        for options in ((), ("--codec", "lz4"), ("--page-cache",), ("--store", self.store)):
-            with self.subTest(options=options):
-                summary = self.shuffle(*arguments, "--memory", "16M", "--spill-dir", self.spills, *options)
-                self.assertGreater(summary["spilled_bytes"], 64 << 20)
-                self.assertGreater(summary["stored_bytes"], 0)
-                self.verify_manifest()
-                self.assertEqual(self.rows_by_partition(), in_memory)
-                self.assertEqual(os.listdir(self.spills), [])
 
     def rows_by_partition(self):
         parts = (part["file"] for part in self.manifest()["partitions"])
         return {part: sorted(self.partition(part).splitlines()) for part in parts}
 
-    def test_the_summary_says_how_much_was_spilled(self):
+    def each_way(self, partitions, *ways):
+        """Each way's summary, when its partitions were found to be as they should."""
+        arguments = (self.large, "--by", "key", *partitions, "--force")
+        summary = self.shuffle(*arguments, "--store", self.path("all"), "--keep-store")
+        self.assertEqual((summary["spilled_bytes"], summary["early_bytes"]), (0, 0))
+        self.shoal("destroy", self.path("all"))
+        in_memory = self.rows_by_partition()
+        summaries = []
+        for options in ways:
+            with self.subTest(options=options):
+                summary = self.shuffle(*arguments, "--memory", "16M", *options)
+                self.verify_manifest()
+                self.assertEqual(self.rows_by_partition(), in_memory)
+                self.assertEqual(os.listdir(self.spills), [])
+                summaries.append(summary)
+        return summaries
+
+    def test_rows_are_written_while_others_are_read(self):
+        for summary in self.each_way(
+            ("-n", "48"), (), ("--page-cache", "--spill-dir", self.spills), ("-w", "5"), ("--store", self.store)
+        ):
+            self.assertGreater(summary["early_bytes"], 40 << 20)
+            self.assertLess(summary["spilled_bytes"], 8 << 20)  # a spiller may run ahead of the last rows
+
+    def test_so_they_are_without_a_limit_when_they_are_many(self):
+        for options in ((), ("-w", "1")):
+            summary = self.shuffle(self.large, "--by", "key", "-n", "8", "--force", *options)
+            self.assertGreater(summary["early_bytes"], 16 << 20)
+            self.verify_manifest()
+
+    def test_rows_of_many_partitions_are_spilled(self):
+        ways = [("--spill-dir", self.spills, *more) for more in ((), ("--codec", "lz4"), ("--page-cache",))]
+        for summary in self.each_way(("-n", "1000"), *ways):
+            self.assertEqual(summary["early_bytes"], 0)
+            self.assertGreater(summary["spilled_bytes"], 30 << 20)
+            self.assertGreater(summary["stored_bytes"], 0)
+
+    def test_rows_of_many_partitions_are_written_where_no_memory_is_left_for_them(self):
+        for partitions in (("-n", "1000"), ("--by-value",)):
+            for summary in self.each_way(partitions, (), ("-w", "5")):
+                self.assertGreater(summary["early_bytes"], 40 << 20)
+
+    def test_rows_of_a_store_that_is_kept_stay_there(self):
+        kept = ("--store", self.store, "--keep-store", "--spill-dir", self.spills)
+        self.shuffle(self.large, "--by", "key", "-n", "64", "--memory", "16M", *kept)
+        self.verify_manifest()
+        self.assertEqual(self.stat()["records"], 60_000)
+        self.shoal("destroy", self.store)
+        self.assertEqual(os.listdir(self.spills), [])
+
+    def test_the_summary_says_how_much_was_written_early_and_how_much_was_spilled(self):
         path = self.write_file("large.csv", b"k,v\n" + b"".join(b"%d,%s\n" % (i, b"x" * 1000) for i in range(30000)))
-        result = self.run_shoal(
-            "shuffle", path, "--by", "k", "-n", "4", "--memory", "8M", "--spill-dir", self.spills, "--codec", "lz4",
-            "--out", self.out,
-        )  # fmt: skip
-        self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertRegex(result.stdout, rb"\nspilled     \d\d,\d{3},\d{3} bytes, [\d,]+ in files\n")
+        arguments = ("shuffle", path, "--by", "k", "--memory", "8M", "--out", self.out, "--force")
+        early = self.run_shoal(*arguments, "-n", "4")
+        self.assertEqual(early.returncode, 0, early.stderr)
+        self.assertRegex(early.stdout, rb"\nearly       \d\d,\d{3},\d{3} bytes, written while others were read\n")
+        spilled = self.run_shoal(*arguments, "-n", "400", "--spill-dir", self.spills, "--codec", "lz4")
+        self.assertEqual(spilled.returncode, 0, spilled.stderr)
+        self.assertRegex(spilled.stdout, rb"\nspilled     \d\d,\d{3},\d{3} bytes, [\d,]+ in files\n")
 
 
 class Failures(ShuffleTest):
@@ -292,9 +335,11 @@ class Failures(ShuffleTest):
         self.assertEqual([name for name in os.listdir(self.folder) if ".shoal-" in name], [])
 
     def test_the_memory_limit_is_an_error_that_says_what_to_raise(self):
-        path = self.write_file("large.csv", b"k,v\n" + b"".join(b"%d,%s\n" % (i, b"x" * 1000) for i in range(30000)))
-        said = self.shuffle(path, "--by", "k", "-n", "4", "--memory", "8M", exit_code=3)
-        self.assertIn("--memory", said)
+        row = self.write_file("row.csv", b"k,v\n1,2\n2," + b"x" * 20_000_000 + b"\n")
+        rows = self.write_file("rows.csv", b"k,v\n" + b"".join(b"%d,%s\n" % (i, b"x" * 1000) for i in range(30000)))
+        for path, options in ((row, ()), (rows, ("--store", self.store, "--keep-store"))):
+            said = self.shuffle(path, "--by", "k", "-n", "4", "--memory", "8M", *options, exit_code=3)
+            self.assertIn("--memory", said)
 
     def test_a_folder_to_spill_to_that_is_not_there_is_named(self):
         path = self.write_plain_csv(10)
@@ -368,6 +413,15 @@ class Deaths(ShuffleTest):
 
     def test_a_mapper_that_is_killed_fails_the_job_with_its_cause(self):
         job, worker = self.start_with_stopped_worker("mapper")
+        os.kill(worker, signal.SIGKILL)
+        self.assertCause(job, rf"mapper \d \(pid {worker}\) was killed by signal 9 \(Killed\) while reading .*large.tsv")
+
+    def test_a_mapper_that_is_killed_while_others_wait_for_it_fails_the_job(self):
+        """The other one soon has enough for both to write, and waits for the one that is stopped."""
+        job, worker = self.start_with_stopped_worker("mapper", "--memory", "8M")
+        others = []
+        while not others or self.state(others[0]) != "S":
+            others = [pid for pid in self.children(job.pid) if pid != worker]
         os.kill(worker, signal.SIGKILL)
         self.assertCause(job, rf"mapper \d \(pid {worker}\) was killed by signal 9 \(Killed\) while reading .*large.tsv")
 

@@ -77,6 +77,43 @@ TEST_CASE("a file is its pieces one after the other, and its checksum that of th
     REQUIRE(std::equal(digest.begin(), digest.end(), canonical.digest));
 }
 
+TEST_CASE("a file that is paused anywhere and resumed, also another way through, is as one that was not") {
+    const std::string base = GENERATE("", "/dev/shm");
+    const TemporaryFolder folder(base);
+    const FileDescriptor place(open((folder / "").c_str(), O_RDONLY | O_DIRECTORY));
+    int number = 0;
+    REQUIRE(rc::check([&] {
+        const auto some_through = [] {
+            return *rc::gen::element(PartitionFile::Through::kPageCache, PartitionFile::Through::kDisk);
+        };
+        const auto pieces = *rc::gen::container<std::vector<std::size_t>>(rc::gen::element<std::size_t>(
+            0, 1, 100, 4095, 4096, 5'000, 16'384, 70'000, 262'144, 1 << 20, 1'500'000));
+        const std::string name = std::to_string(number++);
+        auto file = PartitionFile::create(place.get(), name, some_through());
+        RC_ASSERT(file.has_value());
+        std::string whole;
+        for (const std::size_t bytes : pieces) {
+            if (*rc::gen::inRange(0, 2) == 0) {
+                const auto paused = file->pause();
+                RC_ASSERT(paused.has_value());
+                file = PartitionFile::resume(place.get(), name, some_through(), *paused);
+                RC_ASSERT(file.has_value());
+            }
+            const std::string piece(bytes, static_cast<char>('a' + (bytes + whole.size()) % 26));
+            RC_ASSERT(file->write(piece).has_value());
+            whole += piece;
+        }
+        RC_ASSERT(file->finish().has_value());
+        RC_ASSERT(contents(folder / name) == whole);
+        RC_ASSERT(file->bytes() == whole.size());
+        XXH128_canonical_t canonical;
+        XXH128_canonicalFromHash(&canonical, XXH3_128bits(whole.data(), whole.size()));
+        const Digest digest = file->digest();
+        RC_ASSERT(std::equal(digest.begin(), digest.end(), canonical.digest));
+        std::filesystem::remove(folder / name);
+    }));
+}
+
 TEST_CASE("a file that cannot be written names itself and the reason") {
     const FileDescriptor devices(open("/dev", O_RDONLY | O_DIRECTORY));
     const auto taken = PartitionFile::create(devices.get(), "null");

@@ -97,16 +97,36 @@ TEST_CASE("one worker keeps the order of the input") {
     REQUIRE(contents(folder / "out/value-same.csv") == text);
 }
 
+TEST_CASE("one worker keeps the order of the input when rows are written before all are read") {
+    const TemporaryFolder folder;
+    std::string text = "a,b\n";
+    for (int row = 0; row < 300'000; ++row) {
+        text += std::to_string(row) + (row % 3 == 0 ? std::string(200, 'x') : "") + ",same\n";
+    }
+    auto options = options_for(folder, folder.write("in.csv", text));
+    options.workers = 1;
+    options.by_value = true;
+    options.partitions = 0;
+    options.memory_limit_bytes = 8 << 20;
+    const auto summary = shuffle(options);
+    REQUIRE(summary.has_value());
+    REQUIRE(summary->early_bytes > text.size() / 2);
+    REQUIRE((contents(folder / "out/value-same.csv") == text));
+}
+
 TEST_CASE("a full disk is named, and leaves nothing behind") {
     const TemporaryFolder folder;
     const std::string mount_point = folder / "small";
     std::filesystem::create_directory(mount_point);
-    if (mount("none", mount_point.c_str(), "tmpfs", 0, "size=256k") != 0) {
+    const bool early = GENERATE(false, true);  // before all rows are read
+    if (mount("none", mount_point.c_str(), "tmpfs", 0, early ? "size=2m" : "size=256k") != 0) {
         SHOAL_SKIP("no permission to mount a small tmpfs");
     }
     std::string text = "a,b\n";
-    for (int row = 0; row < 50'000; ++row) text += std::to_string(row) + ",some text\n";
+    for (int row = 0; row < 50'000; ++row)
+        text += std::to_string(row) + "," + std::string(early ? 300 : 9, 'x') + "\n";
     auto options = options_for(folder, folder.write("in.csv", text));
+    if (early) options.memory_limit_bytes = 8 << 20;
     options.out_dir = mount_point + "/out";
     const auto result = shuffle(options);
     const bool empty = std::filesystem::is_empty(mount_point);

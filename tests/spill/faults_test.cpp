@@ -82,6 +82,7 @@ TEST_CASE("A write of a spill that is short or has to be tried again, whichever 
     (void)fill(*store, 1);
     const std::uint64_t writes = transfers_of([&] { REQUIRE_OK(store->spill()); });
     REQUIRE(writes >= 3);
+    std::uint64_t faults = 0;
     for (std::uint64_t at = 1; at <= writes; ++at) {
         REQUIRE_OK(store->drop());
         const Values values = fill(*store, at);
@@ -89,10 +90,13 @@ TEST_CASE("A write of a spill that is short or has to be tried again, whichever 
             io_fault::at(at, fault);
             REQUIRE_OK(store->spill());
         });
-        REQUIRE(taken == writes + 1);
+        REQUIRE((taken == writes + 1 || (taken == writes && fault.short_by != 0)));
+        faults += taken - writes;
         REQUIRE(compare(*store, values) == "");
         CHECK(store->stats()->spilled_bytes == store->stats()->payload_bytes);
     }
+    // One more for each; but the order of the keys may leave "few" a write of its own, of one block, never short.
+    CHECK((faults == writes || (fault.short_by != 0 && faults == writes - 1)));
 }
 
 TEST_CASE("A write of a spill that fails, whichever it is, leaves all that it would have written, and says where") {

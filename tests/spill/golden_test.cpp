@@ -35,7 +35,7 @@ Segments numbers() {
 
 std::string large_record() { return std::string(shoal::kPartBytes, 'x') + "the last part"; }
 
-std::string file_header() {
+std::string written_file_header() {
     return written(shoal::kSpillFileHeaderBytes, [](std::span<std::byte> out) {
         shoal::write_file_header({kStoreId, 3, 1'790'000'000}, out.first<shoal::kSpillFileHeaderBytes>());
         return out.size();
@@ -78,7 +78,7 @@ std::map<std::string, std::string> written_today() {
         {"open", data_extent(origin(kKey, 7, 2), {{"1234", "5678"}}, "none", true)},
         {"part", part_extent(origin(kKey, 7, 2), large_record(), 1, "none")},
         {"tombstone", tombstone_extent(origin(kKey))},
-        {"file_header", file_header()},
+        {"file_header", written_file_header()},
         {"checkpoint", checkpoint()},
         {"lz4", data_extent(origin(kKey, 7, 2), numbers(), "lz4")},
         {"zstd", data_extent(origin(kKey, 7, 2), numbers(), "zstd:9")},

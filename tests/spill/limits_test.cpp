@@ -11,6 +11,7 @@
 #include <shoal/store.hpp>
 
 #include "../store/child.hpp"
+#include "../store/numbered_values.hpp"
 #include "../store/pattern.hpp"
 #include "../store/result_checks.hpp"
 #include "catch.hpp"
@@ -23,25 +24,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::size_t kKeys = 5;
+constexpr std::size_t kLimitedKeys = 5;
 
 // Appends so many bytes to the keys in turn; what was acknowledged is in `values`.
 shoal::Result<void> append_bytes(Store& store, std::vector<std::string>& values, std::uint64_t bytes,
                                  std::size_t record_bytes = 5'000) {
     for (std::uint64_t done = 0; done < bytes; done += record_bytes) {
-        const std::size_t key = done / record_bytes % kKeys;
+        const std::size_t key = done / record_bytes % kLimitedKeys;
         const std::string record = pattern(record_bytes, done);
         if (auto appended = store.append(std::to_string(key), record); !appended) return appended;
         values[key] += record;
-    }
-    return {};
-}
-
-std::string compare(const Store& store, const std::vector<std::string>& values) {
-    for (std::size_t key = 0; key < values.size(); ++key) {
-        const auto value = store.get(std::to_string(key));
-        EXPECT_OK(value);
-        EXPECT(value->text() == values[key]);
     }
     return {};
 }
@@ -76,7 +68,7 @@ TEST_CASE("A process that may only make small files spills to as many as it need
               auto store = Store::open(place.path(), options);
               EXPECT_OK(store);
               if (std::string wrong = limit_files_to(kLimit); !wrong.empty()) return wrong;
-              std::vector<std::string> values(kKeys);
+              std::vector<std::string> values(kLimitedKeys);
               EXPECT_OK(append_bytes(*store, values, 60 * kMiB, record_bytes));
               EXPECT_OK(store->spill());
               for (const std::string& file : place.spill_files()) EXPECT(fs::file_size(file) <= kLimit);
@@ -90,7 +82,7 @@ TEST_CASE("Files that are longer than a process may make them it reads, and leav
     SpillingPlace place;
     auto store = Store::open(place.path(), place.options(8 * kMiB));
     REQUIRE_OK(store);
-    std::vector<std::string> values(kKeys);
+    std::vector<std::string> values(kLimitedKeys);
     REQUIRE_OK(append_bytes(*store, values, 30 * kMiB));
     REQUIRE_OK(store->spill());
     CHECK(Child::run([&]() -> std::string {
@@ -118,7 +110,7 @@ TEST_CASE("Where no file may be made as long as a spill needs, appends say so", 
               auto store = Store::open(place.path(), options);
               EXPECT_OK(store);
               if (std::string wrong = limit_files_to(kMiB / 2); !wrong.empty()) return wrong;
-              std::vector<std::string> values(kKeys);
+              std::vector<std::string> values(kLimitedKeys);
               const auto full = append_bytes(*store, values, 60 * kMiB, 300'000);
               EXPECT_CODE(full, Code::kNoSpace);
               EXPECT(full.error().system_errno == EFBIG);
@@ -141,7 +133,7 @@ TEST_CASE("In a folder that may not be written to appends fail with its name, an
               options.room_wait_ms = 3'000;
               auto store = Store::open(place.path(), options);
               EXPECT_OK(store);
-              std::vector<std::string> values(kKeys);
+              std::vector<std::string> values(kLimitedKeys);
               EXPECT_OK(append_bytes(*store, values, 2 * kMiB));
               EXPECT(::chmod(place.folder().c_str(), 0500) == 0);
               const auto refused = append_bytes(*store, values, 60 * kMiB);
@@ -165,7 +157,7 @@ TEST_CASE("Spill files that may only be read are read, and what comes is spilled
               if (std::string wrong = become_user(place); !wrong.empty()) return wrong;
               auto store = Store::open(place.path(), place.options(8 * kMiB));
               EXPECT_OK(store);
-              std::vector<std::string> values(kKeys);
+              std::vector<std::string> values(kLimitedKeys);
               EXPECT_OK(append_bytes(*store, values, 20 * kMiB));
               EXPECT_OK(store->spill());
               const std::vector<std::string> before = place.spill_files();
@@ -193,7 +185,7 @@ TEST_CASE("A spill folder in memory, where files have no way past the page cache
     options.spill_dir = folder.path();
     auto store = Store::open(place.path(), options);
     REQUIRE_OK(store);
-    std::vector<std::string> values(kKeys);
+    std::vector<std::string> values(kLimitedKeys);
     REQUIRE_OK(append_bytes(*store, values, 30 * kMiB));
     REQUIRE(compare(*store, values) == "");
     REQUIRE_OK(store->drop());
@@ -213,7 +205,7 @@ TEST_CASE("A sync writes to as many small files as it needs, and says so where t
               options.spill_thread = false;
               auto store = Store::open(place.path(), options);
               EXPECT_OK(store);
-              std::vector<std::string> values(kKeys);
+              std::vector<std::string> values(kLimitedKeys);
               EXPECT_OK(append_bytes(*store, values, 40 * kMiB, record_bytes));
               if (std::string wrong = limit_files_to(kLimit); !wrong.empty()) return wrong;
               EXPECT_OK(store->sync());

@@ -4,11 +4,14 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <string>
 
 #include "../store/child.hpp"
+#include "../store/pattern.hpp"
 #include "../store/result_checks.hpp"
 #include "../store/temporary_store.hpp"
+#include "../verify/arena_editor.hpp"
 #include "catch.hpp"
 #include "store/metadata.hpp"
 
@@ -210,6 +213,51 @@ TEST_CASE("Collecting finds the spill files of a store whose directory is gone b
     REQUIRE_OK(Store::collect(collect));
     CHECK(folders.spills.entries().empty());
     CHECK(folders.arenas.entries().empty());
+}
+
+TEST_CASE("What would begin behind the 4 GiB that an extent's place can say goes into the next file") {
+    // Of what one write takes to the file: many extents, or the parts of one that goes on behind, and others.
+    const std::size_t large_bytes = GENERATE(std::size_t{0}, std::size_t{5'000'000});
+    const std::uint64_t left = GENERATE(std::uint64_t{4'096}, std::uint64_t{50'000}, std::uint64_t{700'000});
+    const bool by_sync = GENERATE(false, true);
+    CAPTURE(large_bytes, left, by_sync);
+    Folders folders;
+    shoal::Options options = folders.options();
+    options.memory_limit_bytes = 64 * kMiB;
+    (void)spilled(folders, options);
+    {
+        ArenaEditor arena(folders.path());
+        arena.set(arena.spill_file(0).end, shoal::kSpillFileBytes - left);
+        arena.keep();
+    }
+    auto store = Store::attach(folders.path());
+    REQUIRE_OK(store);
+    std::map<std::string, std::string> values;
+    for (std::uint64_t number = 0; number < 300; ++number) values[std::to_string(number)] = pattern(9'000, number);
+    if (large_bytes != 0) {
+        for (std::uint64_t number = 0; number < 4; ++number)
+            values["large " + std::to_string(number)] = pattern(large_bytes, number);
+    }
+    for (const auto& [key, value] : values) REQUIRE_OK(store->append(key, value));
+    if (by_sync) {
+        REQUIRE_OK(store->sync());
+        { const Store gone = std::move(*store); }
+        for (const std::string& name : folders.arenas.entries()) std::filesystem::remove(folders.arenas / name);
+        store = Store::attach(folders.path());
+        REQUIRE_OK(store);
+    } else {
+        REQUIRE_OK(store->spill());
+    }
+    REQUIRE(store->stats()->spilled_bytes == store->stats()->payload_bytes);
+    for (const auto& [key, value] : values) {
+        const auto got = store->get(key);
+        REQUIRE_OK(got);
+        REQUIRE((got->text() == value));
+    }
+    CHECK(folders.spills.entries().size() == (by_sync ? 3 : 2));  // the checkpoint
+    const auto report = Store::verify(folders.path());
+    REQUIRE_OK(report);
+    CHECK(report->damage.empty());
 }
 
 TEST_CASE("Whoever attaches says whether a thread of its own spills") {

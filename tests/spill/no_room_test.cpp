@@ -13,6 +13,7 @@
 #include <shoal/store.hpp>
 
 #include "../store/child.hpp"
+#include "../store/numbered_values.hpp"
 #include "../store/pattern.hpp"
 #include "../store/result_checks.hpp"
 #include "../store/scale.hpp"
@@ -37,15 +38,6 @@ shoal::Error fill_up(Store& store, std::vector<std::string>& model, std::uint64_
         if (!appended) return appended.error();
         model[key] += record;
         bytes += record.size();
-    }
-    return {};
-}
-
-std::string compare(const Store& store, const std::vector<std::string>& model) {
-    for (std::size_t key = 0; key < model.size(); ++key) {
-        const auto value = store.get(std::to_string(key));
-        EXPECT_OK(value);
-        EXPECT(value->text() == model[key]);
     }
     return {};
 }

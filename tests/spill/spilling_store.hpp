@@ -14,10 +14,6 @@
 
 namespace shoal_test {
 
-// Two Stores of one path in a process have the arena mapped twice, which ThreadSanitizer takes for two memories:
-// what passes from thread to thread by way of both looks like a race to it.
-inline constexpr const char* kTwoMappings = "ThreadSanitizer takes two mappings of an arena for two memories";
-
 class SpillingPlace {
 public:
     SpillingPlace() { std::filesystem::create_directory(folder()); }

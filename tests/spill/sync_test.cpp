@@ -105,6 +105,25 @@ TEST_CASE("a store comes back again and again, each time as it was synced last")
     }
 }
 
+TEST_CASE("segments of any number of pages come back") {
+    const bool spilled = GENERATE(false, true);
+    const DurablePlace place;
+    Values synced;
+    {
+        Store store = opened(place, place.options(64 * kMiB));
+        for (std::uint64_t at = 0; at < 40; ++at) {
+            REQUIRE_OK(store.append("one after the other", pattern(40'000 + at % 3 * 60'000, at)));
+            for (std::uint64_t part = 0; part < 40; ++part) REQUIRE_OK(store.append("small", pattern(1000, part)));
+        }
+        if (spilled) REQUIRE_OK(store.spill());
+        REQUIRE_OK(store.sync());
+        synced = values_of(store);
+    }
+    place.lose_memory();
+    CHECK((values_of(opened(place, place.options(64 * kMiB))) == synced));
+    CHECK(Store::verify(place.path())->damage.empty());
+}
+
 TEST_CASE("what was erased or dropped before a sync stays away") {
     const DurablePlace place;
     {

@@ -7,6 +7,7 @@
 #include <shoal/store.hpp>
 
 #include "catch.hpp"
+#include "new_store.hpp"
 #include "pattern.hpp"
 #include "result_checks.hpp"
 #include "temporary_store.hpp"
@@ -17,12 +18,6 @@ using shoal::Store;
 using namespace shoal_test;
 
 namespace {
-
-Store new_store() {
-    auto store = Store::in_memory(with_limit(64 * kMiB));
-    REQUIRE_OK(store);
-    return std::move(*store);
-}
 
 // Keys that a map which mangles, trims or compares by C string gets wrong.
 std::vector<std::string> awkward_keys() {

@@ -6,6 +6,7 @@
 #include <shoal/store.hpp>
 
 #include "catch.hpp"
+#include "new_store.hpp"
 #include "pattern.hpp"
 #include "result_checks.hpp"
 #include "scale.hpp"
@@ -16,18 +17,8 @@ using shoal::Pair;
 using shoal::Store;
 using namespace shoal_test;
 
-namespace {
-
-Store new_store() {
-    auto store = Store::in_memory(with_limit(128 * kMiB));
-    REQUIRE_OK(store);
-    return std::move(*store);
-}
-
-}  // namespace
-
 TEST_CASE("A batch appends its pairs in order, whatever its length") {
-    Store store = new_store();
+    Store store = new_store(128 * kMiB);
     for (std::size_t length = 0; length < 130; ++length) {
         std::vector<std::string> records, keys;
         for (std::size_t i = 0; i < length; ++i) {
@@ -50,7 +41,7 @@ TEST_CASE("A batch appends its pairs in order, whatever its length") {
 }
 
 TEST_CASE("A batch may have the same key many times") {
-    Store store = new_store();
+    Store store = new_store(128 * kMiB);
     std::vector<std::string> records;
     std::string joined;
     for (std::size_t i = 0; i < 5000; ++i) {
@@ -70,7 +61,7 @@ TEST_CASE("A batch may have the same key many times") {
 }
 
 TEST_CASE("A batch takes keys by bytes, by handle and both, also for one key") {
-    Store store = new_store();
+    Store store = new_store(128 * kMiB);
     auto handle_a = store.key("a");
     auto handle_b = store.key("b");
     REQUIRE_OK(handle_a);
@@ -94,7 +85,7 @@ TEST_CASE("A batch takes keys by bytes, by handle and both, also for one key") {
 }
 
 TEST_CASE("A batch mixes new keys, old keys, empty keys, and records of all sizes") {
-    Store store = new_store();
+    Store store = new_store(128 * kMiB);
     std::map<std::string, std::string> model;
     std::uint64_t random = 42;
     const std::size_t rounds = scaled(60, 6);

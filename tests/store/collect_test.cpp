@@ -31,7 +31,7 @@ namespace fs = std::filesystem;
 namespace {
 
 // A folder for the arenas of one test, so that no other store is looked at, and one for the stores.
-class Places {
+class PlacesToCollect {
 public:
     Options options(bool temporary = false) const {
         Options options = with_limit(8 * kMiB);
@@ -90,7 +90,7 @@ private:
 
 TEST_CASE("Those who have a store open learn that it is destroyed though its destroyer was killed half-way") {
     const bool opened_anew = GENERATE(true, false);
-    Places places;
+    PlacesToCollect places;
     auto store = Store::open(places.path(), places.options());
     REQUIRE_OK(store);
     REQUIRE_OK(store->append("key", "value"));
@@ -110,7 +110,7 @@ TEST_CASE("Those who have a store open learn that it is destroyed though its des
 }
 
 TEST_CASE("A store at rest is data: nothing is collected, and nothing found") {
-    const Places places;
+    const PlacesToCollect places;
     REQUIRE_OK(Store::open(places.path(), places.options())->append("k", "x"));
     CHECK(places.collect().empty());
     CHECK(Store::attach(places.path())->get("k")->text() == "x");
@@ -118,7 +118,7 @@ TEST_CASE("A store at rest is data: nothing is collected, and nothing found") {
 }
 
 TEST_CASE("An arena whose directory is gone is removed, with its bytes, and a dry run only says so") {
-    const Places places;
+    const PlacesToCollect places;
     REQUIRE_OK(Store::open(places.path(), places.options())->append("k", "x"));
     fs::remove_all(places.path());
     for (const bool dry_run : {true, true, false}) {
@@ -140,7 +140,7 @@ TEST_CASE("An arena whose directory is gone is removed, with its bytes, and a dr
 
 TEST_CASE("An arena that store.meta does not name, or another store's does, is removed") {
     const bool another = GENERATE(false, true);
-    const Places places;
+    const PlacesToCollect places;
     REQUIRE_OK(Store::open(places.path(), places.options())->append("k", "x"));
     fs::remove(places.path() + "/store.meta");
     const TemporaryDirectory elsewhere("/dev/shm");  // so that the creator's own sweep does not see it
@@ -159,7 +159,7 @@ TEST_CASE("An arena that store.meta does not name, or another store's does, is r
 TEST_CASE("A store that somebody has open is left, even when its directory is renamed or removed", "[process]") {
     const bool in_slot = GENERATE(false, true);  // attached only, or with a slot of the process table
     for (const bool remove : {false, true}) {
-        const Places places;
+        const PlacesToCollect places;
         Owner owner(places.path(), places.options(), in_slot);
         if (remove) {
             fs::remove_all(places.path());
@@ -179,7 +179,7 @@ TEST_CASE("A store that somebody has open is left, even when its directory is re
 }
 
 TEST_CASE("A store whose directory was renamed is found at its new name, and left") {
-    const Places places;
+    const PlacesToCollect places;
     REQUIRE_OK(Store::open(places.path(), places.options())->append("k", "x"));
     const std::string renamed = places.stores() / "renamed";
     fs::rename(places.path(), renamed);
@@ -192,7 +192,7 @@ TEST_CASE("A store whose directory was renamed is found at its new name, and lef
 }
 
 TEST_CASE("What is no arena, another's, or cannot be judged is left", "[process]") {
-    const Places places;
+    const PlacesToCollect places;
     const std::string folder = places.options().arena_dir;
     const std::string name = "/shoal-" + std::string(32, 'a');
     std::ofstream(folder + name) << std::string(100'000, 'x');
@@ -229,7 +229,7 @@ TEST_CASE("A folder that is not there is an error that names it") {
 
 TEST_CASE("Creators killed at any moment leave nothing that is not collected, and nobody's store is hurt",
           "[process]") {
-    const Places places;
+    const PlacesToCollect places;
     std::uint64_t random = 11;
     SharedCounters made(1);
     for (std::size_t round = 0; round < scaled(60, 8); ++round) {
@@ -262,7 +262,7 @@ TEST_CASE("Creators killed at any moment leave nothing that is not collected, an
 }
 
 TEST_CASE("A temporary store goes with the last who closes it") {
-    const Places places;
+    const PlacesToCollect places;
     std::optional<Store> first = *Store::open(places.path(), places.options(true));
     std::optional<Store> second = *Store::open(places.path());
     std::optional<Store> third = *Store::attach(places.path());
@@ -282,7 +282,7 @@ TEST_CASE("A temporary store goes with the last who closes it") {
 }
 
 TEST_CASE("Of many who close a temporary store at once the last removes it", "[process]") {
-    const Places places;
+    const PlacesToCollect places;
     for (std::size_t round = 0; round < scaled(50, 10); ++round) {
         std::optional<Store> store = *Store::open(places.path(), places.options(true));
         SharedCounters stage(2);
@@ -307,7 +307,7 @@ TEST_CASE("Of many who close a temporary store at once the last removes it", "[p
 }
 
 TEST_CASE("A temporary store whose owner was killed is collected, not before", "[process]") {
-    const Places places;
+    const PlacesToCollect places;
     Owner owner(places.path(), places.options(true));
     CHECK(places.collect().empty());  // it is open, and all is well with it
     CHECK(Store::attach(places.path())->get("k")->text() == "x");
@@ -322,7 +322,7 @@ TEST_CASE("A temporary store whose owner was killed is collected, not before", "
 
 TEST_CASE("A temporary store whose owners are gone is gone for attach, and open makes a new one", "[process]") {
     for (const bool open : {false, true}) {
-        const Places places;
+        const PlacesToCollect places;
         Owner owner(places.path(), places.options(true));
         owner.kill();
         if (open) {
@@ -341,7 +341,7 @@ TEST_CASE("A temporary store whose owners are gone is gone for attach, and open 
 
 TEST_CASE("A forked child keeps a temporary store when its parent closes it or dies", "[process]") {
     const bool killed = GENERATE(false, true);
-    const Places places;
+    const PlacesToCollect places;
     SharedCounters stage(2);  // 0: what the child has come to; 1: the parent is gone
     Child parent = Child::start([&]() -> std::string {
         std::optional<Store> store = *Store::open(places.path(), places.options(true));
@@ -373,7 +373,7 @@ TEST_CASE("A forked child keeps a temporary store when its parent closes it or d
 }
 
 TEST_CASE("Collectors, openers and destroyers at once harm no store, and leave nothing", "[process]") {
-    const Places places;
+    const PlacesToCollect places;
     SharedCounters finished(1);
     std::vector<Child> children;
     for (int collector = 0; collector < 2; ++collector)

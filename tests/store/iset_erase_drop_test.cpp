@@ -5,6 +5,7 @@
 #include <shoal/store.hpp>
 
 #include "catch.hpp"
+#include "new_store.hpp"
 #include "pattern.hpp"
 #include "result_checks.hpp"
 #include "scale.hpp"
@@ -13,16 +14,6 @@
 using shoal::Code;
 using shoal::Store;
 using namespace shoal_test;
-
-namespace {
-
-Store new_store() {
-    auto store = Store::in_memory(with_limit(64 * kMiB));
-    REQUIRE_OK(store);
-    return std::move(*store);
-}
-
-}  // namespace
 
 TEST_CASE("iset sets a value once") {
     Store store = new_store();

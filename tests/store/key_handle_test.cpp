@@ -5,6 +5,7 @@
 #include <shoal/store.hpp>
 
 #include "catch.hpp"
+#include "new_store.hpp"
 #include "result_checks.hpp"
 #include "scale.hpp"
 #include "temporary_store.hpp"
@@ -13,16 +14,6 @@ using shoal::Code;
 using shoal::Pair;
 using shoal::Store;
 using namespace shoal_test;
-
-namespace {
-
-Store new_store() {
-    auto store = Store::in_memory(with_limit(32 * kMiB));
-    REQUIRE_OK(store);
-    return std::move(*store);
-}
-
-}  // namespace
 
 TEST_CASE("A handle creates nothing by itself") {
     Store store = new_store();

@@ -1,6 +1,7 @@
 // The memory limit: a typed error, nothing acknowledged is lost, and what is freed can be used again.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -94,6 +95,44 @@ TEST_CASE("At the limit append says so, names the limit, and everything acknowle
     auto other = Store::attach(place.path());
     REQUIRE_OK(other);
     require_exactly(*other, model);
+}
+
+TEST_CASE("A large record for which a key's next segment would be too long gets a shorter one, of whole pages") {
+    TemporaryStore place;
+    auto store = Store::open(place.path(), with_limit(128 * kMiB));
+    REQUIRE_OK(store);
+    const std::string small = pattern(40'000, 1), large = pattern(100'000, 2);
+    // Segments of one page, two and three, full: the next one would be of six.
+    for (const std::string& record : {small, large, small, large, small}) REQUIRE_OK(store->append("k", record));
+    REQUIRE_OK(store->append("two pages", large));
+    while (store->append("the rest", small)) {
+    }
+    REQUIRE(*store->erase("two pages"));
+    REQUIRE_OK(store->append("k", small));
+    CHECK((store->get("k")->text() == small + large + small + large + small + small));
+    const auto report = Store::verify(place.path());
+    REQUIRE_OK(report);
+    CHECK(report->sound());
+}
+
+TEST_CASE("What a key takes grows with what it holds: it is never twice as much, from some pages on") {
+    const std::size_t record_bytes = GENERATE(std::size_t{1024}, std::size_t{5000});
+    CAPTURE(record_bytes);
+    auto store = Store::in_memory(with_limit(256 * kMiB));
+    REQUIRE_OK(store);
+    const std::string record = pattern(record_bytes, 1);
+    const std::size_t keys = 16;
+    const std::uint64_t before = store->stats()->used_bytes;
+    double most = 0;
+    for (std::size_t held = record_bytes; held <= 3 * kMiB; held += record_bytes) {
+        for (std::size_t key = 0; key < keys; ++key)
+            REQUIRE_OK(store->append("key " + std::to_string(key), record));
+        if (held < kMiB / 8) continue;
+        const auto taken = static_cast<double>(store->stats()->used_bytes - before);
+        most = std::max(most, taken / static_cast<double>(keys * held));
+    }
+    CHECK(most < 2);
+    CHECK(most > 1);
 }
 
 TEST_CASE("At the limit reading, listing and removing go on") {

@@ -73,9 +73,9 @@ std::string arena_of(const std::string& path) {
 }
 
 // The places of one test: a folder that nobody may enter and write, and stores below it.
-struct Places {
+struct PlacesOpenToAll {
     TemporaryStore store;
-    Places() { REQUIRE(::chmod(store.directory().path().c_str(), 0777) == 0); }
+    PlacesOpenToAll() { REQUIRE(::chmod(store.directory().path().c_str(), 0777) == 0); }
 };
 
 }  // namespace
@@ -85,7 +85,7 @@ struct Places {
 
 TEST_CASE("A directory without permission gives a typed error that names it", "[process]") {
     NEEDS_ROOT;
-    const Places places;
+    const PlacesOpenToAll places;
     const std::string closed = places.store.directory() / "closed";
     fs::create_directory(closed);
     REQUIRE(::chmod(closed.c_str(), 0700) == 0);
@@ -110,7 +110,7 @@ TEST_CASE("A directory without permission gives a typed error that names it", "[
 
 TEST_CASE("An arena folder without permission gives a typed error that names it, and leaves nothing", "[process]") {
     NEEDS_ROOT;
-    const Places places;
+    const PlacesOpenToAll places;
     const TemporaryDirectory arenas("/dev/shm");  // 0700, of root
     CHECK(as_nobody([&]() -> std::string {
               Options options = with_limit(8 * kMiB);
@@ -139,7 +139,7 @@ TEST_CASE("An arena folder that is missing or a file gives a typed error that na
 
 TEST_CASE("Another user's store of mode 0600 can be neither opened nor attached to nor destroyed", "[process]") {
     NEEDS_ROOT;
-    const Places places;
+    const PlacesOpenToAll places;
     auto store = Store::open(places.store.path(), with_limit(8 * kMiB));
     REQUIRE_OK(store);
     REQUIRE_OK(store->append("k", "kept"));
@@ -164,7 +164,7 @@ TEST_CASE("Another user's store of mode 0600 can be neither opened nor attached 
 
 TEST_CASE("Root takes another user's store only when it is asked to", "[process]") {
     NEEDS_ROOT;
-    const Places places;
+    const PlacesOpenToAll places;
     REQUIRE(as_nobody([&] { return make_store(places.store.path()); }) == "");
     for (const Options& options : {Options{}, of_group(::getegid())}) {
         REQUIRE_CODE(Store::open(places.store.path(), options), Code::kPermission);
@@ -185,7 +185,7 @@ TEST_CASE("Root takes another user's store only when it is asked to", "[process]
 
 TEST_CASE("A file of another user in one's own store is refused, each by its name", "[process]") {
     NEEDS_ROOT;
-    const Places places;
+    const PlacesOpenToAll places;
     REQUIRE(make_store(places.store.path()) == "");
     const std::string arena = arena_of(places.store.path());
     for (const std::string& file : {arena, places.store.path() + "/store.meta", places.store.path()}) {
@@ -202,7 +202,7 @@ TEST_CASE("A file of another user in one's own store is refused, each by its nam
 
 TEST_CASE("A store shared within a group is its members' and nobody else's", "[process]") {
     NEEDS_ROOT;
-    const Places places;
+    const PlacesOpenToAll places;
     const std::string path = places.store.path();
     CHECK(as_user(kNobody, {kGroup}, [&]() -> std::string {
               auto store = Store::open(path, of_group(kGroup));

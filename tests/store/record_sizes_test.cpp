@@ -105,3 +105,34 @@ TEST_CASE("A record that fills what is left of a segment to the byte, or is one 
         REQUIRE((got->text() == value));
     }
 }
+
+TEST_CASE("Large records of a key take at most three times their bytes, however few there are") {
+    const auto record_bytes = static_cast<std::size_t>(GENERATE(40'000, 64 * 1024, 100'000, 200'000));
+    const bool together = GENERATE(false, true);  // two of them as one group of a batch
+    INFO(record_bytes << " bytes" << (together ? ", two at once" : ""));
+    TemporaryStore place;
+    auto store = Store::open(place.path(), with_limit(256 * kMiB));
+    REQUIRE_OK(store);
+    constexpr std::size_t kKeys = 8;
+    const std::string record = pattern(record_bytes, 0);
+    const std::uint64_t before = store->stats()->used_bytes;
+    for (std::size_t count = together ? 2 : 1; count <= 16; count += together ? 2 : 1) {
+        for (std::size_t key = 0; key < kKeys; ++key) {
+            const std::string name = std::to_string(key);
+            if (together) {
+                const std::vector<shoal::Pair> batch(2, shoal::Pair{name, record});
+                REQUIRE_OK(store->append(batch));
+            } else {
+                REQUIRE_OK(store->append(name, record));
+            }
+        }
+        // What the index and the first pages of small blocks take is not the records'.
+        const std::uint64_t taken = store->stats()->used_bytes - before - kMiB;
+        INFO(count << " records a key");
+        CHECK(static_cast<std::int64_t>(taken) <= static_cast<std::int64_t>(3 * count * kKeys * record_bytes));
+    }
+    for (std::size_t key = 0; key < kKeys; ++key) CHECK(store->size(std::to_string(key))->records == 16);
+    const auto report = Store::verify(place.path());
+    REQUIRE_OK(report);
+    CHECK(report->sound());
+}

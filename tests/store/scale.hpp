@@ -27,6 +27,16 @@ inline constexpr bool kAddressSanitizer = false;
 
 inline constexpr bool kSanitizer = kThreadSanitizer || kAddressSanitizer;
 
+// Two Stores of one path in a process have the arena mapped twice, as has Store::verify beside them.
+// ThreadSanitizer goes by addresses: what one thread makes and another publishes for it by way of the other
+// mapping, as whoever helps does, looks like a race to all who read it.
+inline constexpr const char* kTwoMappings = "ThreadSanitizer takes two mappings of an arena for two memories";
+
+// The one of clang 14 does not take its allocator's locks over a fork, so a child waits for ever for one that a
+// thread of its parent's had.
+inline constexpr const char* kForkBesideThreads =
+    "AddressSanitizer's allocator does not outlive a fork beside threads";
+
 inline double scale() {
     static const double value = [] {
         const char* text = std::getenv("SHOAL_TEST_SCALE");

@@ -8,6 +8,7 @@
 
 #include <shoal/store.hpp>
 
+#include "../store/scale.hpp"
 #include "../store/temporary_store.hpp"
 #include "arena/presence.hpp"
 #include "arena_editor.hpp"
@@ -115,21 +116,31 @@ TEST_CASE("Beside writers, erasers and drops verify finds nothing, and says what
             }
         });
     }
-    while (rounds == 0) std::this_thread::yield();
     std::string found;
     bool told = true;
-    for (int turn = 0; turn < 30; ++turn) {
-        const int before = rounds;
-        while (rounds == before) std::this_thread::yield();
+    const auto verify = [&](bool beside_others) {
         const auto report = Store::verify(place.path());
         if (!report) found += report.error().message;
-        if (!report) continue;
+        if (!report) return;
         found += findings(*report);
-        told &= !report->at_rest && !report->not_checked.empty() && report->slots_attached >= 1;
+        if (beside_others) told &= !report->at_rest && !report->not_checked.empty() && report->slots_attached >= 1;
+    };
+    const auto wait_for_rounds = [&](int count) {
+        const int before = rounds;
+        while (rounds < before + count) std::this_thread::yield();
+    };
+    // Verify helps a drop through by a mapping of its own (kTwoMappings): under ThreadSanitizer the others work
+    // without it, and it comes when they have ended.
+    wait_for_rounds(kThreadSanitizer ? 200'000 : 1);
+    for (int turn = 0; turn < 30 && !kThreadSanitizer; ++turn) {
+        wait_for_rounds(1);
+        verify(true);
     }
     stop = true;
     for (std::thread& thread : threads) thread.join();
+    verify(false);
     CHECK(found == "");
+    if (kThreadSanitizer) SHOAL_SKIP(kTwoMappings);
     CHECK(told);
 }
 

@@ -210,15 +210,16 @@ constexpr std::uint64_t kSpillStepBytes = 64 << 20;
 
 std::uint64_t spill(const OpenStore& self, nb::handle bytes, nb::handle progress) {
     const std::uint64_t wanted = bytes.is_none() ? ~0ULL : nb::cast<std::uint64_t>(bytes);
-    const auto spill_until = [&](std::uint64_t free) {
-        return without_lock(self, [&](Store& store) { return store.spill(free); });
+    const auto spill_some = [&](std::uint64_t some) {
+        return without_lock(self, [&](Store& store) { return store.spill(some); });
     };
-    if (progress.is_none()) return spill_until(wanted);
-    for (std::uint64_t free = spill_until(0);;) {
-        const std::uint64_t target = std::min(wanted, free + kSpillStepBytes);
-        const std::uint64_t before = std::exchange(free, spill_until(target));
-        if (free > before) progress(free - before);
-        if (free < target || free >= wanted) return free;
+    if (progress.is_none()) return spill_some(wanted);
+    for (std::uint64_t freed = 0;;) {
+        const std::uint64_t step = std::min(wanted - freed, kSpillStepBytes);
+        const std::uint64_t some = spill_some(step);
+        if (some != 0) progress(some);
+        freed += some;
+        if (some < step || freed >= wanted) return freed;
     }
 }
 

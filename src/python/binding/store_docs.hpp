@@ -461,14 +461,15 @@ inline constexpr const char* kSpill = R"(Writes data out to files now; for a sto
 Parameters
 ----------
 bytes : int, optional
-    Until so much memory is free; otherwise all that can be.
+    How much memory is to become free; otherwise all that can.
 progress : callable, optional
     Called with the number of bytes that have become free, some 64 MiB each.
 
 Returns
 -------
 int
-    Bytes of memory that are free, or will be when their last reader is gone.
+    Bytes of memory that this call has made free, or will have when their last
+    reader is gone; not those that the store's own threads made free meanwhile.
 
 Examples
 --------

@@ -10,6 +10,9 @@ What Dask does by ``shuffle_method="disk"`` goes this way then, whatever shuffle
 of bags; by threads, processes, or the workers of distributed on one host. Dask does it so unless told otherwise, but
 with distributed, where it is to be asked for: by ``dask.config.set({"dataframe.shuffle.method": "disk"})`` for instance.
 
+A plan that has such a shuffle Dask's ``compute`` fuses, as ``optimize`` would: so that no data frame that is to be
+shuffled, or was, goes from one process to another on its way to the next step.
+
 Each shuffle has a temporary store, which all its processes share. It goes when the computation ends, by an error too;
 with distributed when no worker has a result of the shuffle any more. What killed processes leave goes with the next
 shuffle, or by ``shoal gc``. A worker that is killed takes no row with it, and doubles none.
@@ -113,7 +116,7 @@ def _use(options: Options | None) -> None:
 
 
 def _replacements(options: Options) -> Iterator[tuple[Any, str, Any]]:
-    """Modules with a name in each and what is to be there; of what is installed."""
+    """Modules or classes with a name in each and what is to be there; of what is installed."""
     def module(name: str) -> Any:
         try:
             return import_module(name)
@@ -127,9 +130,12 @@ def _replacements(options: Options) -> Iterator[tuple[Any, str, Any]]:
         yield core, "groupby_disk", groupby_disk(options)
     planned = module("dask.dataframe.dask_expr._shuffle")
     if planned is not None:
-        from .expression import StoreShuffle
+        from .expression import StoreShuffle, optimize_with_fusion
 
         yield planned, "DiskShuffle", partial(StoreShuffle, store_options=options)
+        plans = module("dask._expr")
+        if plans is not None:
+            yield plans.Expr, "optimize", optimize_with_fusion(plans.Expr.optimize)
         return
     direct = module("dask.dataframe.shuffle")
     if direct is not None:

@@ -38,8 +38,9 @@ def write(grouper: Any, sequence: Iterable[Any], npartitions: int, blocksize: in
     return lists.attempts
 
 
-def read(grouper: Any, number: int, exchange: Exchange, attempts: bytes) -> list[tuple[Any, list[Any]]]:
+def read(grouper: Any, number: int, gathered: tuple[Exchange, bytes]) -> list[tuple[Any, list[Any]]]:
     """The groups of a partition."""
+    exchange, attempts = gathered
     return collect(grouper, number, Lists(keep(exchange), attempts), None)
 
 
@@ -51,9 +52,7 @@ def groupby_disk(options: Options) -> Callable[..., Any]:
         name = "groupby-collect-" + tokenize(b, grouper, count, blocksize)
         graph = shuffle_graph(
             lambda exchange: ((write, grouper, key, count, blocksize, exchange) for key in b.__dask_keys__()),
-            lambda exchange, attempts: {
-                (name, number): (read, grouper, number, exchange, attempts) for number in range(count)
-            },
+            lambda gathered: {(name, number): (read, grouper, number, gathered) for number in range(count)},
             options,
         )
         return type(b)(HighLevelGraph.from_collections(name, graph, dependencies=[b]), name, count)

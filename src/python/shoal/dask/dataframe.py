@@ -18,8 +18,9 @@ def write(df: pd.DataFrame, column: Any, partitions: Collection[int], exchange: 
     return frames.write(df, column, partitions, keep(exchange))
 
 
-def read(exchange: Exchange, number: int, meta: pd.DataFrame, attempts: bytes) -> pd.DataFrame:
+def read(gathered: tuple[Exchange, bytes], number: int, meta: pd.DataFrame) -> pd.DataFrame:
     """The task of a partition."""
+    exchange, attempts = gathered
     return frames.read(keep(exchange), number, meta, attempts)
 
 
@@ -29,9 +30,7 @@ def frame_graph(
     """The graph whose results are (name, 0), (name, 1) and so on."""
     return shuffle_graph(
         lambda exchange: ((write, key, column, partitions, exchange) for key in inputs),
-        lambda exchange, attempts: {
-            (name, at): (read, exchange, number, meta, attempts) for at, number in enumerate(partitions)
-        },
+        lambda gathered: {(name, at): (read, gathered, number, meta) for at, number in enumerate(partitions)},
         options,
     )
 

@@ -42,7 +42,7 @@ class Exchange:
     Parameters
     ----------
     name : str
-        The shuffle's; the keys of Dask's graph have it too.
+        That of its `Source`.
     store : Store
     """
 
@@ -53,6 +53,13 @@ class Exchange:
 
     def __reduce__(self) -> tuple[Callable[..., Exchange], tuple[str, str]]:
         return attached, (self.name, self.store.path)
+
+    def close(self) -> None:
+        """Whoever still has it, a traceback for instance, cannot use it any more."""
+        with _open_lock:
+            if _open.get(self.store.path) is self:
+                del _open[self.store.path]
+        self.store.close()
 
     def write(self, pieces: Mapping[int, Iterable[Any]]) -> bytes:
         """Adds a piece to each partition.
@@ -116,39 +123,31 @@ def split(attempts: bytes) -> list[bytes]:
     return [attempts[at : at + ATTEMPT_BYTES] for at in range(0, len(attempts), ATTEMPT_BYTES)]
 
 
+@dataclass(frozen=True)
 class Source:
-    """Where the tasks of a shuffle get their `Exchange` from: part of the graph, and called by one of its tasks.
+    """Where the tasks of a graph get their `Exchange` from, by way of one task: whoever runs it first makes the store.
 
-    The store is there from that call on. In the process that has made the graph it goes with the graph, or by `close`;
-    in others as `keeping` has it.
+    Attributes
+    ----------
+    name : str
+        In the keys of all tasks whose results have the exchange in them.
+    path : str
+        The store's.
+    options : Options
     """
 
-    def __init__(self, options: Options) -> None:
-        self.name = secrets.token_hex(8)
+    name: str
+    path: str
+    options: Options
+
+    @classmethod
+    def new(cls, name: str, options: Options) -> Source:
         folder = options.folder or config.get("temporary_directory", None) or tempfile.gettempdir()
-        self.path = os.path.abspath(os.path.join(folder, f"shoal-dask-{self.name}"))
-        self._options = options
-        self._begin()
-
-    def _begin(self) -> None:
-        self._lock = threading.Lock()
-        self._exchange: Exchange | None = None
-        self._remove: Callable[[], object] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"name": self.name, "path": self.path, "_options": self._options}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._begin()
+        return cls(name, os.path.abspath(os.path.join(folder, f"shoal-dask-{secrets.token_hex(8)}")), options)
 
     def exchange(self) -> Exchange:
-        """The exchange of this process, which owns the store."""
-        with self._lock:
-            if self._exchange is None:
-                self._exchange = Exchange(self.name, self.store())
-                self._remove = weakref.finalize(self, removed, self._exchange.store, os.getpid())
-            return self._exchange
+        """The exchange of this process."""
+        return attached(self.name, self.path, self.store)
 
     def store(self) -> Store:
         """The store, made if it is not there; what killed processes have left goes first."""
@@ -160,31 +159,28 @@ class Source:
                 self.path,
                 temporary=True,
                 spill_dir=self.path,
-                memory_limit_bytes=self._options.memory_limit_bytes,
-                codec=self._options.codec,
-                arena_dir=self._options.arena_dir,
+                memory_limit_bytes=self.options.memory_limit_bytes,
+                codec=self.options.codec,
+                arena_dir=self.options.arena_dir,
             )
         except BaseException:
             with suppress(OSError):
                 os.rmdir(self.path)
             raise
 
-    def close(self) -> None:
-        """Removes the store, whoever has it open; the next use makes another."""
-        with self._lock:
-            if self._remove is not None:
-                self._remove()
-            self._exchange = self._remove = None
+    def close(self, errored: bool) -> None:
+        """Removes the store at the end of a computation, whoever has it open.
+
+        A store that this process still uses stays: another of its threads computes the same graph, and it goes with
+        that. After an error it does not stay, since what still uses it may be the error's traceback.
+        """
+        exchange = _open.get(self.path)
+        if exchange is not None and not errored:
+            return
         with suppress(StoreNotFound):
             Store.destroy(self.path)
-
-
-def removed(store: Store, owner: int) -> None:
-    """Takes the store from all who have it open; a child of fork has inherited it and may not."""
-    if os.getpid() == owner:
-        with suppress(StoreNotFound):
-            Store.destroy(store.path)
-        store.close()
+        if exchange is not None:
+            exchange.close()
 
 
 _open: weakref.WeakValueDictionary[str, Exchange] = weakref.WeakValueDictionary()

@@ -6,23 +6,23 @@ installed.
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from weakref import WeakValueDictionary
 
 from dask.callbacks import Callback
 
-from .exchange import Options, Source
-from .keeping import opened
+from .exchange import Exchange, Options, Source
+from .keeping import keep, opened
 
-_PREFIX = "shoal-exchange-"
-_sources: WeakValueDictionary[str, Source] = WeakValueDictionary()
+# The keys of the tasks `opened` and `gathered` begin by these and the exchange's name.
+EXCHANGE = "shoal-exchange-"
+ATTEMPTS = "shoal-attempts-"
 
 
 def shuffle_graph(
     writes: Callable[[Any], Iterable[tuple[Any, ...]]],
-    reads: Callable[[Any, Any], Mapping[Any, tuple[Any, ...]]],
+    reads: Callable[[Any], Mapping[Any, tuple[Any, ...]]],
     options: Options,
 ) -> dict[Any, Any]:
     """A graph with a store of its own.
@@ -32,23 +32,29 @@ def shuffle_graph(
     writes : callable
         Of the key of the exchange: a task for each input, which returns the attempts that it was.
     reads : callable
-        Of the keys of the exchange and of all attempts: the tasks of the partitions by their keys.
+        Of the key of what `gathered` returns: the tasks of the partitions by their keys.
     """
-    source = Source(options)
-    exchange = (_PREFIX + source.name,)
-    _sources[exchange[0]] = source
-    graph: dict[Any, Any] = {exchange: (opened, source, os.getpid())}
-    written = {("shoal-write-" + source.name, number): task for number, task in enumerate(writes(exchange))}
-    attempts = ("shoal-attempts-" + source.name,)
-    return {**graph, **written, attempts: (b"".join, list(written)), **reads(exchange, attempts)}
+    token = secrets.token_hex(8)
+    exchange, attempts = (EXCHANGE + token,), (ATTEMPTS + token,)
+    written = {("shoal-write-" + token, number): task for number, task in enumerate(writes(exchange))}
+    return {
+        exchange: (opened, Source.new(token, options)),
+        **written,
+        attempts: (gathered, exchange, list(written)),
+        **reads(attempts),
+    }
+
+
+def gathered(exchange: Exchange, attempts: Iterable[bytes]) -> tuple[Exchange, bytes]:
+    """The task after all that write. Those that read depend on it alone, and Dask may join them to what comes next."""
+    return keep(exchange), b"".join(attempts)
 
 
 class CloseStores(Callback):
-    """Removes the stores of a graph when threads or processes have done with it: an error's traceback would hold it."""
+    """Removes the stores of a graph when threads or processes have done with it."""
 
     def _finish(self, dsk: Mapping[Any, Any], state: Any, errored: bool) -> None:
-        for key in dsk:
-            if isinstance(key, tuple) and isinstance(key[0], str) and key[0].startswith(_PREFIX):
-                source = _sources.get(key[0])
-                if source is not None:
-                    source.close()
+        for key, task in dsk.items():
+            if isinstance(key, tuple) and isinstance(key[0], str) and key[0].startswith(EXCHANGE):
+                (source,) = task.args if hasattr(task, "args") else task[1:]
+                source.close(errored)

@@ -1,58 +1,52 @@
 """How long a process keeps the store of a shuffle open: losing it costs mapping its memory anew, or the store itself.
 
-In the process that has the graph, the graph does that. A process of a pool, whose every task unpickles the exchange
-anew, keeps it until the store is gone, or the process. A worker of distributed keeps it for as long as it has a
-result of that shuffle, in memory or spilled: so where all who kept the store are killed no result is left either, and
-the scheduler has all of the shuffle done again.
+Threads have it from the scheduler, as a part of results. A process of a pool, whose every task unpickles the exchange
+anew, keeps it until the store is gone, or the process. A worker of distributed keeps it for as long as it has such a
+result or is to have it, which is until all of the shuffle is read: so where all who kept the store are killed nobody
+has the result either, and the scheduler has all of the shuffle done again.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 from typing import Any
 
-from .exchange import Exchange, Source, attached
+from .exchange import Exchange, Source
 
 _LOOK_MS = 200
 _of_pool: dict[str, Exchange] = {}
 _of_workers: set[tuple[str, str]] = set()
 
 
-def opened(source: Source, made_by: int) -> Exchange:
-    """The task that all others of a shuffle get its exchange from.
-
-    Parameters
-    ----------
-    source : Source
-    made_by : int
-        The process that has made the graph.
-    """
-    if made_by == os.getpid() and current_worker() is None:
-        return source.exchange()
-    return keep(attached(source.name, source.path, source.store))
+def opened(source: Source) -> Exchange:
+    """The task that all others of a shuffle get its exchange from."""
+    return keep(source.exchange())
 
 
 def keep(exchange: Exchange) -> Exchange:
     """Has this process keep it, and gives it back: at the start of every task."""
     worker = current_worker()
-    if worker is None:
-        if exchange.name not in _of_pool:
-            for name in [name for name, kept in list(_of_pool.items()) if not os.path.exists(kept.store.path)]:
-                _of_pool.pop(name, None)
-            _of_pool[exchange.name] = exchange
-    elif (worker.address, exchange.name) not in _of_workers:
-        _of_workers.add((worker.address, exchange.name))
-        worker.loop.add_callback(_keep_in_worker, worker, exchange)
+    path = exchange.store.path
+    if worker is not None:
+        if (worker.address, path) not in _of_workers:
+            _of_workers.add((worker.address, path))
+            worker.loop.add_callback(_keep_in_worker, worker, exchange)
+    elif multiprocessing.parent_process() is not None and path not in _of_pool:
+        for gone in [kept for kept in list(_of_pool) if not os.path.exists(kept)]:
+            _of_pool.pop(gone, None)
+        _of_pool[path] = exchange
     return exchange
 
 
 def _keep_in_worker(worker: Any, exchange: Exchange) -> None:
-    """Looks every now and then whether the worker still has a result whose key bears the shuffle's name."""
-    if any(exchange.name in str(key) for key in worker.data):
+    """Looks every now and then whether the worker still has, or awaits, a result that has the exchange in it."""
+    if any(exchange.name in str(key) and task.state != "released" for key, task in worker.state.tasks.items()):
         worker.loop.call_later(_LOOK_MS / 1000, _keep_in_worker, worker, exchange)
     else:
-        _of_workers.discard((worker.address, exchange.name))
+        _of_workers.discard((worker.address, exchange.store.path))
+        exchange.close()  # which an error's traceback might have
 
 
 def current_worker() -> Any:

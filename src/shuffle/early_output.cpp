@@ -1,0 +1,79 @@
+#include "shuffle/early_output.hpp"
+
+#include <algorithm>
+#include <exception>
+
+namespace shoal::shuffling {
+namespace {
+
+constexpr std::uint64_t kRowOverhead = 16;            // a frame's header, and rounding to 8 bytes
+constexpr std::uint64_t kUsualBytes = 32ULL << 20;    // more makes nothing faster, but for larger pieces
+constexpr std::uint64_t kLeastPieceBytes = 64 << 10;  // smaller ones are left to memory, and to spilling
+constexpr std::uint64_t kShareOfLimit = 4;            // two generations, whose segments may be half empty
+
+}  // namespace
+
+EarlyOutput::EarlyOutput(EarlyBoard& board, Store& rows, PartitionOutput& output, std::uint64_t memory_limit_bytes)
+    : board_(board), rows_(rows), output_(output), most_bytes_(memory_limit_bytes / kShareOfLimit) {
+    for (std::thread& writer : writers_) writer = std::thread([this] { write_generations(); });
+}
+
+EarlyOutput::~EarlyOutput() {
+    if (writers_.front().joinable()) static_cast<void>(finish());
+}
+
+Outcome<void> EarlyOutput::finish() {
+    board_.meeting.leave();
+    for (std::thread& writer : writers_) writer.join();
+    return state();
+}
+
+Outcome<void> EarlyOutput::state() {
+    const std::lock_guard locked(mutex_);
+    if (error_) return tl::unexpected<ShuffleError>(*error_);
+    return {};
+}
+
+void EarlyOutput::fail(const ShuffleError& error) {
+    const std::lock_guard locked(mutex_);
+    if (!error_) error_ = error;
+}
+
+Outcome<void> EarlyOutput::appended(std::uint64_t bytes, std::size_t rows, std::size_t partitions) {
+    const std::uint64_t more = bytes + kRowOverhead * rows;
+    auto& held = board_.held_bytes[generation() % 2];
+    if (held.fetch_add(more, std::memory_order_relaxed) + more >= enough(partitions)) board_.meeting.call();
+    return board_.meeting.called() ? meet() : Outcome<void>{};
+}
+
+std::uint64_t EarlyOutput::enough(std::size_t partitions) const noexcept {
+    if (partitions * kLeastPieceBytes > most_bytes_) return ~0ULL;
+    return std::min(std::max(partitions * output_.piece_bytes(), kUsualBytes), most_bytes_);
+}
+
+Outcome<void> EarlyOutput::make_room() {
+    board_.meeting.call();
+    return meet();
+}
+
+Outcome<void> EarlyOutput::meet() {
+    static_cast<void>(board_.meeting.attend());  // true: this mapper has not left
+    return state();
+}
+
+// After an error it still comes to meetings, so that the mapper gets out of one and tells of it.
+void EarlyOutput::write_generations() noexcept {
+    while (board_.meeting.attend()) {
+        const std::uint64_t last = generation() - 1;
+        board_.held_bytes[last % 2].store(0, std::memory_order_relaxed);
+        try {
+            const auto moved = output_.move_rows(rows_, last);
+            if (moved) board_.moved_bytes.fetch_add(*moved, std::memory_order_relaxed);
+            if (!moved) fail(moved.error());
+        } catch (const std::exception& exception) {
+            fail({ShuffleCause::kSystem, exception.what()});
+        }
+    }
+}
+
+}  // namespace shoal::shuffling
