@@ -47,11 +47,21 @@ inline std::vector<std::string> make_keys(std::uint32_t count) {
     return keys;
 }
 
-// `count` picks of a key, at random; worker and seed decide.
+// Keys at random, one after the other; the worker's number decides.
+class Picks {
+public:
+    Picks(std::uint32_t keys, unsigned worker) : random_(0x5f0a1 + worker), keys_(keys) {}
+    std::uint32_t next() { return random_.below(keys_); }
+
+private:
+    Random random_;
+    std::uint32_t keys_;
+};
+
 inline std::vector<std::uint32_t> make_picks(std::size_t count, std::uint32_t keys, unsigned worker) {
-    Random random(0x5f0a1 + worker);
+    Picks all(keys, worker);
     std::vector<std::uint32_t> picks(count);
-    for (std::uint32_t& pick : picks) pick = random.below(keys);
+    for (std::uint32_t& pick : picks) pick = all.next();
     return picks;
 }
 

@@ -4,6 +4,7 @@ Writes a JSON file a benchmark, with every sample. Exit code: 1 when a run lost 
 """
 
 import argparse
+import dataclasses
 import json
 import re
 import shutil
@@ -16,6 +17,7 @@ from typing import Any
 import appends
 import lifecycles
 import machine
+import scales
 import shuffles
 from tables import MODES, PEERS
 
@@ -26,7 +28,7 @@ WARM_UP = {
     "shuffle": "the input is read into the page cache before each run",
     "lifecycle": "none: the process that attaches is a fresh one",
     "larger": "none: each run begins with nothing",
-    "scale": "one round that is not counted, and then emptied, in each run of each program",
+    "scale": "of growing processes as of append; of growing keys and bytes none, so with the first touch of all memory",
 }
 
 
@@ -42,6 +44,13 @@ def write(result: dict[str, Any], path: Path) -> None:
     path.write_text("{\n" + ",\n".join(parts) + "\n}\n")
 
 
+def end(*_: object) -> None:
+    """On a signal: leaves by way of what tidies up, which a second signal does not cut short."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit("bench/compare: ended")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], prog="bench/compare")
     parser.add_argument("--mode", choices=MODES, default="quick")
@@ -54,11 +63,16 @@ def main() -> int:
                         help="for tables, their shuffles, and data larger than memory")
     parser.add_argument("--only", default=".", help="benchmarks whose name matches this regular expression")
     parser.add_argument("--peers", default=".", help="peers whose name matches this regular expression")
+    parser.add_argument("--longest-shuffle", type=float, default=0,
+                        help="seconds that a slow peer's shuffle may take; the mode decides where it is not given")
     parser.add_argument("--note", default="", help="what else ran on the machine; stands in the results")
     options = parser.parse_args()
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench/compare: ended"))  # by way of what tidies up
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
     mode = MODES[options.mode]
+    if options.longest_shuffle:
+        mode = dataclasses.replace(mode, longest_shuffle=options.longest_shuffle)
 
     def wanted(name: str) -> bool:
         return re.search(options.peers, name) is not None
@@ -73,7 +87,7 @@ def main() -> int:
         "reads": lambda: appends.run_reads(peers, mode, place),
         "shuffle": lambda: shuffles.run_all(mode, place, wanted, disk_folder),
         "larger": lambda: appends.run_larger(peers, mode, place, disk_folder),
-        "scale": lambda: appends.run_scale(peers, mode, place),
+        "scale": lambda: scales.run_all(peers, mode, place, disk_folder),
         "lifecycle": lambda: lifecycles.run_all(mode, place),
     }
     bad = good = 0
@@ -81,7 +95,8 @@ def main() -> int:
         for benchmark, measure in measured.items():
             if not re.search(options.only, benchmark):
                 continue
-            head = {"benchmark": benchmark, "mode": mode.name, "rounds": mode.rounds, "warm_up": WARM_UP[benchmark],
+            head = {"benchmark": benchmark, "mode": mode.name, "rounds": mode.rounds,
+                    "slow_rounds": mode.slow_rounds, "warm_up": WARM_UP[benchmark],
                     "machine": machine.describe(options.note)}
             for found in measure():
                 write(head | found, options.out / f"{benchmark}.json")

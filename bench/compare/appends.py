@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import measure
-from tables import READS, SECONDS_BEFORE_READS, Mode, Peer, Workload
+from tables import MIB, READS, SECONDS_BEFORE_READS, Mode, Peer, Workload
 
 RUN_SECONDS = 90  # a watchdog: a phase takes at most Mode.seconds and a batch
 
@@ -28,7 +28,7 @@ class Limits:
     """Of one run. With memory_bytes the peer's files lie on the disk, and a cgroup holds it to that much memory."""
 
     seconds: float
-    read_seconds: float
+    read_seconds: float  # 0: nothing is read
     warm_up: bool = True
     memory_bytes: int = 0
     disk_folder: Optional[Path] = None
@@ -48,7 +48,7 @@ def run_once(peer: Peer, workload: Workload, place: Place, limits: Limits) -> di
     environment = os.environ | {"TMPDIR": str(folder), "SHOAL_BENCH_DIR": str(place.memory_folder)}
     try:
         measured = measure.run([*peer.command(place.build, place.python), *arguments], environment,
-                               RUN_SECONDS + limits.seconds, limits.memory_bytes)
+                               RUN_SECONDS + limits.seconds, limits.memory_bytes or measure.guard_bytes())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     try:
@@ -60,6 +60,7 @@ def run_once(peer: Peer, workload: Workload, place: Place, limits: Limits) -> di
         "peak_bytes": measured.peak_bytes, "memory_from": measured.memory_from,
         "written_bytes": measured.written_bytes,
     }
+    outcome["timed_out"] = measured.timed_out
     return outcome
 
 
@@ -69,9 +70,12 @@ def why_none(peer: Peer, workload: Workload, place: Place) -> Optional[str]:
     return peer.why_not(workload)
 
 
-def turns(peers: Iterable[Peer], workload: Workload, place: Place, rounds: int, limits: Limits, found: dict[str, Any],
-          why_not: Callable[[Peer], Optional[str]]) -> None:
-    """All rounds of one workload into `found`: samples, gaps with their reasons and, loudly, what was thrown out."""
+def turns(peers: Iterable[Peer], workload: Workload, place: Place, rounds_of: Callable[[Peer], int], limits: Limits,
+          found: dict[str, Any], why_not: Callable[[Peer], Optional[str]]) -> None:
+    """All rounds of one workload into `found`: samples, gaps with their reasons and, loudly, what was thrown out.
+
+    A peer that had to be ended has no part in the rounds that are left: each would take as long.
+    """
     taking_part = []
     for peer in peers:
         reason = why_none(peer, workload, place) or why_not(peer)
@@ -79,13 +83,17 @@ def turns(peers: Iterable[Peer], workload: Workload, place: Place, rounds: int, 
             taking_part.append(peer)
         else:
             found["gaps"].append({"peer": peer.name, "workload": dataclasses.asdict(workload), "reason": reason})
-    for turn in range(rounds if taking_part else 0):
+    for turn in range(max(map(rounds_of, taking_part), default=0)):
         print(f"{workload.name}, round {turn + 1}", file=sys.stderr, flush=True)
-        first = turn % len(taking_part)
-        for peer in taking_part[first:] + taking_part[:first]:
+        here = [peer for peer in taking_part if turn < rounds_of(peer)]
+        first = turn % max(len(here), 1)
+        for peer in here[first:] + here[:first]:
             outcome = run_once(peer, workload, place, limits)
+            if outcome.pop("timed_out"):
+                taking_part.remove(peer)
             found["settings"][peer.name] = {"version": outcome.pop("version", "?"), **outcome.pop("settings", {})}
-            row = {"peer": peer.name, "workload": dataclasses.asdict(workload), "round": turn, **outcome}
+            row = {"peer": peer.name, "workload": dataclasses.asdict(workload), "round": turn,
+                   "memory_limit_bytes": limits.memory_bytes, **outcome}
             if outcome["error"]:
                 print(f"THROWN OUT: {peer.title}: {workload.name}: {outcome['error']}", file=sys.stderr, flush=True)
                 found["thrown_out"].append(row)
@@ -98,12 +106,18 @@ def nothing() -> dict[str, Any]:
     return {"settings": {}, "samples": [], "gaps": [], "thrown_out": []}
 
 
+def left_out(peer: Peer, workload: Workload, mode: Mode) -> Optional[str]:
+    if not peer.is_slow or workload in mode.slow_workloads:
+        return None
+    return f"it takes seconds a run: of the {mode.name} mode's appends it has a part in {len(mode.slow_workloads)}"
+
+
 def run_all(peers: Iterable[Peer], mode: Mode, place: Place) -> Iterator[dict[str, Any]]:
     found = nothing()
     peers = [peer for peer in peers if not peer.on_disk_only]
-    limits = Limits(mode.seconds, mode.seconds)
+    limits = Limits(mode.seconds, read_seconds=0)
     for workload in mode.workloads:
-        turns(peers, workload, place, mode.rounds, limits, found, lambda peer: None)
+        turns(peers, workload, place, mode.rounds_of, limits, found, lambda peer: left_out(peer, workload, mode))
         yield found
 
 
@@ -113,7 +127,7 @@ def run_reads(peers: Iterable[Peer], mode: Mode, place: Place) -> Iterator[dict[
     peers = [peer for peer in peers if not peer.on_disk_only]
     limits = Limits(SECONDS_BEFORE_READS, mode.seconds, warm_up=False)
     for workload in READS.values():
-        turns(peers, workload, place, mode.rounds, limits, found, lambda peer: None)
+        turns(peers, workload, place, mode.rounds_of, limits, found, lambda peer: None)
         yield found
 
 
@@ -130,16 +144,10 @@ def run_larger(peers: Iterable[Peer], mode: Mode, place: Place, disk_folder: Pat
                     disk_folder=disk_folder)
     found = nothing() | {"memory_limit_bytes": limit}
     no_limit = "" if measure.can_limit() else "memory cannot be limited here: that takes a cgroup, and so root"
-    turns(peers, shape, place, mode.rounds, limits, found, lambda peer: no_limit or peer.memory_only or None)
+
+    def why_not(peer: Peer) -> Optional[str]:
+        too_little = f"its interpreters alone take most of {limit // MIB} MiB" if limit < peer.least_memory else None
+        return no_limit or peer.memory_only or too_little
+
+    turns(peers, shape, place, mode.rounds_of, limits, found, why_not)
     yield found
-
-
-def run_scale(peers: Iterable[Peer], mode: Mode, place: Place) -> Iterator[dict[str, Any]]:
-    """shoal alone as keys and bytes grow; all whose processes write together as those grow beyond the cores."""
-    found = nothing()
-    peers = [peer for peer in peers if not peer.on_disk_only]
-    for shape in mode.scale:
-        among = peers if shape.processes > 1 else [peer for peer in peers if peer.name == "shoal"]
-        limits = Limits(seconds=60 if shape.processes == 1 else mode.seconds, read_seconds=mode.seconds)
-        turns(among, shape, place, mode.rounds, limits, found, lambda peer: None)
-        yield found

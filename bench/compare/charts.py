@@ -1,6 +1,7 @@
 """The charts of the report, as SVG by matplotlib."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -10,7 +11,8 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as pyplot  # noqa: E402  (after the choice of what draws)
 
-from results import Figure, figure, rate  # noqa: E402
+from results import Figure, figure, rate, rate_of_get_of_all  # noqa: E402
+from scales import BULK_RECORD_BYTES, KEY_RECORD_BYTES  # noqa: E402
 from tables import KEYS, PEERS, PROCESSES, READS, SIZES, Peer, workload  # noqa: E402
 
 matplotlib.rcParams.update({
@@ -40,13 +42,12 @@ def lines(axes: Any, labels: Sequence[str], series: dict[str, list[Optional[Figu
     """A line a peer; a gap where it has no figure. The bars are the least and the most of all rounds."""
     colours = colour_of(peers)
     for index, peer in enumerate(peers):
-        points = [(at, found) for at, found in enumerate(series[peer.name]) if found]
-        if not points:
+        if not any(series[peer.name]):
             continue
+        points = [found or Figure(math.nan, math.nan, math.nan) for found in series[peer.name]]  # so the line breaks
         axes.errorbar(
-            [at for at, _ in points], [found.median for _, found in points],
-            yerr=[[found.median - found.least for _, found in points],
-                  [found.most - found.median for _, found in points]],
+            range(len(points)), [found.median for found in points],
+            yerr=[[found.median - found.least for found in points], [found.most - found.median for found in points]],
             label=peer.title, color=colours[peer.name], marker=MARKS[index % len(MARKS)], markersize=4, capsize=2,
             linewidth=2.5 if peer.name == "shoal" else 1.2,
             linestyle="--" if peer.is_limit or peer.name == "shoal_python" else "-",
@@ -133,7 +134,7 @@ def draw_reads(result: dict[str, Any], path: Path) -> None:
             scale = 1e9 if unit == "GB/s" else 1e6
             what = "copied" if phase == "get" else "a view"
             bars(grid[row][column], shown, f"{name}: {what}, {unit}", lambda value, by=scale: f"{value / by:.3g}")
-    drawing.suptitle("Reads: 100 keys of 256 KiB in records of 1 KiB; 86,000 keys of 64 B to some 500 B; 1 process")
+    drawing.suptitle("Reads: 100 keys of 256 KiB in records of 1 KiB; 43,000 keys of 64 B to some 500 B; 1 process")
     save(drawing, path)
 
 
@@ -149,9 +150,10 @@ def draw_shuffle(result: dict[str, Any], titles: dict[str, str], path: Path) -> 
             shown = []
             for name, peer_title in titles.items():
                 found = figure(result, name, lambda sample: sample[field] / scale, rows=rows)
-                reason = next((gap["reason"] for gap in result["gaps"] if gap["peer"] == name), "no figure")
+                reason = next((gap["reason"].split(";")[0] for gap in result["gaps"] if gap["peer"] == name
+                               and gap["workload"].get("rows", rows) == rows), "no figure")
                 shown.append(Bar(peer_title, found, reason, OURS if "shoal" in name else OTHERS[0]))
-            bars(grid[row][column], shown, f"{rows // 1_000_000} million rows: {title}", lambda value: f"{value:.2g}"
+            bars(grid[row][column], shown, f"{rows / 1e6:g} million rows: {title}", lambda value: f"{value:.2g}"
                  if value < 10 else f"{value:.0f}", log=False)
     save(drawing, path)
 
@@ -160,11 +162,17 @@ def draw_larger(result: dict[str, Any], path: Path) -> None:
     peers = [peer for peer in PEERS if not peer.memory_only]
     drawing, grid = pyplot.subplots(1, 3, figsize=(12, 0.8 + 0.45 * len(peers)), sharey=True)
     colours = colour_of(peers)
+    took_part = {row["peer"] for row in result["samples"]}
+
+    def reason_of(peer: Peer) -> str:
+        return "it did not get through all in its time" if peer.name in took_part else "no figure, see Gaps"
+
     for axes, (title, value) in zip(grid, {
-        "append (GB/s)": rate("append", "bytes"), "get of whole values at random (GB/s)": rate("get", "bytes"),
+        "append (GB/s)": rate("append", "bytes"), "get of whole values at random (GB/s)": rate_of_get_of_all,
         "written to the disk (GB)": lambda sample: float(sample["whole_run"]["written_bytes"]),
     }.items()):
-        shown = [Bar(peer.title, figure(result, peer.name, value), "no figure", colours[peer.name]) for peer in peers]
+        shown = [Bar(peer.title, figure(result, peer.name, value), reason_of(peer), colours[peer.name])
+                 for peer in peers]
         bars(axes, shown, title, lambda value: f"{value / 1e9:.2g}", log=False)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1e9:g}")
     drawing.suptitle(f"Data of four times the memory limit of {result['memory_limit_bytes'] >> 20} MiB, from nothing")
@@ -175,13 +183,22 @@ def workloads_of(result: dict[str, Any]) -> list[dict[str, Any]]:
     return list({tuple(row["workload"].items()): row["workload"] for row in result["samples"]}.values())
 
 
+def loads_of_processes(result: dict[str, Any]) -> list[dict[str, Any]]:
+    return [load for load in workloads_of(result) if load == dataclasses.asdict(workload(processes=load["processes"]))]
+
+
 def draw_scale(result: dict[str, Any], path: Path) -> None:
-    drawing, (by_keys, by_bytes, by_processes) = pyplot.subplots(1, 3, figsize=(13, 4.5))
-    alone = [load for load in workloads_of(result) if load["processes"] == 1]
+    drawing, (by_keys, by_bytes, by_processes) = pyplot.subplots(1, 3, figsize=(13, 5))
+    loads_of_all = workloads_of(result)
+
+    def gibibytes(load: dict[str, Any]) -> str:
+        limited = any(row.get("memory_limit_bytes") for row in result["samples"] if row["workload"] == load)
+        return f"{load['records'] * load['record_bytes'] >> 30}" + ("\nin files" if limited else "")
+
     for axes, loads, label in (
-        (by_keys, [load for load in alone if load["record_bytes"] == 64], lambda load: f"{load['keys']:,}"),
-        (by_bytes, [load for load in alone if load["record_bytes"] != 64],
-         lambda load: f"{load['records'] * load['record_bytes'] / (1 << 30):g}"),
+        (by_keys, [load for load in loads_of_all if load["record_bytes"] == KEY_RECORD_BYTES],
+         lambda load: f"{load['keys']:.0e}".replace("e+0", "e")),
+        (by_bytes, [load for load in loads_of_all if load["record_bytes"] == BULK_RECORD_BYTES], gibibytes),
     ):
         series = {"shoal": [
             figure(result, "shoal", lambda sample: 1e9 * sample["timings"]["append"]["seconds"]
@@ -190,16 +207,16 @@ def draw_scale(result: dict[str, Any], path: Path) -> None:
         axes.set_yscale("linear")
         axes.set_ylim(bottom=0)
         axes.set_ylabel("ns a record, batched")
-    by_keys.set_xlabel("keys (64 B, 1 process)")
+    by_keys.set_xlabel("keys (16 B, 1 process)")
     by_bytes.set_xlabel("GiB (1 KiB, 10,000 keys, 1 process)")
-    together = [load for load in workloads_of(result) if load["processes"] > 1]
+    together = loads_of_processes(result)
     series = {peer.name: [figure(result, peer.name, rate("append"), workload=load) for load in together]
               for peer in IN_MEMORY}
     lines(by_processes, [str(load["processes"]) for load in together], series, IN_MEMORY)
     by_processes.set_xlabel(f"processes (64 B, 10,000 keys, {result['machine']['cores']} cores)")
     by_processes.set_ylabel("records/s, batched")
     if together:
-        by_processes.legend(fontsize=7, frameon=False)
+        drawing.legend(*by_processes.get_legend_handles_labels(), loc="outside lower center", ncols=7, frameon=False)
     drawing.suptitle("shoal as keys and bytes grow; all peers as processes do")
     save(drawing, path)
 

@@ -5,10 +5,12 @@ from the sum of PSS over its processes, sampled. A cgroup can limit memory too, 
 """
 
 import contextlib
+import functools
 import os
 import resource
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Optional
 
 SAMPLE_SECONDS = 0.02
+REMOVAL_SECONDS = 10  # a large process takes the kernel seconds to take apart
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,14 @@ class Measured:
     peak_with_cache_bytes: int  # the page cache of files too; 0 where there is no cgroup
     written_bytes: int
     memory_from: str
+    timed_out: bool  # it did not end by itself
 
 
 class MemoryGroup:
-    """A memory cgroup, version 1 or 2, below the one that this process is in."""
+    """A memory cgroup, version 1 or 2, below the one that this process is in.
+
+    A context manager: however its block is left, what still runs in the group is killed and the group is gone.
+    """
 
     def __init__(self, folder: Path, version: int) -> None:
         self.folder, self.version = folder, version
@@ -56,6 +63,28 @@ class MemoryGroup:
                 folder.rmdir()
         return None
 
+    def __enter__(self) -> "MemoryGroup":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        end = time.monotonic() + REMOVAL_SECONDS
+        while self.folder.exists():
+            self.kill()
+            with contextlib.suppress(OSError):  # busy until the kernel is done with the last process
+                self.folder.rmdir()
+                return
+            if time.monotonic() > end:
+                print(f"bench/compare: {self.folder} cannot be removed", file=sys.stderr, flush=True)
+                return
+            time.sleep(SAMPLE_SECONDS)
+
+    def kill(self) -> None:
+        """Of everything inside, also what left the command's session."""
+        with contextlib.suppress(OSError):
+            for process in (self.folder / "cgroup.procs").read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(process), signal.SIGKILL)
+
     def limit(self, limit_bytes: int) -> None:
         name = "memory.limit_in_bytes" if self.version == 1 else "memory.max"
         (self.folder / name).write_text(str(limit_bytes))
@@ -75,19 +104,22 @@ class MemoryGroup:
             return int((self.folder / name).read_text())
         return 0
 
-    def remove(self) -> None:
-        for _ in range(100):
-            with contextlib.suppress(OSError):
-                self.folder.rmdir()
-                return
-            time.sleep(0.02)
 
-
+@functools.cache
 def can_limit() -> bool:
-    group = MemoryGroup.make()
-    if group:
-        group.remove()
-    return group is not None
+    with MemoryGroup.make() or contextlib.nullcontext() as group:
+        return group is not None
+
+
+def memory(name: str) -> int:
+    """One of the sizes in /proc/meminfo, in bytes."""
+    rows = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(rows[name].split()[0]) * 1024
+
+
+def guard_bytes() -> int:
+    """A limit for what needs none: a peer that takes more than the machine has is killed, and not its neighbours."""
+    return memory("MemTotal") * 19 // 20 if can_limit() else 0
 
 
 def descendants(root: int) -> Iterator[int]:
@@ -121,11 +153,24 @@ class Sampler(threading.Thread):
                 self.peak = max(self.peak, self.group.used() if self.group else pss(self.process))
 
 
+def kill(process: subprocess.Popen[str], group: Optional[MemoryGroup]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    if group:
+        group.kill()
+
+
 def run(
     command: Sequence[str], environment: dict[str, str], timeout_seconds: float, limit_bytes: int = 0
 ) -> Measured:
     """Ends the command and what it started when the time is over: then the return code is a negative one."""
-    group = MemoryGroup.make()
+    with MemoryGroup.make() or contextlib.nullcontext() as group:
+        return run_in(group, command, environment, timeout_seconds, limit_bytes)
+
+
+def run_in(
+    group: Optional[MemoryGroup], command: Sequence[str], environment: dict[str, str], timeout_seconds: float,
+    limit_bytes: int,
+) -> Measured:
     if limit_bytes and group is None:
         raise RuntimeError("a memory limit needs a cgroup, and none can be made here (is this root?)")
     if limit_bytes and group is not None:
@@ -138,21 +183,24 @@ def run(
     )
     sampler = Sampler(process.pid, group)
     sampler.start()
+    timed_out = False
     try:
         stdout, stderr = process.communicate(timeout=timeout_seconds)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        timed_out = True
+        kill(process, group)
         stdout, stderr = process.communicate()
         stderr += f"\nended after {timeout_seconds:.0f} s"
     except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
+        kill(process, group)
         process.wait()
+        sampler.over.set()
         raise
     wall = time.monotonic() - begun
     sampler.over.set()
     sampler.join()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    measured = Measured(
+    return Measured(
         returncode=process.returncode,
         stdout=stdout,
         stderr=stderr,
@@ -162,7 +210,5 @@ def run(
         peak_with_cache_bytes=group.peak_with_cache() if group else 0,
         written_bytes=(after.ru_oublock - before.ru_oublock) * 512,
         memory_from=f"cgroup v{group.version}" if group else "sum of PSS",
+        timed_out=timed_out,
     )
-    if group:
-        group.remove()
-    return measured

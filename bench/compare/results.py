@@ -13,11 +13,12 @@ class Figure:
     median: float
     least: float
     most: float
+    rounds: int = 1
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Optional["Figure"]:
         values = list(values)
-        return cls(statistics.median(values), min(values), max(values)) if values else None
+        return cls(statistics.median(values), min(values), max(values), len(values)) if values else None
 
 
 def load(folder: Path, benchmark: str) -> Optional[dict[str, Any]]:
@@ -33,6 +34,17 @@ def rate(phase: str, field: str = "operations") -> Callable[[dict[str, Any]], Op
         return timing[field] / timing["seconds"] if timing else None
 
     return of
+
+
+def got_through(sample: dict[str, Any]) -> bool:
+    """Whether it has appended all of its workload in the time that it had."""
+    load = sample["workload"]
+    return sample["timings"]["append"]["bytes"] >= load["records"] * load["record_bytes"]
+
+
+def rate_of_get_of_all(sample: dict[str, Any]) -> Optional[float]:
+    """Bytes a second; none where less was there to read, more of it in memory than of what the others read."""
+    return rate("get", "bytes")(sample) if got_through(sample) else None
 
 
 def cpu_of_append(sample: dict[str, Any]) -> Optional[float]:

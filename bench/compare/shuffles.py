@@ -9,6 +9,7 @@ import dataclasses
 import io
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tarfile
@@ -26,6 +27,7 @@ COLUMN = "carrier"
 COLUMN_NUMBER = 10
 PARTITIONS = 16  # carriers in the flights
 RUN_SECONDS = 1800
+DUCKDB_BYTES_BY_TWO_THREADS = 1_000_000_000
 AWK = f"""FNR == 1 {{ header = $0; next }}
 !(${COLUMN_NUMBER} in file) {{
     file[${COLUMN_NUMBER}] = out "/" ${COLUMN_NUMBER} ".csv"; print header > file[${COLUMN_NUMBER}]
@@ -47,7 +49,8 @@ class Shuffler:
     title: str
     command: Callable[[Job], list[str]]
     settings: str
-    slow: bool = False  # once in the quick mode
+    tuned: str = ""  # who advises those settings
+    slow: bool = False  # fewer rounds, and none where they would take too long: see Mode
     needs: str = ""  # a module that the interpreter must have
 
 
@@ -67,6 +70,11 @@ def by_sort(job: Job) -> list[str]:
     return ["bash", "-c", script, "sort", str(job.table), str(job.out), str(job.scratch)]
 
 
+def by_duckdb(job: Job) -> list[str]:
+    threads = 2 if job.table.stat().st_size <= DUCKDB_BYTES_BY_TWO_THREADS else 1
+    return by_python("shuffle_duckdb.py", str(threads))(job)
+
+
 def by_python(script: str, *arguments: str) -> Callable[[Job], list[str]]:
     return lambda job: [str(job.place.python), str(HERE / "workers" / script), *arguments, str(job.table),
                         str(job.out), str(job.scratch)]
@@ -74,20 +82,33 @@ def by_python(script: str, *arguments: str) -> Callable[[Job], list[str]]:
 
 SHUFFLERS = (
     Shuffler("shoal", "shoal shuffle", by_shoal, "--by carrier --by-value --workers 2"),
-    Shuffler("duckdb", "DuckDB COPY PARTITION_BY", by_python("shuffle_duckdb.py"),
-             "all_varchar, preserve_insertion_order = false, threads = 2", needs="duckdb"),
+    Shuffler("duckdb", "DuckDB COPY PARTITION_BY", by_duckdb,
+             "all_varchar, preserve_insertion_order = false, threads = 2 to 1 GB and 1 beyond",
+             tuned="as its performance guide says of loading and writing much: no insertion order, a thread a core; by "
+                   "two threads 50 million rows run out of its memory, four fifths of the machine's, also with a "
+                   "partitioned_write_flush_threshold of 65,536 (see its issue 25920), and by one they do not",
+             slow=True, needs="duckdb"),
     Shuffler("polars", "Polars partitioned sink", by_python("shuffle_polars.py"),
-             "scan_csv(infer_schema=False), streaming sink partitioned by carrier", needs="polars"),
+             "scan_csv(infer_schema=False), streaming sink partitioned by carrier",
+             tuned="as its guide says of tables larger than memory, a scan and a sink by the streaming engine",
+             needs="polars"),
     Shuffler("awk", "awk", by_awk, "LC_ALL=C, one pass, a file a carrier"),
-    Shuffler("sort", "GNU sort, then awk", by_sort, "LC_ALL=C sort --parallel=2 -S 1G", slow=True),
+    Shuffler("sort", "GNU sort, then awk", by_sort, "LC_ALL=C sort --parallel=2 -S 1G",
+             tuned="as its manual says: the C locale, a buffer, a folder for what does not fit into it", slow=True),
     Shuffler("dask_disk", "Dask, disk (partd)", by_python("shuffle_dask.py", "disk"),
-             "16 partitions, processes scheduler with 2 workers, all columns str", slow=True, needs="dask"),
+             "64 MB blocks to 16 partitions, processes scheduler with 2 workers, all columns str",
+             tuned="as its pages on scheduling and shuffling: processes for text, the disk shuffle on one machine",
+             slow=True, needs="dask"),
     Shuffler("dask_tasks", "Dask, tasks", by_python("shuffle_dask.py", "tasks"),
-             "16 partitions, LocalCluster of 2 workers with a thread each", slow=True, needs="distributed"),
+             "64 MB blocks to 16 partitions, LocalCluster of 2 workers with a thread each, 8 GiB a worker",
+             slow=True, needs="distributed"),
     Shuffler("dask_p2p", "Dask, p2p", by_python("shuffle_dask.py", "p2p"),
-             "16 partitions, LocalCluster of 2 workers with a thread each", slow=True, needs="distributed"),
+             "64 MB blocks to 16 partitions, LocalCluster of 2 workers with a thread each, 8 GiB a worker",
+             slow=True, needs="distributed"),
     Shuffler("dask_shoal", "Dask, shoal", by_python("shuffle_dask.py", "shoal"),
-             "as Dask disk, with shoal.dask enabled", slow=True, needs="shoal.dask"),
+             "as Dask tasks, with shoal.dask enabled",
+             tuned="a LocalCluster, where what is read stays with the worker that writes it: under the processes "
+                   "scheduler to_csv has it sent through two pipes", slow=True, needs="shoal.dask"),
 )
 
 
@@ -161,7 +182,7 @@ def run_once(shuffler: Shuffler, job: Job, expected: str) -> dict[str, Any]:
         while table.read(1 << 24):
             pass
     environment = os.environ | {"LC_ALL": "C", "TMPDIR": str(job.scratch)}
-    measured = measure.run(shuffler.command(job), environment, RUN_SECONDS)
+    measured = measure.run(shuffler.command(job), environment, RUN_SECONDS, measure.guard_bytes())
     error = ""
     if measured.returncode != 0:
         error = f"exit code {measured.returncode}: {measured.stderr.strip()[-400:]}"
@@ -170,9 +191,22 @@ def run_once(shuffler: Shuffler, job: Job, expected: str) -> dict[str, Any]:
     shutil.rmtree(job.out, ignore_errors=True)
     shutil.rmtree(job.scratch, ignore_errors=True)
     figures = dataclasses.asdict(measured)
-    for name in ("stdout", "stderr", "returncode"):
+    for name in ("stdout", "stderr", "returncode", "timed_out"):
         figures.pop(name)
     return {"peer": shuffler.name, "error": error, **figures}
+
+
+def too_long(shuffler: Shuffler, rows: int, mode: Mode, samples: list[dict[str, Any]]) -> str:
+    """Why a slow peer has no part, by what a smaller table has taken it."""
+    done = [row for row in samples if row["peer"] == shuffler.name]
+    if not shuffler.slow or not done:
+        return ""
+    took = statistics.median(row["wall_seconds"] for row in done)
+    expected = took * rows / done[0]["rows"]
+    if expected <= mode.longest_shuffle:
+        return ""
+    return (f"{rows:,} rows would take it {expected:.0f} s a run, since {done[0]['rows']:,} took {took:.0f}; slow "
+            f"peers may take {mode.longest_shuffle:.0f} (--longest-shuffle)")
 
 
 def run_all(mode: Mode, place: Place, wanted: Callable[[str], bool], folder: Path
@@ -192,9 +226,16 @@ def run_all(mode: Mode, place: Place, wanted: Callable[[str], bool], folder: Pat
         table = make_table(folder, rows, place.python, mode.name == "smoke")
         job = Job(table, folder / "out", folder / "scratch", place)
         expected = rows_in(place, [job.table])
+        taking_part = []
+        for shuffler in there:
+            if reason := too_long(shuffler, rows, mode, found["samples"]):
+                found["gaps"].append({"peer": shuffler.name, "workload": {"rows": rows}, "reason": reason})
+            else:
+                taking_part.append(shuffler)
+        slow_rounds = mode.slow_rounds if rows == mode.tables[0] else 1
         for turn in range(mode.rounds):
-            for shuffler in there:
-                if shuffler.slow and turn >= mode.slow_rounds:
+            for shuffler in taking_part:
+                if shuffler.slow and turn >= slow_rounds:
                     continue
                 print(f"shuffle of {rows:,} rows, round {turn + 1}: {shuffler.title}", file=sys.stderr, flush=True)
                 row = {"rows": rows, "round": turn, **run_once(shuffler, job, expected)}
@@ -210,7 +251,9 @@ def version_of(shuffler: Shuffler, place: Place) -> str:
     if shuffler.name == "shoal" or shuffler.needs == "shoal.dask":
         return "this commit"
     if shuffler.needs:
-        command = [place.python, "-c", f"import {shuffler.needs} as it; print(it.__version__)"]
-    else:
-        command = ["sh", "-c", "sort --version | head -n 1; basename $(readlink -f $(command -v awk))"]
+        modules = (shuffler.needs, "pandas", "partd") if "dask" in shuffler.name else (shuffler.needs,)
+        imports = f"print(', '.join(it + ' ' + __import__(it).__version__ for it in {modules}))"
+        command = [place.python, "-c", imports]
+    else:  # of awk whichever is installed
+        command = ["sh", "-c", f"{'sort --version' if shuffler.name == 'sort' else 'awk -W version'} 2>&1 | head -n 1"]
     return " ".join(subprocess.run(command, capture_output=True, text=True, check=False).stdout.split())

@@ -4,6 +4,7 @@
 // own. A batch is sorted by key, so that a file gets its records by one writev.
 #include <limits.h>
 #include <algorithm>
+#include <filesystem>
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -86,8 +87,8 @@ public:
         }
         // Cut off, not removed: writers that keep them open go on with them.
         void empty() {
-            for (std::uint32_t key = 0; key < descriptors_.size(); ++key) {
-                ::truncate(path(bench::key_name(key)).c_str(), 0);
+            for (const auto& file : std::filesystem::directory_iterator(folder_)) {
+                if (::truncate(file.path().c_str(), 0) != 0) fail_by_errno("truncate");
             }
         }
 

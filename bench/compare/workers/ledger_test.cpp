@@ -15,7 +15,7 @@ public:
         task_.record_bytes = 64;
         task_.keys = 2;
         ledger_.emplace(task_);
-        ledger_->add({0, 1, 0, 1, 0}, 5);
+        for (std::uint64_t at = 0; at < 5; ++at) ledger_->add(static_cast<std::uint32_t>(at % 2), at);
     }
     // What is wrong with key 0 if it holds these of the distinct records.
     [[nodiscard]] std::string judge(const std::vector<std::size_t>& records) const {

@@ -6,8 +6,10 @@ Usage: partd_worker.py file|buffer|server|shoal --record-bytes N ... (bench/comp
 import argparse
 import json
 import multiprocessing
+import multiprocessing.connection
 import resource
 import sys
+import threading
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -18,6 +20,7 @@ import numpy
 
 BATCH = 1024
 DISTINCT = 64
+CHECKED_BYTES = 8 << 20  # of values that one call of the check gets, on average
 
 
 def split_mix(seed: int, count: int) -> numpy.ndarray:
@@ -61,7 +64,7 @@ def open_client(folder: Path, task: argparse.Namespace) -> Any:
 def open_shoal(folder: Path, task: argparse.Namespace) -> Any:
     import shoal
 
-    return shoal.Store(str(folder / "store"), memory_limit_bytes=ample(task))
+    return shoal.Store(str(folder / "store"), memory_limit_bytes=ample(task), arena_dir=str(folder))  # goes with it
 
 
 def ample(task: argparse.Namespace) -> int:
@@ -118,6 +121,9 @@ class Hand:
             return self.part.get(key)
         return self.part.get([key])[0]
 
+    def get_all(self, keys: list[str]) -> list[bytes]:
+        return [self.part.get(key) for key in keys] if self.kind == "shoal" else self.part.get(keys)
+
     def empty(self) -> None:
         self.part.drop()
 
@@ -156,12 +162,16 @@ def judge(task: argparse.Namespace, hand: Hand, keys: list[str], counts: list[in
     for worker, count in enumerate(counts):
         for at, pick in enumerate(make_picks(count, task.keys, worker)):
             expected.setdefault(pick, []).append(at % DISTINCT)
-    for pick, numbers in expected.items():
-        value = bytes(hand.get(keys[pick]))
-        got = [number_of.get(value[at : at + task.record_bytes]) for at in range(0, len(value), task.record_bytes)]
-        if None in got or sorted(got) != sorted(numbers):
-            return f"{keys[pick]} holds {len(got)} records, not the {len(numbers)} that were appended", []
-    return "", [keys[pick] for pick in expected]
+    picks = list(expected)
+    values_a_call = max(1, CHECKED_BYTES * len(picks) // (sum(counts) * task.record_bytes))
+    for first in range(0, len(picks), values_a_call):
+        some = picks[first : first + values_a_call]
+        for pick, value in zip(some, hand.get_all([keys[pick] for pick in some])):
+            value, numbers = bytes(value), expected[pick]
+            got = [number_of.get(value[at : at + task.record_bytes]) for at in range(0, len(value), task.record_bytes)]
+            if None in got or sorted(got) != sorted(numbers):
+                return f"{keys[pick]} holds {len(got)} records, not the {len(numbers)} that were appended", []
+    return "", [keys[pick] for pick in picks]
 
 
 def read_for(task: argparse.Namespace, hand: Hand, held: list[str]) -> dict[str, float]:
@@ -195,6 +205,17 @@ class Crew:
         ]
         for worker in self.workers:
             worker.start()
+        threading.Thread(target=self.watch, daemon=True).start()
+
+    def watch(self) -> None:
+        """A worker that is killed, for memory say, ends the measurement at once: the others wait for it in vain."""
+        running = list(self.workers)
+        while running:
+            multiprocessing.connection.wait([worker.sentinel for worker in running])
+            if any(worker.exitcode for worker in running):
+                self.barrier.abort()
+                return
+            running = [worker for worker in running if worker.exitcode is None]
 
     def round(self, hand: Hand) -> tuple[dict[str, float], list[int]]:
         if self.alone:
@@ -202,8 +223,12 @@ class Crew:
             counts = [append_for(self.task, hand, self.keys, self.picks, self.records)]
             seconds, used = time.monotonic() - begun, time.process_time() - cpu
         else:
-            self.barrier.wait()
-            self.barrier.wait()
+            try:
+                self.barrier.wait()
+                self.barrier.wait()
+            except threading.BrokenBarrierError:
+                codes = ", ".join(str(worker.exitcode) for worker in self.workers)
+                raise RuntimeError(f"a process that appends has ended or hangs; exit codes: {codes}") from None
             rows = sorted(self.found.get(timeout=60) for _ in self.workers)
             counts = [row[1] for row in rows]
             seconds = max(row[3] for row in rows) - min(row[2] for row in rows)
@@ -232,7 +257,7 @@ def measure(kind: str, task: argparse.Namespace) -> dict[str, Any]:
         hand.empty()
     timings["append"], counts = crew.round(hand)
     error, held = judge(task, hand, keys, counts)
-    if not error:
+    if not error and task.read_seconds > 0:
         timings["get"] = read_for(task, hand, held)
     if helper is not None:
         helper.terminate()

@@ -15,6 +15,7 @@
 //             std::size_t view(std::string_view key);            // without a copy, where the peer can
 //             void empty();
 //             double helper_cpu_seconds();                       // of a server, where the peer has one
+//             std::uint64_t bytes();                             // of memory that it holds, where it can tell
 //         };
 //     };
 //
@@ -38,7 +39,7 @@ namespace compare {
 template <class Peer>
 class Appender {
 public:
-    Appender(Peer& peer, const Task& task, const std::vector<std::string>& keys, unsigned worker)
+    Appender(Peer& peer, const Task& task, const Keys& keys, unsigned worker)
         : hand_(peer, task, worker),
           keys_(keys),
           picks_(bench::make_picks(task.records / task.processes, task.keys, worker)),
@@ -75,7 +76,7 @@ private:
     }
 
     typename Peer::Hand hand_;
-    const std::vector<std::string>& keys_;
+    const Keys& keys_;
     std::vector<std::uint32_t> picks_;
     std::vector<std::byte> source_;
     std::vector<Pair> pairs_;
@@ -83,11 +84,12 @@ private:
 };
 
 template <class Hand>
-std::string check(Hand& hand, const Task& task, const std::vector<std::string>& keys,
-                  const std::vector<std::uint64_t>& counts, std::vector<std::uint32_t>& held) {
+std::string check(Hand& hand, const Task& task, const Keys& keys, const std::vector<std::uint64_t>& counts,
+                  std::vector<std::uint32_t>& held) {
     Ledger ledger(task);
     for (unsigned worker = 0; worker < task.processes; ++worker) {
-        ledger.add(bench::make_picks(task.records / task.processes, task.keys, worker), counts[worker]);
+        bench::Picks picks(task.keys, worker);
+        for (std::uint64_t at = 0; at < counts[worker]; ++at) ledger.add(picks.next(), at);
     }
     Buffer buffer;
     for (std::uint32_t key = 0; key < task.keys; ++key) {
@@ -101,8 +103,8 @@ std::string check(Hand& hand, const Task& task, const std::vector<std::string>& 
 
 // Reads keys at random, of those that are there, until the time is over.
 template <class Read>
-Timing read_at_random(const Task& task, const std::vector<std::string>& keys,
-                      const std::vector<std::uint32_t>& held, const Read& read) {
+Timing read_at_random(const Task& task, const Keys& keys, const std::vector<std::uint32_t>& held,
+                      const Read& read) {
     bench::Random random(0xbead);
     const auto below = static_cast<std::uint32_t>(held.size());
     Timing timing;
@@ -118,13 +120,13 @@ Timing read_at_random(const Task& task, const std::vector<std::string>& keys,
 }
 
 template <class Hand>
-void read(Hand& hand, const Task& task, const std::vector<std::string>& keys,
-          const std::vector<std::uint32_t>& held, Outcome& outcome) {
+void read(Hand& hand, const Task& task, const Keys& keys, const std::vector<std::uint32_t>& held,
+          Outcome& outcome) {
     Buffer buffer;
-    const auto get = [&](const std::string& key) { return hand.get(key, buffer); };
+    const auto get = [&](std::string_view key) { return hand.get(key, buffer); };
     outcome.timings.emplace_back("get", read_at_random(task, keys, held, get));
     if constexpr (requires { hand.view(std::string_view()); }) {
-        const auto view = [&](const std::string& key) { return hand.view(key); };
+        const auto view = [&](std::string_view key) { return hand.view(key); };
         outcome.timings.emplace_back("view", read_at_random(task, keys, held, view));
     }
 }
@@ -139,7 +141,7 @@ double helper_cpu_seconds(Hand& hand) {
 template <class Peer>
 class Crew {
 public:
-    Crew(Peer& peer, const Task& task, const std::vector<std::string>& keys) : task_(task) {
+    Crew(Peer& peer, const Task& task, const Keys& keys) : task_(task) {
         if constexpr (Peer::kOneProcess) {
             if (task.processes != 1) fail("it cannot be used by several processes");
             alone_.emplace(peer, task, keys, 0);
@@ -201,7 +203,7 @@ int run(int argc, char** argv) {
     const Task task = parse_task(argc, argv);
     Outcome outcome;
     try {
-        const std::vector<std::string> keys = bench::make_keys(task.keys);
+        const Keys keys(task.keys);
         Peer peer(task);
         outcome.version = peer.version();
         outcome.settings = peer.settings();
@@ -215,7 +217,8 @@ int run(int argc, char** argv) {
         std::vector<std::uint32_t> held;
         outcome.error = check(crew.hand(), task, keys, counts, held);
         outcome.keys_held = held.size();
-        if (outcome.error.empty()) read(crew.hand(), task, keys, held, outcome);
+        if constexpr (requires { crew.hand().bytes(); }) outcome.store_bytes = crew.hand().bytes();
+        if (outcome.error.empty() && task.read_seconds > 0) read(crew.hand(), task, keys, held, outcome);
     } catch (const std::exception& failure) {
         outcome.error = failure.what();
     }

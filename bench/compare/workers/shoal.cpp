@@ -24,7 +24,8 @@ public:
 
     explicit Shoal(const Task& task) : path_(task.folder + "/store") {
         options_.memory_limit_bytes = task.ample_bytes();
-        if (task.memory_bytes != 0) options_.spill_dir = task.folder;
+        // In memory its arena lies in that folder too, a tmpfs, and goes with it if this process is killed.
+        (task.memory_bytes != 0 ? options_.spill_dir : options_.arena_dir) = task.folder;
         (void)taken(shoal::Store::open(path_, options_));
     }
     Shoal(const Shoal&) = delete;
@@ -61,6 +62,7 @@ public:
             return *bytes;
         }
         std::size_t view(std::string_view key) { return taken(store_.view(key)).bytes(); }
+        std::uint64_t bytes() { return taken(store_.stats()).real_bytes; }
         void empty() {
             if (const auto done = store_.drop(); !done) fail(done.error().message);
         }

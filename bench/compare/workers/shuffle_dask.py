@@ -22,7 +22,7 @@ def main() -> None:
 
         shoal.dask.enable(folder=scratch)  # in the place of partd, where Dask's method is "disk"
         method = "disk"
-    if method == "disk":
+    elif method == "disk":
         with dask.config.set(scheduler="processes", num_workers=2):
             shuffle(method, table, out)
         return

@@ -54,9 +54,9 @@ std::string quoted(const std::string& text) {
 }  // namespace
 
 void print(const Outcome& outcome) {
-    std::printf("{\"version\": %s, \"keys_held\": %llu, \"error\": %s, \"settings\": {",
+    std::printf("{\"version\": %s, \"keys_held\": %llu, \"store_bytes\": %llu, \"error\": %s, \"settings\": {",
                 quoted(outcome.version).c_str(), static_cast<unsigned long long>(outcome.keys_held),
-                quoted(outcome.error).c_str());
+                static_cast<unsigned long long>(outcome.store_bytes), quoted(outcome.error).c_str());
     const char* comma = "";
     for (const auto& [name, value] : outcome.settings) {
         std::printf("%s%s: %s", comma, quoted(name).c_str(), quoted(value).c_str());
@@ -82,6 +82,11 @@ double cpu_seconds() {
     return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+Keys::Keys(std::uint32_t count) : name_bytes_(bench::key_name(0).size()) {
+    text_.reserve(count * name_bytes_);
+    for (std::uint32_t key = 0; key < count; ++key) text_ += bench::key_name(key);
+}
+
 Ledger::Ledger(const Task& task)
     : record_bytes_(task.record_bytes), source_(bench::make_records(task.record_bytes)), keys_(task.keys) {
     for (std::size_t record = 0; record < bench::kDistinctRecords; ++record) {
@@ -95,12 +100,10 @@ Ledger::Ledger(const Task& task)
 // SplitMix64 of the record's number: no other few records have the same sum, but by a chance of 2^-64.
 std::uint64_t Ledger::weight(std::size_t record) { return bench::Random(0xc0ffee + record).next(); }
 
-void Ledger::add(const std::vector<std::uint32_t>& picks, std::uint64_t count) {
-    for (std::uint64_t at = 0; at < count; ++at) {
-        Entry& entry = keys_[picks[at]];
-        ++entry.records;
-        entry.sum += weight(at % bench::kDistinctRecords);
-    }
+void Ledger::add(std::uint32_t key, std::uint64_t at) {
+    Entry& entry = keys_[key];
+    ++entry.records;
+    entry.sum += weight(at % bench::kDistinctRecords);
 }
 
 std::string Ledger::judge(std::uint32_t key, const char* value, std::size_t bytes) const {

@@ -25,7 +25,7 @@ struct Task {
     unsigned processes = 1;
     bool batched = false;            // bench::kBatchPairs records a call, transaction, pipeline or lock
     double seconds = 0.3;            // the longest that appending goes on
-    double read_seconds = 0.3;       // and then each kind of reading
+    double read_seconds = 0.3;       // and then each kind of reading; 0: nothing is read
     bool warm_up = true;             // a round before, which is not counted
     std::string folder;              // where the peer's files lie, made by the driver and removed by it
     std::uint64_t memory_bytes = 0;  // what the peer may take in memory; 0: as much as the data need, several times
@@ -41,6 +41,20 @@ struct Pair {
     std::uint32_t number;  // of the key
     std::string_view key;
     std::string_view record;
+};
+
+// The names of all keys, as bench::key_name makes them, back to back: 12 bytes a key and not the 32 of a
+// std::string, which counts where there are a hundred million.
+class Keys {
+public:
+    explicit Keys(std::uint32_t count);
+    [[nodiscard]] std::string_view operator[](std::uint32_t key) const {
+        return std::string_view(text_).substr(key * name_bytes_, name_bytes_);
+    }
+
+private:
+    std::size_t name_bytes_;
+    std::string text_;
 };
 
 // Memory of a reader, into which values are copied; it is not zeroed before that.
@@ -79,7 +93,8 @@ struct Outcome {
     Settings settings;
     std::vector<std::pair<std::string, Timing>> timings;
     std::uint64_t keys_held = 0;
-    std::string error;  // why there is no figure: a lost record, for instance
+    std::uint64_t store_bytes = 0;  // memory of the peer's own after the appends, where it can tell
+    std::string error;              // why there is no figure: a lost record, for instance
 };
 void print(const Outcome& outcome);
 
@@ -91,8 +106,8 @@ double cpu_seconds();                                      // of this process
 class Ledger {
 public:
     explicit Ledger(const Task& task);
-    // The first `count` appends of `worker`, which took `picks` in turn.
-    void add(const std::vector<std::uint32_t>& picks, std::uint64_t count);
+    // The append of one worker that was its `at`th.
+    void add(std::uint32_t key, std::uint64_t at);
     [[nodiscard]] std::string judge(std::uint32_t key, const char* value, std::size_t bytes) const;
     [[nodiscard]] bool expects(std::uint32_t key) const { return keys_[key].records != 0; }
 
