@@ -15,11 +15,12 @@ Outcome<JobStore> JobStore::make(const ShuffleOptions& options, std::uint64_t me
     store_options.spill_dir = options.spill_dir;
     store_options.codec = options.codec;
     store_options.page_cache = options.page_cache;
+    store_options.spill_thread = false;
     if (options.store_path.empty() && !options.spill_dir.empty()) return make_spilling(options, store_options);
     if (options.store_path.empty()) {
         auto store = Store::in_memory(store_options);
         if (!store) return store_failure("cannot make a store in memory", store.error());
-        return JobStore(std::move(*store), "");
+        return JobStore(std::move(*store), "", store_options);
     }
     auto store = Store::open(options.store_path, store_options);
     if (!store) return store_failure("cannot open the store " + options.store_path, store.error());
@@ -32,7 +33,9 @@ Outcome<JobStore> JobStore::make(const ShuffleOptions& options, std::uint64_t me
                         "drop`",
                         options.store_path, stats->keys));
     }
-    return JobStore(std::move(*store), options.keep_store ? "" : options.store_path);
+    JobStore made(std::move(*store), options.store_path, store_options);
+    made.destroy_ = !options.keep_store;
+    return made;
 }
 
 Outcome<JobStore> JobStore::make_spilling(const ShuffleOptions& options, Options store_options) {
@@ -45,15 +48,28 @@ Outcome<JobStore> JobStore::make_spilling(const ShuffleOptions& options, Options
         ::rmdir(path.c_str());
         return store_failure("cannot make a store in " + options.spill_dir, store.error());
     }
-    return JobStore(std::move(*store), "");
+    return JobStore(std::move(*store), path, store_options);
+}
+
+Outcome<void> JobStore::attach_in_worker() {
+    if (path_.empty()) return {};
+    Options options = options_;
+    options.spill_thread = true;
+    auto store = Store::attach(path_, options);
+    if (!store) return store_failure("cannot attach to the store " + path_, store.error());
+    store_ = std::move(*store);
+    return {};
 }
 
 JobStore::JobStore(JobStore&& other) noexcept
-    : store_(std::move(other.store_)), destroy_path_(std::exchange(other.destroy_path_, {})) {}
+    : store_(std::move(other.store_)),
+      path_(std::move(other.path_)),
+      options_(std::move(other.options_)),
+      destroy_(std::exchange(other.destroy_, false)) {}
 
 JobStore::~JobStore() {
     // Nothing is lost when this fails: the store holds copies only, and `shoal destroy` tells why.
-    if (!destroy_path_.empty()) static_cast<void>(Store::destroy(destroy_path_));
+    if (destroy_) static_cast<void>(Store::destroy(path_));
 }
 
 }  // namespace shoal::shuffling

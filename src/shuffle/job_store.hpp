@@ -21,15 +21,22 @@ public:
     JobStore& operator=(JobStore&&) = delete;
     ~JobStore();
 
+    // Has no thread in the parent, which forks: AddressSanitizer's allocator, for one, does not outlive that.
     [[nodiscard]] Store& store() noexcept { return store_; }
+
+    // In a worker that appends, first of all: from here on store() is one that it has attached by itself, and a
+    // thread of this process spills.
+    [[nodiscard]] Outcome<void> attach_in_worker();
 
 private:
     [[nodiscard]] static Outcome<JobStore> make_spilling(const ShuffleOptions& options, Options store_options);
-    JobStore(Store store, std::string destroy_path) noexcept
-        : store_(std::move(store)), destroy_path_(std::move(destroy_path)) {}
+    JobStore(Store store, std::string path, const Options& options) noexcept
+        : store_(std::move(store)), path_(std::move(path)), options_(options) {}
 
     Store store_;
-    std::string destroy_path_;  // empty: nothing to destroy
+    std::string path_;  // empty: in memory
+    Options options_;
+    bool destroy_ = false;
 };
 
 }  // namespace shoal::shuffling

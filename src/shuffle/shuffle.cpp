@@ -140,6 +140,7 @@ private:
     }
 
     [[nodiscard]] Outcome<void> map_rows(Desk& desk, EarlyBoard& board, std::uint64_t memory_limit_bytes) {
+        if (const auto attached = store_->attach_in_worker(); !attached) return attached;
         auto keys = PartitionKeys::make(store_->store(), row_keys_, options_.partitions);
         if (!keys) return passed_on(keys.error());
         std::unique_ptr<EarlyOutput> early;  // none: all rows stay where they are

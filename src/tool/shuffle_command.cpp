@@ -123,9 +123,8 @@ void add_resource_options(CLI::App& command, ShuffleOptions& options) {
         ->type_name("SIZE")
         ->transform(byte_size());
     add_spill_options(command, options.spill_dir, options.codec);
-    command.add_flag(
-        "--page-cache", options.page_cache,
-        "Spill, and write what --memory does not hold, through the page cache: for where much memory is nobody's");
+    command.add_flag("--page-cache", options.page_cache,
+                     "Rows that --memory does not hold go through the page cache: where much memory is idle");
     command
         .add_option("--store", options.store_path,
                     "Pass the rows through a store here, new or empty, and destroy it at the end")

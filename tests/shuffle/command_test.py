@@ -425,6 +425,14 @@ class Deaths(ShuffleTest):
         os.kill(worker, signal.SIGKILL)
         self.assertCause(job, rf"mapper \d \(pid {worker}\) was killed by signal 9 \(Killed\) while reading .*large.tsv")
 
+    def test_a_job_that_spills_forks_beside_no_thread(self):
+        """What such a thread holds stays locked in the child: of AddressSanitizer's allocator, for one."""
+        job, worker = self.start_with_stopped_worker("mapper", "--memory", "16M", "--spill-dir", self.spills)
+        self.assertEqual(os.listdir(f"/proc/{job.pid}/task"), [str(job.pid)])
+        os.kill(worker, signal.SIGCONT)
+        _, said = job.communicate(timeout=tool_runner.WATCHDOG_S)
+        self.assertEqual(job.returncode, 0, said)
+
     def test_a_reducer_that_is_killed_fails_the_job_with_its_cause(self):
         job, worker = self.start_with_stopped_worker("reducer")
         os.kill(worker, signal.SIGKILL)
