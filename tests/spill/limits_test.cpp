@@ -26,6 +26,13 @@ namespace {
 
 constexpr std::size_t kLimitedKeys = 5;
 
+// Of a process that forks: without a thread (kForkBesideThreads).
+shoal::Options options_of_parent(const SpillingPlace& place) {
+    shoal::Options options = place.options(8 * kMiB);
+    options.spill_thread = false;
+    return options;
+}
+
 // Appends so many bytes to the keys in turn; what was acknowledged is in `values`.
 shoal::Result<void> append_bytes(Store& store, std::vector<std::string>& values, std::uint64_t bytes,
                                  std::size_t record_bytes = 5'000) {
@@ -80,7 +87,7 @@ TEST_CASE("A process that may only make small files spills to as many as it need
 TEST_CASE("Files that are longer than a process may make them it reads, and leaves to others to write",
           "[process]") {
     SpillingPlace place;
-    auto store = Store::open(place.path(), place.options(8 * kMiB));
+    auto store = Store::open(place.path(), options_of_parent(place));
     REQUIRE_OK(store);
     std::vector<std::string> values(kLimitedKeys);
     REQUIRE_OK(append_bytes(*store, values, 30 * kMiB));
@@ -155,7 +162,7 @@ TEST_CASE("Spill files that may only be read are read, and what comes is spilled
     SpillingPlace place;
     CHECK(Child::run([&]() -> std::string {
               if (std::string wrong = become_user(place); !wrong.empty()) return wrong;
-              auto store = Store::open(place.path(), place.options(8 * kMiB));
+              auto store = Store::open(place.path(), options_of_parent(place));
               EXPECT_OK(store);
               std::vector<std::string> values(kLimitedKeys);
               EXPECT_OK(append_bytes(*store, values, 20 * kMiB));
