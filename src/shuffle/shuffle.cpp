@@ -151,8 +151,8 @@ private:
         RangeReader reader(shape_, options_.read_buffer_bytes == 0 ? kReadBufferBytes : options_.read_buffer_bytes);
         const auto mapped = mapper.run(files_, ranges_, reader);
         if (mapped && early) return early->finish();
-        static_cast<void>(
-            early.release());  // its writers may wait for others; they end with this process, which ends now
+        // After an error its writers may wait for others; they end with this process, which ends now.
+        static_cast<void>(early.release());
         return mapped;
     }
 
