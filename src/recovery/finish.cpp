@@ -4,6 +4,17 @@
 #include "segment/hand_over.hpp"
 
 namespace shoal {
+namespace {
+
+// Of a chain that its maker may have begun to empty, or not have finished: the segment at the tail may be another's
+// by now, and hold anything, unless the root is there.
+bool was_erased(const Mapping& mapping, const Chain& chain) noexcept {
+    // relaxed: the dead one's word, or published by whoever linked the chain
+    const bool whole = chain.root != 0 && chain.tail.load(std::memory_order_relaxed) != 0;
+    return whole && is_marked_erased(mapping, chain);
+}
+
+}  // namespace
 
 void finish_work(const Mapping& mapping, Blocks& blocks, Index& index, Epochs& epochs, const Slots& slots,
                  Slot& dead, Slot& own) {
@@ -75,9 +86,7 @@ void undo_making(const Mapping& mapping, Blocks& blocks, Index& index, Slot& dea
     if (is_null(chain)) return;
     const auto tree = static_cast<ArenaOffset>(dead.made_in.load(std::memory_order_relaxed));  // as made_for
     // In this order: what was linked, and then unlinked by others, is marked.
-    const bool linked =
-        index.names(tree, chain) || (mapping.at<Chain>(chain)->tail.load(std::memory_order_relaxed) != 0 &&
-                                     is_marked_erased(mapping, *mapping.at<Chain>(chain)));
+    const bool linked = index.names(tree, chain) || was_erased(mapping, *mapping.at<Chain>(chain));
     if (!linked) discard_chain(mapping, blocks, dead, own);
     crash_point(CrashPoint::kChainUndone);
     forget_made_chain(dead);

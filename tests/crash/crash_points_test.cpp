@@ -365,6 +365,29 @@ TEST_CASE("A process that is stopped at any crash point delays nobody, and one k
     }
 }
 
+TEST_CASE("A chain that was not needed is given back, whatever its segment's memory holds by then", "[process]") {
+    // Each fill takes another of a key's three blocks for what was the segment: one is its record, odd where a
+    // segment names the next.
+    for (std::size_t blocks_before = 0; blocks_before < 3; ++blocks_before) {
+        Scene scene;
+        Child child = start_deed(scene, kSetTogether, CrashPoint::kChainEmptied, 1, shoal::crash::stop_here);
+        REQUIRE(has_stopped(child));
+        for (std::size_t number = 0; number < 2'000; ++number) {  // more than one page holds: it takes that one too
+            const bool two_blocks = number < blocks_before;       // and a larger one, for its longer key
+            const std::string key = std::string(two_blocks ? 40 : 8, 'k') + std::to_string(number);
+            REQUIRE_OK(scene.store().append(key, std::string(48, '\xff')));
+        }
+        child.kill();
+        (void)child.wait();
+        REQUIRE_OK(Store::attach(scene.path(), without_spill_thread()));  // recovers it
+        const auto report = scene.verify();
+        REQUIRE_OK(report);
+        CHECK(report->at_rest);
+        CHECK(report->sound());
+        CHECK(report->blocks_leaked == 0);
+    }
+}
+
 TEST_CASE("Processes killed at one crash point again and again leak what a death may, and no more", "[process]") {
     for (const Window& window : windows()) {
         DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing << ", " << window.deed.name) {
