@@ -184,9 +184,9 @@ MODES = {
         keys_to_scale=(1000,), gibibytes_to_scale=(), processes_to_scale=(), arenas=(16,)),
     "quick": Mode(
         "quick", rounds=3, seconds=0.1, workloads=tuple(star()), slow_workloads=tuple(few()),
-        tables=(336_776,), slow_rounds=1, longest_shuffle=60, memory_limit=64 * MIB, larger_seconds=4,
+        tables=(336_776,), slow_rounds=1, longest_shuffle=60, memory_limit=96 * MIB, larger_seconds=2,
         keys_to_scale=(1000, 10_000, 100_000, 1_000_000), gibibytes_to_scale=(1,),
-        processes_to_scale=PROCESSES_TO_SCALE, arenas=(16, 64, 256, 1024)),
+        processes_to_scale=PROCESSES_TO_SCALE[::2], arenas=(16, 64, 256, 1024)),
     "full": Mode(
         "full", rounds=5, seconds=0.1, workloads=tuple(grid()), slow_workloads=tuple(star()),
         tables=(5_000_000, 50_000_000), slow_rounds=5, longest_shuffle=120, memory_limit=256 * MIB, larger_seconds=15,
