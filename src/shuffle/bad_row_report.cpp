@@ -43,7 +43,7 @@ namespace {
 Outcome<BadRowReport> describe(const BadSpot& spot, const std::vector<InputFile>& files, const RowShape& shape) {
     const InputFile& file = files[spot.file];
     const auto line = line_of(file, spot.offset);
-    if (!line) return tl::unexpected<ShuffleError>(line.error());
+    if (!line) return passed_on(line.error());
     return BadRowReport{file.name, *line, what_is_wrong(spot, shape)};
 }
 
@@ -69,7 +69,7 @@ Outcome<void> report_skipped(SharedArray<Desk>& desks, const std::vector<InputFi
     std::sort(spots.begin(), spots.end(), earlier);
     for (std::size_t i = 0; i < std::min(spots.size(), Desk::kSpots); ++i) {
         auto report = describe(spots[i], files, shape);
-        if (!report) return tl::unexpected<ShuffleError>(report.error());
+        if (!report) return passed_on(report.error());
         summary.first_skipped.push_back(std::move(*report));
     }
     for (std::size_t reason = 0; reason < kBadRowReasons; ++reason) {

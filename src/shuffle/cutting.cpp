@@ -18,7 +18,7 @@ struct BytesBefore {
     char pair[2] = {'\n', '\n'};
     const std::uint64_t there = std::min<std::uint64_t>(2, offset - file.rows_begin);
     const auto got = file.read_at(offset - there, pair + 2 - there, static_cast<std::size_t>(there));
-    if (!got) return tl::unexpected<ShuffleError>(got.error());
+    if (!got) return passed_on(got.error());
     bytes.before_previous = pair[0];
     bytes.previous = pair[1];
     return bytes;
@@ -32,7 +32,7 @@ template <class Take>
     for (std::uint64_t at = range.begin; at < range.end;) {
         const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(kReadBytes, range.end - at));
         const auto got = file.read_at(at, buffer.data(), want);
-        if (!got) return tl::unexpected<ShuffleError>(got.error());
+        if (!got) return passed_on(got.error());
         if (*got < want) {
             return failure(ShuffleCause::kSystem, fmt::format("{} became shorter while it was read", file.name));
         }
@@ -56,11 +56,11 @@ std::vector<Range> cut_evenly(const std::vector<InputFile>& files, std::uint64_t
 
 Outcome<QuoteSurvey> survey(const InputFile& file, const Range& range, char delimiter, std::vector<char>& buffer) {
     const auto before = bytes_before(file, range.begin);
-    if (!before) return tl::unexpected<ShuffleError>(before.error());
+    if (!before) return passed_on(before.error());
     QuoteSurveyor surveyor(before->before_previous, before->previous, delimiter);
     const auto read = for_all_bytes(file, range, buffer,
                                     [&](const char* data, std::size_t bytes) { surveyor.take(data, bytes); });
-    if (!read) return tl::unexpected<ShuffleError>(read.error());
+    if (!read) return passed_on(read.error());
     return surveyor.result();
 }
 
@@ -72,7 +72,7 @@ Outcome<void> find_states(const std::vector<InputFile>& files, std::vector<Range
         Range& range = ranges[i];
         const InputFile& file = files[range.file];
         const auto before = bytes_before(file, range.begin);
-        if (!before) return tl::unexpected<ShuffleError>(before.error());
+        if (!before) return passed_on(before.error());
         if (shape.format != Format::kCsv) {
             range.state = before->previous == '\n' ? CsvState::kRowStart : CsvState::kPlain;
             continue;
@@ -86,7 +86,7 @@ Outcome<void> find_states(const std::vector<InputFile>& files, std::vector<Range
             within || state == state_outside(before->before_previous, before->previous, shape.delimiter);
         if (applies && !(within ? quotes.irregular_in : quotes.irregular_out)) {
             const auto after = bytes_before(file, range.end);
-            if (!after) return tl::unexpected<ShuffleError>(after.error());
+            if (!after) return passed_on(after.error());
             state = within != quotes.odd ? CsvState::kQuoted
                                          : state_outside(after->before_previous, after->previous, shape.delimiter);
             continue;

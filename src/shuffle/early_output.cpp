@@ -30,7 +30,7 @@ Outcome<void> EarlyOutput::finish() {
 
 Outcome<void> EarlyOutput::state() {
     const std::lock_guard locked(mutex_);
-    if (error_) return tl::unexpected<ShuffleError>(*error_);
+    if (error_) return passed_on(*error_);
     return {};
 }
 

@@ -16,7 +16,6 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
-#include <string_view>
 #include <thread>
 
 #include "shuffle/meeting.hpp"

@@ -21,6 +21,11 @@ using Outcome = tl::expected<T, ShuffleError>;
     return tl::unexpected<ShuffleError>(ShuffleError{cause, std::move(message)});
 }
 
+// The error of a step below, as it is.
+[[nodiscard]] inline tl::unexpected<ShuffleError> passed_on(const ShuffleError& error) {
+    return tl::unexpected<ShuffleError>(error);
+}
+
 // "cannot read flights.csv: Input/output error"
 [[nodiscard]] inline tl::unexpected<ShuffleError> system_failure(std::string_view what, int error_number) {
     return failure(ShuffleCause::kSystem, fmt::format("{}: {}", what, std::strerror(error_number)));

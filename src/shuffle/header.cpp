@@ -59,7 +59,7 @@ Outcome<void> read_header(InputFile& file, Format format, char delimiter) {
     for (std::size_t want = std::size_t{64} << 10; want <= kMaxHeaderBytes; want *= 2) {
         text.resize(want);
         const auto got = file.read_at(0, text.data(), want);
-        if (!got) return tl::unexpected<ShuffleError>(got.error());
+        if (!got) return passed_on(got.error());
         text.resize(*got);
         const bool last = *got >= file.size || *got < want;
         at = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
@@ -127,7 +127,7 @@ Outcome<RowShape> shape_of(const std::vector<InputFile>& files, Format format, c
             first = &file;
             columns = std::move(names);
         } else if (const auto same = compare(*first, columns, file, names); !same) {
-            return tl::unexpected<ShuffleError>(same.error());
+            return passed_on(same.error());
         }
     }
     if (first == nullptr) return shape;

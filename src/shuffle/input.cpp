@@ -57,7 +57,7 @@ constexpr std::size_t kCopyBytes = 1 << 20;
                                       fmt::format("cannot copy {} to a temporary file in {} (set TMPDIR to have it "
                                                   "elsewhere)",
                                                   name, folder));
-        if (!stored) return tl::unexpected<ShuffleError>(stored.error());
+        if (!stored) return passed_on(stored.error());
     }
 }
 
@@ -90,7 +90,7 @@ Outcome<InputFile> open_input(const std::string& path, const std::string& spool_
     const bool sized = status.st_size > 0;  // a file of /proc is not
     if (!S_ISREG(status.st_mode) || !at_start || !sized) {
         auto copy = spool(file.fd, file.name, spool_folder, interruption);
-        if (!copy) return tl::unexpected<ShuffleError>(copy.error());
+        if (!copy) return passed_on(copy.error());
         file.fd = std::move(*copy);
         if (fstat(file.fd.get(), &status) != 0) return system_failure("cannot read " + file.name, errno);
     }
@@ -105,7 +105,7 @@ Outcome<std::uint64_t> line_of(const InputFile& file, std::uint64_t offset) {
     for (std::uint64_t at = 0; at < offset;) {
         const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), offset - at));
         const auto got = file.read_at(at, buffer.data(), want);
-        if (!got) return tl::unexpected<ShuffleError>(got.error());
+        if (!got) return passed_on(got.error());
         if (*got == 0) break;
         const std::size_t whole = *got / kBlockBytes * kBlockBytes;
         for (std::size_t block = 0; block < whole; block += kBlockBytes) {

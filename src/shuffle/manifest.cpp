@@ -23,7 +23,7 @@ Outcome<void> write_manifest(int folder_fd, const ShuffleOptions& options, const
                              const std::vector<Partition>& partitions,
                              const SharedArray<PartitionResult>& results) {
     auto file = PartitionFile::create(folder_fd, "manifest.json");
-    if (!file) return tl::unexpected<ShuffleError>(file.error());
+    if (!file) return passed_on(file.error());
     std::string inputs;
     for (const std::string& input : options.inputs) inputs += (inputs.empty() ? "" : ", ") + json_string(input);
     auto written = file->write(fmt::format(

@@ -37,7 +37,7 @@ Outcome<PartitionKeys> PartitionKeys::make(const Store& store, RowKeys row_keys,
     keys.numbered_.reserve(partitions);
     for (std::uint32_t partition = 0; partition < partitions; ++partition) {
         auto key = PartitionKey::make(store, row_keys, part_name(partition));
-        if (!key) return tl::unexpected<ShuffleError>(key.error());
+        if (!key) return passed_on(key.error());
         keys.numbered_.push_back(std::move(*key));
     }
     return keys;
@@ -48,7 +48,7 @@ Outcome<PartitionKey*> PartitionKeys::of(std::string_view value) {
     const auto known = named_.find(value);
     if (known != named_.end()) return &known->second;
     auto key = PartitionKey::make(*store_, row_keys_, value);
-    if (!key) return tl::unexpected<ShuffleError>(key.error());
+    if (!key) return passed_on(key.error());
     return &named_.emplace(std::string(value), std::move(*key)).first->second;
 }
 
@@ -82,8 +82,8 @@ Outcome<void> Mapper::run(const std::vector<InputFile>& files, const std::vector
         file_ = ranges[task_].file;
         desk_.busy_with.store(file_, std::memory_order_relaxed);
         const auto done = reader.read(files[file_], ranges[task_], *this);
-        if (error_) return tl::unexpected<ShuffleError>(*error_);
-        if (!done) return tl::unexpected<ShuffleError>(done.error());
+        if (error_) return passed_on(*error_);
+        if (!done) return passed_on(done.error());
         if (stopped_) break;
     }
     return {};

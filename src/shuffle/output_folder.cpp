@@ -62,7 +62,7 @@ Outcome<OutputFolder> OutputFolder::prepare(const std::string& path, bool force)
     folder.name_ = place.filename();
     if (folder.name_.empty()) return failure(ShuffleCause::kUsage, path + " cannot be replaced");
     folder.remove_abandoned();
-    if (const auto made = folder.make_hidden(); !made) return tl::unexpected<ShuffleError>(made.error());
+    if (const auto made = folder.make_hidden(); !made) return passed_on(made.error());
     return folder;
 }
 

@@ -97,7 +97,7 @@ Outcome<void> PartitionFile::open(int folder_fd, int flags) {
 Outcome<PartitionFile> PartitionFile::create(int folder_fd, const std::string& name, Through through) {
     PartitionFile file(through, name);
     if (const auto opened = file.open(folder_fd, O_CREAT | O_EXCL); !opened) {
-        return tl::unexpected<ShuffleError>(opened.error());
+        return passed_on(opened.error());
     }
     return file;
 }
@@ -105,7 +105,7 @@ Outcome<PartitionFile> PartitionFile::create(int folder_fd, const std::string& n
 Outcome<PartitionFile> PartitionFile::resume(int folder_fd, const std::string& name, Through through,
                                              std::string_view paused) {
     PartitionFile file(through, name);
-    if (const auto opened = file.open(folder_fd, 0); !opened) return tl::unexpected<ShuffleError>(opened.error());
+    if (const auto opened = file.open(folder_fd, 0); !opened) return passed_on(opened.error());
     Paused saved{};
     std::memcpy(&saved, paused.data(), sizeof saved);
     file.checksum_->state = saved.checksum;
@@ -156,9 +156,9 @@ Outcome<std::string> PartitionFile::pause() {
     const std::size_t whole = gathered_bytes_ - left;
     if (whole != 0 && through_ == Through::kDisk) set_direct(true);
     if (const auto flushed = write_out(gathered_.get(), whole); !flushed) {
-        return tl::unexpected<ShuffleError>(flushed.error());
+        return passed_on(flushed.error());
     }
-    if (const auto closed = close_file(); !closed) return tl::unexpected<ShuffleError>(closed.error());
+    if (const auto closed = close_file(); !closed) return passed_on(closed.error());
     Paused saved{};
     saved.bytes = bytes_;
     saved.checksum = checksum_->state;

@@ -48,10 +48,6 @@ constexpr std::string_view kClaim = "c";  // somebody moves its rows
     return written;
 }
 
-[[nodiscard]] tl::unexpected<ShuffleError> passed_on(const ShuffleError& error) {
-    return tl::unexpected<ShuffleError>(error);
-}
-
 }  // namespace
 
 Outcome<PartitionOutput> PartitionOutput::make(Plan plan) {
@@ -168,7 +164,7 @@ Outcome<void> finish_partitions(const Store& rows, std::uint64_t generation,
     for (std::uint64_t i = counters.take_task(); i < partitions.size(); i = counters.take_task()) {
         desk.busy_with.store(i, std::memory_order_relaxed);
         const auto result = output.finish(rows, generation, partitions[i]);
-        if (!result) return tl::unexpected<ShuffleError>(result.error());
+        if (!result) return passed_on(result.error());
         results[i] = *result;
         desk.rows.fetch_add(result->rows, std::memory_order_relaxed);
         desk.bytes_done.fetch_add(result->row_bytes, std::memory_order_relaxed);

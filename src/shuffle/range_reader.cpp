@@ -29,7 +29,7 @@ Outcome<std::size_t> RangeReader::fill(const InputFile& file, std::uint64_t offs
 
 Outcome<bool> RangeReader::read(const InputFile& file, const Range& range, RangeSink& sink) {
     const auto first = find_row_start(file, range);
-    if (!first) return tl::unexpected<ShuffleError>(first.error());
+    if (!first) return passed_on(first.error());
     std::uint64_t offset = *first;
     std::uint64_t done = range.begin;  // accounted for, to the end of the range at most
     std::size_t want = 0;
@@ -37,7 +37,7 @@ Outcome<bool> RangeReader::read(const InputFile& file, const Range& range, Range
         const std::uint64_t useful = range.end - offset + kOverhang;
         want = std::max(want, static_cast<std::size_t>(std::min<std::uint64_t>(usual_bytes_, useful)));
         const auto got = fill(file, offset, want);
-        if (!got) return tl::unexpected<ShuffleError>(got.error());
+        if (!got) return passed_on(got.error());
         Window window{buffer_.get(), *got, static_cast<std::size_t>(range.end - offset),
                       offset + *got == file.size};
         if (window.last && buffer_[*got - 1] != '\n') {
@@ -66,7 +66,7 @@ Outcome<std::uint64_t> RangeReader::find_row_start(const InputFile& file, const 
         const auto want = static_cast<std::size_t>(
             std::min<std::uint64_t>(std::min<std::size_t>(usual_bytes_, kOverhang), file.size - offset));
         const auto got = fill(file, offset, want);
-        if (!got) return tl::unexpected<ShuffleError>(got.error());
+        if (!got) return passed_on(got.error());
         std::size_t at = 0;
         if (shape_.format == Format::kCsv) {
             while (at < *got && state != CsvState::kRowStart)

@@ -28,10 +28,6 @@ constexpr std::size_t kReadBufferBytes = 1 << 20;
     return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-[[nodiscard]] tl::unexpected<ShuffleError> passed_on(const ShuffleError& error) {
-    return tl::unexpected<ShuffleError>(error);
-}
-
 class Job {
 public:
     Job(const ShuffleOptions& options, Interruption& interruption)
