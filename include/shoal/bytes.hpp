@@ -22,6 +22,7 @@ public:
     ByteView(std::string_view text) noexcept : ByteView(static_cast<const void*>(text.data()), text.size()) {}
     ByteView(const std::string& text) noexcept : ByteView(std::string_view(text)) {}
     ByteView(const char* text) noexcept : ByteView(std::string_view(text)) {}  // up to its first NUL
+    ByteView(std::nullptr_t) = delete;                                         // an empty record is ""
     constexpr ByteView(std::span<const std::byte> bytes) noexcept : ByteView(bytes.data(), bytes.size()) {}
     ByteView(const std::vector<std::byte>& bytes) noexcept : ByteView(bytes.data(), bytes.size()) {}
 

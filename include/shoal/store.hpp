@@ -83,6 +83,8 @@ public:
     // checkpoint is.
     [[nodiscard]] static Result<Recovery> recover(const std::string& path, const Options& options = {});
 
+    // What was moved from has no store: every call on it fails with kInvalidArgument, but for destruction and being
+    // assigned to.
     Store(Store&&) noexcept;
     Store& operator=(Store&&) noexcept;
     ~Store();  // detaches; the data stays for the others and for later

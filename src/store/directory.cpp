@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -146,10 +145,10 @@ Result<OpenedArena> create(int directory, const std::string& path, const Options
                            FillArena fill) {
     auto place = choose_place(options, path);
     if (!place) return tl::unexpected(std::move(place.error()));
+    auto id = new_store_id(path);
+    if (!id) return tl::unexpected(std::move(id.error()));
     Metadata metadata;
-    if (::getrandom(metadata.id.data(), metadata.id.size(), 0) != static_cast<ssize_t>(metadata.id.size())) {
-        return failed("getrandom", errno);
-    }
+    metadata.id = *id;
     std::error_code ignored;
     const std::string dir = std::filesystem::absolute(place->dir, ignored).lexically_normal().string();
     const std::string name = std::string(kArenaPrefix) + id_text(metadata.id);
@@ -327,13 +326,12 @@ Result<OpenedArena> create_in_memory(const Options& options, FillArena fill) {
     if (!bytes) return tl::unexpected(std::move(bytes.error()));
     const int file = ::memfd_create("shoal", MFD_CLOEXEC);
     if (file < 0) return failed("memfd_create", errno);
-    StoreId id{};
-    if (::getrandom(id.data(), id.size(), 0) != static_cast<ssize_t>(id.size())) {
-        const int cause = errno;
+    auto id = new_store_id("");
+    if (!id) {
         ::close(file);
-        return failed("getrandom", cause);
+        return tl::unexpected(std::move(id.error()));
     }
-    auto mapping = build_arena(file, {"in memory", "the machine's memory", *bytes, id, ""}, options, fill);
+    auto mapping = build_arena(file, {"in memory", "the machine's memory", *bytes, *id, ""}, options, fill);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
     return OpenedArena{std::move(*mapping), "", "", ""};
 }

@@ -355,7 +355,8 @@ void sweep_leftovers(int directory, const std::string& path, const std::string& 
     if (folder.get() < 0) return;
     for (const std::string& name : entries_of(folder.get())) {
         static_cast<void>(remove_abandoned(folder.get(), name));
-        if (!is_arena_name(name)) continue;
+        // By its name: to open each arena of the folder would make each creation dearer than the one before.
+        if (!is_arena_name(name) || !is_id_for(name.substr(kArenaPrefix.size()), path)) continue;
         const auto candidate = look_at(folder.get(), arena_dir, name);
         if (candidate && candidate->store_path == path) static_cast<void>(collect_one(*candidate, false));
     }

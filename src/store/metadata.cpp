@@ -1,6 +1,7 @@
 #include "store/metadata.hpp"
 
 #include <fcntl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -30,7 +31,24 @@ bool take_line(std::string_view* rest, std::string_view name, std::string_view* 
     return true;
 }
 
+std::uint64_t hash_of_path(const std::string& path) { return XXH3_64bits(path.data(), path.size()); }
+
 }  // namespace
+
+Result<StoreId> new_store_id(const std::string& path) {
+    StoreId id{};
+    std::uint64_t hash = hash_of_path(path);
+    for (std::size_t at = kPathDigits / 2; at-- > 0; hash >>= 8) id[at] = static_cast<std::uint8_t>(hash);
+    constexpr std::size_t kRandomBytes = sizeof(StoreId) - kPathDigits / 2;
+    if (::getrandom(id.data() + kPathDigits / 2, kRandomBytes, 0) != static_cast<ssize_t>(kRandomBytes)) {
+        return failed("getrandom", errno);
+    }
+    return id;
+}
+
+bool is_id_for(std::string_view id_digits, const std::string& path) {
+    return id_digits.substr(0, kPathDigits) == fmt::format("{:016x}", hash_of_path(path));
+}
 
 std::string print_metadata(const Metadata& metadata) {
     std::string text = fmt::format("{}id {}\narena {}\n", kFirstLine, id_text(metadata.id), metadata.arena_path);

@@ -26,6 +26,11 @@ inline constexpr std::string_view kDestroyedPrefix = ".destroyed-";
 inline constexpr std::string_view kEndedPrefix = ".ended-";
 inline constexpr std::size_t kMetadataMaxBytes = 8192;
 
+// The id of a new store at `path`; kSystem where the system has no random number.
+[[nodiscard]] Result<StoreId> new_store_id(const std::string& path);
+// Whether a store with that id was made at `path`, or at one of the same hash.
+[[nodiscard]] bool is_id_for(std::string_view id_digits, const std::string& path);
+
 [[nodiscard]] std::string print_metadata(const Metadata& metadata);
 // Null: not a metadata file of ours, or damaged; `what` says how.
 [[nodiscard]] std::optional<Metadata> parse_metadata(std::string_view text, std::string* what);

@@ -7,13 +7,30 @@
 namespace shoal {
 namespace {
 
-// Runs `use` with the key's reference, or gives the error that it cannot be a key.
+Error moved_from() {
+    return {Code::kInvalidArgument,
+            "this Store was moved from and has no store any more: use the one it was moved to"};
+}
+
+// Runs `use` with the implementation. Fails with kInvalidArgument after a move.
 template <class Use>
-auto with_key(const StoreImpl& impl, ByteView key, Use&& use) -> decltype(use(std::declval<const KeyRef&>())) {
-    auto ref = impl.key_ref(key);
+auto with_store(const std::shared_ptr<StoreImpl>& impl, Use&& use) -> decltype(use(*impl)) {
+    if (impl == nullptr) [[unlikely]]
+        return tl::unexpected(moved_from());
+    return use(*impl);
+}
+
+// Runs `use` with the implementation and the key's reference. Fails with kInvalidArgument after a move, or where
+// the key is too long.
+template <class Use>
+auto with_key(const std::shared_ptr<StoreImpl>& impl, ByteView key, Use&& use)
+    -> decltype(use(*impl, std::declval<const KeyRef&>())) {
+    if (impl == nullptr) [[unlikely]]
+        return tl::unexpected(moved_from());
+    auto ref = impl->key_ref(key);
     if (!ref) [[unlikely]]
         return tl::unexpected(std::move(ref.error()));
-    return use(*ref);
+    return use(*impl, *ref);
 }
 
 Result<std::shared_ptr<StoreImpl>> make_impl(Result<OpenedArena>&& opened, const Options& options) {
@@ -83,56 +100,83 @@ Result<void> Store::append(ByteView key, ByteView record) {
 }
 Result<void> Store::append(Key& key, ByteView record) { return append(key, std::span<const ByteView>(&record, 1)); }
 Result<void> Store::append(ByteView key, std::span<const ByteView> pieces) {
-    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->append(ref, Payload::record(pieces)); });
+    return with_key(impl_, key,
+                    [&](StoreImpl& impl, const KeyRef& ref) { return impl.append(ref, Payload::record(pieces)); });
 }
 Result<void> Store::append(Key& key, std::span<const ByteView> pieces) {
-    return impl_->append(impl_->key_ref(key), Payload::record(pieces));
+    return with_store(impl_,
+                      [&](StoreImpl& impl) { return impl.append(impl.key_ref(key), Payload::record(pieces)); });
 }
-Result<void> Store::append(std::span<const Pair> batch) { return impl_->append(batch); }
+Result<void> Store::append(std::span<const Pair> batch) {
+    return with_store(impl_, [&](StoreImpl& impl) { return impl.append(batch); });
+}
 
 Result<bool> Store::iset(ByteView key, ByteView value) {
-    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->iset(ref, value); });
+    return with_key(impl_, key, [&](StoreImpl& impl, const KeyRef& ref) { return impl.iset(ref, value); });
 }
-Result<Key> Store::key(ByteView key) const { return impl_->make_key(key); }
+Result<Key> Store::key(ByteView key) const {
+    return with_store(impl_, [&](StoreImpl& impl) { return impl.make_key(key); });
+}
 
 Result<Bytes> Store::get(ByteView key) const {
-    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->get(ref); });
+    return with_key(impl_, key, [&](StoreImpl& impl, const KeyRef& ref) { return impl.get(ref); });
 }
-Result<Bytes> Store::get(Key& key) const { return impl_->get(impl_->key_ref(key)); }
-std::vector<Result<Bytes>> Store::get(std::span<const ByteView> keys) const { return impl_->get(keys); }
+Result<Bytes> Store::get(Key& key) const {
+    return with_store(impl_, [&](StoreImpl& impl) { return impl.get(impl.key_ref(key)); });
+}
+std::vector<Result<Bytes>> Store::get(std::span<const ByteView> keys) const {
+    if (impl_ != nullptr) [[likely]]
+        return impl_->get(keys);
+    std::vector<Result<Bytes>> refused;
+    for (std::size_t at = 0; at < keys.size(); ++at) refused.emplace_back(tl::unexpected(moved_from()));
+    return refused;
+}
 Result<std::size_t> Store::get_into(ByteView key, std::span<std::byte> buffer) const {
-    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->get_into(ref, buffer); });
+    return with_key(impl_, key, [&](StoreImpl& impl, const KeyRef& ref) { return impl.get_into(ref, buffer); });
 }
 Result<std::size_t> Store::get_into(Key& key, std::span<std::byte> buffer) const {
-    return impl_->get_into(impl_->key_ref(key), buffer);
+    return with_store(impl_, [&](StoreImpl& impl) { return impl.get_into(impl.key_ref(key), buffer); });
 }
 Result<View> Store::view(ByteView key) const {
-    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->view(ref); });
+    return with_key(impl_, key, [&](StoreImpl& impl, const KeyRef& ref) { return impl.view(ref); });
 }
 Result<Records> Store::records(ByteView key) const {
-    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->records(ref); });
+    return with_key(impl_, key, [&](StoreImpl& impl, const KeyRef& ref) { return impl.records(ref); });
 }
 Result<void> Store::records(ByteView key, std::size_t part_bytes,
                             const std::function<bool(const Records&)>& take) const {
-    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->records(ref, part_bytes, take); });
+    return with_key(impl_, key,
+                    [&](StoreImpl& impl, const KeyRef& ref) { return impl.records(ref, part_bytes, take); });
 }
 Result<ValueSize> Store::size(ByteView key) const {
-    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->size(ref); });
+    return with_key(impl_, key, [&](StoreImpl& impl, const KeyRef& ref) { return impl.size(ref); });
 }
 Result<bool> Store::contains(ByteView key) const {
-    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->contains(ref); });
+    return with_key(impl_, key, [&](StoreImpl& impl, const KeyRef& ref) { return impl.contains(ref); });
 }
-Result<std::vector<Bytes>> Store::keys() const { return impl_->keys(); }
+Result<std::vector<Bytes>> Store::keys() const {
+    return with_store(impl_, [&](StoreImpl& impl) { return impl.keys(); });
+}
 Result<bool> Store::erase(ByteView key) {
-    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->erase(ref); });
+    return with_key(impl_, key, [&](StoreImpl& impl, const KeyRef& ref) { return impl.erase(ref); });
 }
-Result<void> Store::drop() { return impl_->drop(); }
-Result<Stats> Store::stats() const { return impl_->stats(); }
-Result<std::uint64_t> Store::spill(std::uint64_t bytes) { return impl_->spill(bytes); }
-Result<Synced> Store::sync() { return impl_->sync(); }
+Result<void> Store::drop() {
+    return with_store(impl_, [&](StoreImpl& impl) { return impl.drop(); });
+}
+Result<Stats> Store::stats() const {
+    return with_store(impl_, [&](StoreImpl& impl) { return impl.stats(); });
+}
+Result<std::uint64_t> Store::spill(std::uint64_t bytes) {
+    return with_store(impl_, [&](StoreImpl& impl) { return impl.spill(bytes); });
+}
+Result<Synced> Store::sync() {
+    return with_store(impl_, [&](StoreImpl& impl) { return impl.sync(); });
+}
 Result<void> Store::set_codec(ByteView key, const Codec& codec) {
-    return with_key(*impl_, key, [&](const KeyRef& ref) { return impl_->set_codec(ref, codec); });
+    return with_key(impl_, key, [&](StoreImpl& impl, const KeyRef& ref) { return impl.set_codec(ref, codec); });
 }
-Result<std::vector<Attached>> Store::attached() const { return impl_->attached(); }
+Result<std::vector<Attached>> Store::attached() const {
+    return with_store(impl_, [&](StoreImpl& impl) { return impl.attached(); });
+}
 
 }  // namespace shoal

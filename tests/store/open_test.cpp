@@ -1,12 +1,21 @@
 // open, attach and destroy, one process: what they find, what they leave, what they say.
+#include <sched.h>
+#include <sys/inotify.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <set>
 #include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #include <shoal/store.hpp>
 
@@ -294,4 +303,105 @@ TEST_CASE("The arena may lie in the store's own directory") {
     REQUIRE_OK(Store::attach(path));
     REQUIRE_OK(Store::destroy(path));
     CHECK(directory.entries().empty());
+}
+
+TEST_CASE("A Store that was moved from fails every call with a typed error, and can be assigned to") {
+    TemporaryStore place;
+    auto opened = Store::open(place.path(), with_limit(16 * kMiB));
+    REQUIRE_OK(opened);
+    Store other = std::move(*opened);
+    Store& moved = *opened;  // NOLINT(bugprone-use-after-move): what is tested
+    REQUIRE_OK(other.append("key", "value"));
+    auto handle = other.key("key");
+    REQUIRE_OK(handle);
+    std::vector<std::byte> buffer(16);
+    const shoal::ByteView key("key");
+    const std::array<shoal::Pair, 1> batch{{{"key", "value"}}};
+    const auto take = [](const shoal::Records&) { return true; };
+    REQUIRE_CODE(moved.append("key", "value"), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.append(*handle, "value"), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.append("key", std::span<const shoal::ByteView>()), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.append(*handle, std::span<const shoal::ByteView>()), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.append(batch), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.iset("key", "value"), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.key("key"), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.get("key"), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.get(*handle), Code::kInvalidArgument);
+    const auto values = moved.get(std::span(&key, 1));
+    REQUIRE(values.size() == 1);
+    REQUIRE_CODE(values[0], Code::kInvalidArgument);
+    REQUIRE_CODE(moved.get_into("key", buffer), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.get_into(*handle, buffer), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.view("key"), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.records("key"), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.records("key", 1, take), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.size("key"), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.contains("key"), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.keys(), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.erase("key"), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.drop(), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.stats(), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.spill(), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.sync(), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.set_codec("key", shoal::Codec{}), Code::kInvalidArgument);
+    REQUIRE_CODE(moved.attached(), Code::kInvalidArgument);
+    moved = std::move(other);
+    REQUIRE(moved.get("key")->text() == "value");
+}
+
+// A null pointer is no record, and no key: ByteView takes none.
+static_assert(!std::is_constructible_v<shoal::ByteView, std::nullptr_t>);
+static_assert(!std::is_convertible_v<std::nullptr_t, shoal::ByteView>);
+
+TEST_CASE("To create a store no other store's arena is opened, however many there are") {
+    const TemporaryDirectory arenas("/dev/shm");
+    const TemporaryDirectory stores;
+    Options options = with_limit(8 * kMiB);
+    options.arena_dir = arenas.path();
+    REQUIRE_OK(Store::open(stores / "other", options));
+    const std::set<std::string> others = arenas.entries();
+    REQUIRE(others.size() == 1);
+    const int watch = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    REQUIRE(watch >= 0);
+    REQUIRE(::inotify_add_watch(watch, (arenas / *others.begin()).c_str(), IN_OPEN | IN_ACCESS) >= 0);
+    REQUIRE_OK(Store::open(stores / "store", options));
+    alignas(inotify_event) std::array<char, 4096> events{};
+    const ssize_t seen = ::read(watch, events.data(), events.size());
+    const int cause = errno;
+    ::close(watch);
+    CHECK(seen == -1);
+    CHECK(cause == EAGAIN);
+    REQUIRE_OK(Store::destroy(stores / "other"));
+    REQUIRE_OK(Store::destroy(stores / "store"));
+}
+
+TEST_CASE("Where there is no /proc a store is created, attached to and destroyed", "[process]") {
+    const TemporaryDirectory arenas("/dev/shm");
+    const TemporaryDirectory stores;
+    Options options = with_limit(8 * kMiB);
+    options.arena_dir = arenas.path();
+    const std::string failure = Child::run([&]() -> std::string {
+        // In a mount namespace of its own, an empty folder over /proc.
+        if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+            ::mount("tmpfs", "/proc", "tmpfs", 0, nullptr) != 0) {
+            return std::string("skipped: ") + std::strerror(errno);
+        }
+        EXPECT(::access("/proc/self", F_OK) != 0);
+        {
+            auto made = Store::open(stores / "store", options);
+            EXPECT_OK(made);
+            EXPECT_OK(made->append("key", "value"));
+            auto again = Store::attach(stores / "store");
+            EXPECT_OK(again);
+            EXPECT(again->get("key")->text() == "value");
+        }
+        EXPECT_OK(Store::destroy(stores / "store"));
+        return {};
+    });
+    const std::string skipped = ": skipped: ";
+    if (const auto at = failure.find(skipped); at != std::string::npos)
+        SHOAL_SKIP("cannot hide /proc: " << failure.substr(at + skipped.size()));
+    REQUIRE(failure == "");
+    CHECK(arenas.entries().empty());
+    CHECK(stores.entries().empty());
 }
