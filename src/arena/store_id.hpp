@@ -1,5 +1,5 @@
-// The number that a store is told apart by, wherever its files lie: 8 bytes that say at which path it was made, and 8
-// random ones. So a creator finds what earlier stores at its path have left by the names of files alone.
+// The number that a store is told apart by, wherever its files lie: 8 bytes that say at which path it was made, and
+// 8 random ones. So a creator finds what earlier stores at its path have left by the names of files alone.
 #pragma once
 
 #include <array>
