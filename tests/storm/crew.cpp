@@ -7,7 +7,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 
@@ -41,24 +44,26 @@ Crew::Crew(const Ledger& ledger, Chance& chance) : ledger_(ledger), chance_(chan
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
+pid_t Crew::fork_member(const std::function<int()>& body) {
+    const pid_t supervisor = ::getpid();
+    std::fflush(nullptr);
+    const pid_t pid = ::fork();
+    if (pid < 0) ledger_.fail("cannot fork: " + std::string(std::strerror(errno)));
+    if (pid != 0) return pid;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != supervisor) ::_exit(0);
+    ::signal(SIGINT, SIG_IGN);  // of the terminal's: the supervisor ends us
+    for (const int number : {SIGTERM, SIGHUP}) ::signal(number, SIG_DFL);
+    std::exit(body());
+}
+
 pid_t Crew::start(Part part) {
     const std::uint32_t process = ledger_.take_process(0);
-    const std::string words[] = {"--part", std::to_string(static_cast<std::uint32_t>(part)),
-                                 std::to_string(ledger_.descriptor()), std::to_string(process)};
-    const pid_t supervisor = ::getpid();
-    const pid_t pid = ::fork();
-    if (pid < 0) {
-        ledger_.fail("cannot fork: " + std::string(std::strerror(errno)));
-        return -1;
-    }
-    if (pid == 0) {
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (::getppid() != supervisor) ::_exit(0);
-        ::signal(SIGINT, SIG_IGN);  // of the terminal's: the supervisor ends us
-        ::execl("/proc/self/exe", "storm", words[0].c_str(), words[1].c_str(), words[2].c_str(), words[3].c_str(),
-                static_cast<char*>(nullptr));
-        ::_exit(127);
-    }
+    const pid_t pid = fork_member([&] {
+        ::prctl(PR_SET_NAME, "storm worker");
+        return run_part(ledger_, process, part);
+    });
+    if (pid < 0) return pid;
     ledger_.process(process).pid.store(pid);
     Member member;
     member.process = process;
@@ -66,6 +71,26 @@ pid_t Crew::start(Part part) {
     members_[pid] = member;
     ++counts_.started;
     return pid;
+}
+
+void Crew::start_hogs(std::uint64_t hogs) {
+    while (hogs_.size() < hogs) {
+        const pid_t pid = fork_member([]() -> int {
+            ::prctl(PR_SET_NAME, "storm hog");
+            for (std::atomic<std::uint64_t> turns{0};; turns.fetch_add(1, std::memory_order_relaxed)) {
+            }
+        });
+        if (pid < 0) return;
+        hogs_.insert(pid);
+    }
+}
+
+void Crew::end_hogs() {
+    for (const pid_t pid : hogs_) {
+        ::kill(pid, SIGKILL);
+        ::waitpid(pid, nullptr, 0);
+    }
+    hogs_.clear();
 }
 
 std::size_t Crew::alive(Part part) const {
@@ -77,10 +102,10 @@ std::uint64_t Crew::take_ended(Part part) { return std::exchange(ended_[part], 0
 
 template <class Use>
 void Crew::each_lane(std::uint32_t process, Use&& use) const {
-    const std::uint32_t lanes = std::min(ledger_.header().lanes.load(), kMostLanes);
-    for (std::uint32_t number = 0; number < lanes; ++number) {
-        Lane& lane = ledger_.lane(number);
-        if (lane.process.load() == process + 1) use(number, lane);
+    for (std::uint32_t next = ledger_.process(process).newest_lane.load(); next != 0;) {
+        Lane& lane = ledger_.lane(next - 1);
+        use(next - 1, lane);
+        next = lane.older;
     }
 }
 
@@ -103,7 +128,9 @@ void Crew::look() {
         return ::kill(pid, 0) != 0;  // gone; or it is its parent's still, and may become ours
     });
     int status = 0;
-    for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) reap(pid, status);
+    for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+        if (hogs_.erase(pid) == 0) reap(pid, status);
+    }
 }
 
 void Crew::reap(pid_t pid, int status) {

@@ -3,8 +3,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
+#include "hazards.hpp"
 #include "record.hpp"
 
 namespace storm {
@@ -12,6 +14,7 @@ namespace {
 
 constexpr std::uint32_t kMostBatch = 64;
 constexpr std::uint64_t kCheckedCalls = 64;
+constexpr std::uint64_t kColdKeyBytes = 300;  // of memory, beside its records, about
 
 std::uint64_t sum_of(const shoal::Records& records) {
     std::uint64_t sum = records.size();
@@ -28,7 +31,8 @@ constexpr std::array<std::array<std::uint32_t, kWorks>, static_cast<std::size_t>
     {100, 20, 20, 550, 50, 120, 120, 1, 1, 30, 0, 1, 0},  // reader
     {550, 50, 50, 20, 0, 20, 10, 0, 0, 10, 288, 2, 0},    // eraser
     {500, 50, 100, 30, 0, 20, 20, 0, 0, 20, 20, 240, 0},  // attacher
-    {600, 100, 150, 60, 0, 40, 30, 0, 0, 10, 5, 2, 3},    // forker
+    {593, 100, 150, 60, 0, 40, 30, 1, 3, 10, 5, 2, 6},    // forker: its other threads append and sync meanwhile
+    {420, 60, 60, 20, 0, 5, 5, 1, 0, 0, 428, 1, 0},       // of the crowd: keys come and go
 }};
 
 }  // namespace
@@ -83,6 +87,10 @@ Hand::Outcome Hand::judge(const shoal::Result<Made>& result, Call call, bool may
         header_->refused.fetch_add(1, std::memory_order_relaxed);
         return Outcome::kRefused;
     }
+    if (lacks_descriptors(*ledger_, result.error())) {
+        header_->refused_by_descriptors.fetch_add(1, std::memory_order_relaxed);
+        return Outcome::kRefused;
+    }
     if (result.error().code == shoal::Code::kDestroyed && header_->destroying.load() != 0) {
         over_ = true;
         return Outcome::kOver;
@@ -111,7 +119,7 @@ void Hand::work(std::uint64_t operations) {
         else if (work == 3)
             read_one(key_to_read());
         else
-            erase_one(kKeptKeys + chance_.below(kErasedKeys));
+            erase_one(key_to_erase());
     }
 }
 
@@ -124,19 +132,24 @@ shoal::Key& Hand::handle(std::uint32_t key) {
     return *handles_[key];
 }
 
+std::uint32_t Hand::cold_key() {
+    const std::uint32_t cold = header_->cold_keys.load();
+    if (cold == 0 || (chance_.one_in(2) && cold < kKeys - kHotKeys)) {
+        const std::uint32_t fresh = header_->cold_keys.fetch_add(1);
+        if (fresh < kKeys - kHotKeys) return kHotKeys + fresh;
+    }
+    return kHotKeys + chance_.below(std::min(cold + 1, kKeys - kHotKeys));
+}
+
 std::uint32_t Hand::key_to_write() {
+    if (role_ == Role::kOfTheCrowd) return cold_key();
     const bool calm = header_->calm_bytes.load() < header_->round_bytes || chance_.one_in(500);
     const std::uint32_t drawn = chance_.below(100);
     if (calm && drawn < 45) {
         const std::uint32_t key = chance_.below(chance_.one_in(2) ? 4 : kKeptKeys);
         if (ledger_->key(key).kept_bytes.load() < header_->round_bytes / 16) return key;
     } else if (calm && drawn < 60) {
-        const std::uint32_t cold = header_->cold_keys.load();
-        if (cold == 0 || (chance_.one_in(2) && cold < kKeys - kHotKeys)) {
-            const std::uint32_t fresh = header_->cold_keys.fetch_add(1);
-            if (fresh < kKeys - kHotKeys) return kHotKeys + fresh;
-        }
-        return kHotKeys + chance_.below(std::min(cold + 1, kKeys - kHotKeys));
+        return cold_key();
     }
     return kKeptKeys + chance_.below(kErasedKeys);
 }
@@ -146,6 +159,13 @@ std::uint32_t Hand::key_to_read() {
     if (drawn < 40) return chance_.below(kKeptKeys);
     if (drawn < 80) return kKeptKeys + chance_.below(kErasedKeys);
     return kHotKeys + chance_.below(std::min(header_->cold_keys.load() + 2, kKeys - kHotKeys));
+}
+
+// One in three is of the crowd: so keys come and go by the thousand, and leaves of the index fill with tombstones.
+std::uint32_t Hand::key_to_erase() {
+    const std::uint32_t cold = std::min(header_->cold_keys.load(), kKeys - kHotKeys);
+    if (cold > 0 && (role_ == Role::kOfTheCrowd || chance_.one_in(3))) return kHotKeys + chance_.below(cold);
+    return kKeptKeys + chance_.below(kErasedKeys);
 }
 
 std::uint32_t Hand::bytes_to_write(std::uint32_t key) {
@@ -178,7 +198,7 @@ void Hand::settle_record(EntryNumber number, Fate fate) {
     const std::uint32_t key = entry.key;
     const std::uint64_t kept = ledger_->key(key).kept_bytes.fetch_add(entry.bytes) + entry.bytes;
     if (key < kKeptKeys || key >= kHotKeys)
-        header_->calm_bytes.fetch_add(entry.bytes + (key < kHotKeys ? 0 : 300));
+        header_->calm_bytes.fetch_add(entry.bytes + (key < kHotKeys ? 0 : kColdKeyBytes));
     else if (kept > header_->erase_bytes)
         erase_one(key);
 }
@@ -283,7 +303,7 @@ void Hand::read_one(std::uint32_t key) {
             if (look(records)) {
                 for (const shoal::ByteView record : *records) all.push_back(record.text());
             }
-            if (outcome == Outcome::kOver) return;
+            if (outcome != Outcome::kGood) return;
             fail_if(check_.cut(key, before, all, after), call);
             header_->read.fetch_add(all.size(), std::memory_order_relaxed);
             return;
@@ -324,7 +344,7 @@ void Hand::read_one(std::uint32_t key) {
             if (look(got)) value = got->text();
     }
     const Ticket after = ledger_->ticket();
-    if (outcome == Outcome::kOver) return;
+    if (outcome != Outcome::kGood) return;
     fail_if(wrong, call);
     fail_if(check_.value(key, before, value, after), call);
     header_->read.fetch_add(check_.found(), std::memory_order_relaxed);
@@ -344,7 +364,9 @@ void Hand::read_many() {
     if (got.size() != keys.size()) fail("a get of 5 keys gave " + std::to_string(got.size()) + " values");
     for (std::size_t at = 0; at < keys.size(); ++at) {
         const bool missing = !got[at] && got[at].error().code == shoal::Code::kNotFound;
-        if (!missing && judge(got[at], Call::kGetMany, false) != Outcome::kGood) return;
+        const Outcome outcome = missing ? Outcome::kGood : judge(got[at], Call::kGetMany, false);
+        if (outcome == Outcome::kOver) return;
+        if (outcome == Outcome::kRefused) continue;
         fail_if(check_.value(keys[at], before, missing ? std::string_view() : got[at]->text(), after),
                 Call::kGetMany);
     }
@@ -419,10 +441,17 @@ void Hand::erase_one(std::uint32_t key) {
         return;
     }
     const std::string by = key_name(key);
-    ledger_->key(key).kept_bytes.store(0);
+    const std::uint64_t kept = ledger_->key(key).kept_bytes.exchange(0);
     const auto erased = within(Call::kErase, key, [&] { return store().erase(by); });
-    if (judge(erased, Call::kErase, false) != Outcome::kGood) return;
+    const Outcome outcome = judge(erased, Call::kErase, false);
+    if (outcome == Outcome::kRefused) ledger_->settle(number, Fate::kRefused);
+    if (outcome != Outcome::kGood) return;
     ledger_->settle(number, *erased ? Fate::kDone : Fate::kNothing);
+    if (key < kHotKeys || !*erased) return;
+    const std::uint64_t bytes = kept + kColdKeyBytes;
+    std::uint64_t calm = header_->calm_bytes.load();
+    while (!header_->calm_bytes.compare_exchange_weak(calm, calm - std::min(calm, bytes))) {
+    }
 }
 
 void Hand::drop() {

@@ -28,7 +28,7 @@ shoal::Options store_options(const Ledger& ledger);
 
 class Hand {
 public:
-    enum class Role : std::uint32_t { kMixed, kWriter, kReader, kEraser, kAttacher, kForker, kCount };
+    enum class Role : std::uint32_t { kMixed, kWriter, kReader, kEraser, kAttacher, kForker, kOfTheCrowd, kCount };
 
     // `in_child` is what a forked child of this process does; it does not return.
     Hand(const Ledger& ledger, std::uint32_t process, std::shared_ptr<shoal::Store> shared, Role role,
@@ -56,8 +56,10 @@ private:
     shoal::Store& store() { return own_ ? *own_ : *shared_; }
     shoal::Key& handle(std::uint32_t key);
 
+    std::uint32_t cold_key();
     std::uint32_t key_to_write();
     std::uint32_t key_to_read();
+    std::uint32_t key_to_erase();
     std::uint32_t bytes_to_write(std::uint32_t key);
     EntryNumber begin_record(std::uint32_t key, std::string& record);
     void settle_record(EntryNumber number, Fate fate);

@@ -97,8 +97,9 @@ Ledger Ledger::map(int descriptor) {
 void Ledger::forget_round() const {
     const auto used = std::min(header_->entries.load(), kMostEntries);
     std::memset(static_cast<void*>(entries_), 0, used * sizeof(Entry));
-    std::memset(static_cast<void*>(lanes_), 0, kMostLanes * sizeof(Lane));
-    std::memset(static_cast<void*>(processes_), 0, kMostProcesses * sizeof(Process));
+    std::memset(static_cast<void*>(lanes_), 0, std::min(header_->lanes.load(), kMostLanes) * sizeof(Lane));
+    std::memset(static_cast<void*>(processes_), 0,
+                std::min(header_->processes.load(), kMostProcesses) * sizeof(Process));
     std::memset(static_cast<void*>(keys_), 0, kKeys * sizeof(Key));
     header_->entries.store(1);
     header_->lanes.store(0);
@@ -149,8 +150,12 @@ std::uint32_t Ledger::take_process(pid_t pid) const {
 std::uint32_t Ledger::take_lane(std::uint32_t process) const {
     const std::uint32_t number = header_->lanes.fetch_add(1);
     if (number >= kMostLanes) std::abort();
-    lanes_[number].thread.store(static_cast<std::uint32_t>(::syscall(SYS_gettid)));
-    lanes_[number].process.store(process + 1);
+    Lane& lane = lanes_[number];
+    lane.thread.store(static_cast<std::uint32_t>(::syscall(SYS_gettid)));
+    lane.process.store(process + 1);
+    lane.older = processes_[process].newest_lane.load();
+    while (!processes_[process].newest_lane.compare_exchange_weak(lane.older, number + 1)) {
+    }
     return number;
 }
 

@@ -21,16 +21,16 @@ namespace storm {
 using Ticket = std::uint64_t;
 using EntryNumber = std::uint32_t;  // 0: none
 
-// Keys by number: those that many append to and nobody erases; those that are erased; and a crowd that get one
-// record or a few, which makes the index grow.
+// Keys by number: those that many append to and no process erases; those that are erased; and a crowd of keys that
+// get one record or a few, which makes the index grow, and of which some are erased.
 inline constexpr std::uint32_t kKeptKeys = 40;
 inline constexpr std::uint32_t kErasedKeys = 24;
 inline constexpr std::uint32_t kHotKeys = kKeptKeys + kErasedKeys;
 inline constexpr std::uint32_t kKeys = kHotKeys + 65536;
 
 inline constexpr EntryNumber kMostEntries = 3U << 20;
-inline constexpr std::uint32_t kMostLanes = 1U << 15;
-inline constexpr std::uint32_t kMostProcesses = 1U << 13;
+inline constexpr std::uint32_t kMostLanes = 1U << 17;
+inline constexpr std::uint32_t kMostProcesses = 1U << 16;
 
 enum class Kind : std::uint32_t { kRecord, kErase, kDrop };
 
@@ -88,11 +88,12 @@ struct alignas(64) Lane {
     std::atomic<std::uint64_t> doing;       // call << 32 | key; 0 outside of every call
     std::atomic<std::uint64_t> operations;  // calls that returned
     std::atomic<Ticket> dead;               // taken after its process had died; 0: it lives or ended well
+    std::uint32_t older;                    // the process's lane before this one, plus 1; 0: none
 };
 
 struct Process {
     std::atomic<pid_t> pid;
-    std::atomic<std::uint32_t> over;  // reaped
+    std::atomic<std::uint32_t> newest_lane;  // plus 1; 0: none
 };
 
 // Two records of a key, the first before the second, as somebody has read them: so it stays, for every reader.
@@ -115,21 +116,28 @@ struct Audit {
     std::uint64_t in_flight_out;  // not there
     std::uint64_t keys;
     std::uint64_t used_bytes;
+    std::uint64_t leaked_bytes;
     std::uint64_t leaked_blocks;
     std::uint64_t pages_with_leaks;
 };
+
+// Which system calls a sandbox refuses to the workers (hazards.hpp).
+enum class Refusal : std::uint32_t { kNone, kSome, kAll };
 
 struct Header {
     char folder[256];
     char spill_folder[256];  // empty: the store does not spill
     pid_t supervisor;
+    Refusal refusal;
+    std::int32_t spare_descriptors;  // that a worker may open beside its store, at most; negative: no limit
     std::uint32_t round;
     std::uint64_t seed;
     std::uint64_t limit_bytes;
-    std::uint64_t empty_bytes;  // that an empty store uses
-    std::uint64_t round_bytes;  // of records in kept and cold keys, before writers leave them alone
-    std::uint64_t erase_bytes;  // of one erased key, at which a writer erases it
-    std::uint32_t with_drops;   // whether workers drop in the midst of it all
+    std::uint64_t empty_bytes;          // that an empty store uses
+    std::uint64_t empty_without_index;  // of those, outside of the index
+    std::uint64_t round_bytes;          // of records in kept and cold keys, before writers leave them alone
+    std::uint64_t erase_bytes;          // of one erased key, at which a writer erases it
+    std::uint32_t with_drops;           // whether workers drop in the midst of it all
     std::atomic<Phase> phase;
     std::atomic<std::uint32_t> created;     // this store has been opened once
     std::atomic<std::uint32_t> destroying;  // a destroy has begun
@@ -142,7 +150,8 @@ struct Header {
     std::atomic<std::uint64_t> calm_bytes;  // in kept and cold keys
     alignas(64) std::atomic<std::uint64_t> calls[static_cast<std::size_t>(Call::kCount)];
     std::atomic<std::uint64_t> appended;
-    std::atomic<std::uint64_t> refused;  // for lack of memory
+    std::atomic<std::uint64_t> refused;                 // for lack of memory
+    std::atomic<std::uint64_t> refused_by_descriptors;  // for lack of descriptors
     std::atomic<std::uint64_t> forks;
     std::atomic<std::int32_t> may_fork;  // so many times more
     std::atomic<std::uint64_t> read;     // records, by gets that were checked

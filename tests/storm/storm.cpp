@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -22,6 +21,7 @@
 
 #include "crew.hpp"
 #include "hand.hpp"
+#include "settings.hpp"
 
 namespace storm {
 namespace {
@@ -34,27 +34,36 @@ namespace fs = std::filesystem;
 
 constexpr seconds kLongestPhase{180};  // beyond its time: a hang
 
-struct Settings {
-    std::uint64_t seconds = 120;
-    std::uint64_t kills = 0;         // goes on until there were so many, too
-    std::uint64_t most_seconds = 0;  // but no longer than this; 0: twice the seconds
-    std::uint64_t processes = 8;
-    std::uint64_t limit_mib = 96;
-    std::uint64_t seed = 0;
-    std::uint64_t round_seconds = 8;
-    std::uint64_t kills_a_second = 14;
-    std::string folder;
-    std::string spill_folder;
-};
-
-volatile sig_atomic_t told_to_end = 0;
-extern "C" void on_signal(int) { told_to_end = 1; }
+volatile sig_atomic_t told_to_end = 0;  // 1: after this round; more: at once
+extern "C" void on_signal(int) { told_to_end = told_to_end + 1; }
 
 enum class Ending { kErase, kDrop, kDestroy };
 
 std::string_view word_of(Ending ending) {
     return ending == Ending::kErase ? "erased" : ending == Ending::kDrop ? "dropped" : "destroyed in use";
 }
+
+// Something that is to be done so many times a second, at random moments.
+class Turns {
+public:
+    Turns(std::uint64_t times_a_second, Chance& chance)
+        : mean_us_(1'000'000 / times_a_second), chance_(chance), next_(Clock::now() + pause()) {}
+
+    bool is_due() {
+        const auto now = Clock::now();
+        if (now < next_) return false;
+        // One who is late makes up for it, but not for more than some milliseconds.
+        next_ = std::max(next_, now - milliseconds(5)) + pause();
+        return true;
+    }
+
+private:
+    microseconds pause() { return microseconds(chance_.below(2 * mean_us_ + 1)); }
+
+    std::uint64_t mean_us_;
+    Chance& chance_;
+    Clock::time_point next_;
+};
 
 class Supervisor {
 public:
@@ -70,20 +79,22 @@ public:
     // True when all was well.
     bool run() {
         run_alone(Part::kMeasure);
+        crew_.start_hogs(settings_.hogs);
         for (std::uint32_t round = 0; !ended() && !enough(); ++round) run_round(round);
         crew_.resume_all();
         crew_.kill_all();
-        if (told_to_end == 0) print_line("in all");
+        crew_.end_hogs();
         print_summary();
-        return !ledger_.failed() && told_to_end == 0;
+        return !ended();
     }
 
 private:
-    bool ended() const { return ledger_.failed() || told_to_end != 0; }
+    bool ended() const { return ledger_.failed() || told_to_end > 1; }
 
     double elapsed() const { return duration<double>(Clock::now() - started_).count(); }
 
     bool enough() const {
+        if (told_to_end != 0) return true;
         const auto most = settings_.most_seconds != 0 ? settings_.most_seconds : 2 * settings_.seconds;
         if (elapsed() >= static_cast<double>(most)) return true;
         return elapsed() >= static_cast<double>(settings_.seconds) && crew_.counts().kills >= settings_.kills;
@@ -103,7 +114,7 @@ private:
         header_.phase.store(Phase::kWork);
 
         const auto end = Clock::now() + seconds(settings_.round_seconds);
-        storm([&] { return Clock::now() >= end || ledger_.full(); },
+        storm([&] { return Clock::now() >= end || ledger_.full() || told_to_end != 0; },
               [&] {
                   while (crew_.alive() < settings_.processes) crew_.start(Part::kWork);
               });
@@ -115,37 +126,29 @@ private:
             run_alone(Part::kAudit);
             clear(ending == Ending::kErase ? Part::kClearByErase : Part::kClearByDrop);
         }
-        if (!ended()) print_round(ending);
+        if (ended()) return;
+        ++rounds_;
+        print_round(ending);
     }
 
     // Kills and stops until `done`; `each` is called at every turn.
     void storm(const std::function<bool()>& done, const std::function<void()>& each) {
         const auto deadline = Clock::now() + seconds(settings_.round_seconds) + kLongestPhase;
-        auto next_kill = Clock::now() + pause(1e6 / static_cast<double>(settings_.kills_a_second));
-        auto next_stop = Clock::now() + pause(4e5);
+        Turns kills(settings_.kills_a_second, chance_), stops(settings_.stops_a_second, chance_),
+            forks(settings_.forks_a_second, chance_);
+        const std::uint64_t longest_sleep_us = std::min<std::uint64_t>(2000, 500'000 / settings_.kills_a_second);
         while (!ended() && !done()) {
             crew_.look();
             each();
-            const auto now = Clock::now();
-            if (now >= next_kill) {
-                crew_.kill_one();
-                next_kill = now + pause(1e6 / static_cast<double>(settings_.kills_a_second));
-            }
-            if (now >= next_stop) {
-                crew_.stop_one();
-                next_stop = now + pause(4e5);
-                if (crew_.alive() < 2 * settings_.processes) header_.may_fork.store(2);
-            }
+            if (kills.is_due()) crew_.kill_one();
+            if (stops.is_due()) crew_.stop_one();
+            if (forks.is_due() && crew_.alive() < 2 * settings_.processes) header_.may_fork.store(2);
             crew_.resume_some();
             tick();
             if (Clock::now() > deadline) ledger_.fail("a part of the round does not end\n" + crew_.describe());
-            ::usleep(static_cast<useconds_t>(100 + chance_.below(2000)));
+            ::usleep(static_cast<useconds_t>(100 + chance_.below(longest_sleep_us)));
         }
         crew_.resume_all();
-    }
-
-    microseconds pause(double mean_us) {
-        return microseconds(chance_.below(static_cast<std::uint64_t>(2 * mean_us)));
     }
 
     void tick() {
@@ -155,7 +158,7 @@ private:
             next_watch_ = now + seconds(1);
         }
         if (now >= next_line_) {
-            print_line("");
+            print_line();
             next_line_ = now + seconds(10);
         }
     }
@@ -194,16 +197,22 @@ private:
         run_alone(part);  // one that is not killed
         run_alone(Part::kAuditEmpty);
         if (ended()) return;
-        // A thread that dies leaks the block that it has just taken, if any; what else the store had is back.
-        const std::uint64_t killed = crew_.counts().threads_killed - killed_at_creation_;
-        // A death leaks a block, or a page that was on its way to blocks or back.
-        if (header_.audit.pages_with_leaks > killed)
-            ledger_.fail(std::to_string(header_.audit.leaked_blocks) + " blocks in " +
-                         std::to_string(header_.audit.pages_with_leaks) + " pages are leaked by " +
-                         std::to_string(killed) + " threads that were killed");
-        if (header_.audit.leaked_blocks == 0 && header_.audit.used_bytes > header_.empty_bytes)
-            ledger_.fail("the emptied store uses " + std::to_string(header_.audit.used_bytes) +
-                         " bytes, a new one " + std::to_string(header_.empty_bytes) + ", and nothing is leaked");
+        // A thread that dies leaks one block at most, which it has just taken; all else that the store had is back,
+        // and a repair, which the audit has made, gives back that block too.
+        const Audit& audit = header_.audit;
+        const std::uint64_t killed = crew_.counts().threads_killed - killed_before_;
+        if (audit.pages_with_leaks > killed)
+            ledger_.fail(std::to_string(audit.leaked_blocks) + " blocks in " +
+                         std::to_string(audit.pages_with_leaks) + " pages are leaked by " + std::to_string(killed) +
+                         " threads that were killed");
+        if (audit.used_bytes > header_.empty_bytes + audit.leaked_bytes)
+            ledger_.fail("the emptied store uses " + std::to_string(audit.used_bytes) + " bytes, a new one " +
+                         std::to_string(header_.empty_bytes) + ", and " + std::to_string(audit.leaked_bytes) +
+                         " bytes are leaked");
+        killed_before_ = crew_.counts().threads_killed;
+        sum_.found += audit.found;
+        sum_.acknowledged += audit.acknowledged;
+        sum_.leaked_blocks += audit.leaked_blocks;
     }
 
     // Under the hands of all, by several, some of which are killed at it.
@@ -224,7 +233,7 @@ private:
         static_cast<void>(crew_.take_ended(Part::kDestroy));
         if (ended()) return;
         header_.created.store(0);
-        killed_at_creation_ = crew_.counts().threads_killed;
+        killed_before_ = crew_.counts().threads_killed;
         for (const auto& entry : fs::directory_iterator(header_.folder)) {
             if (entry.path().filename() != "ledger") ledger_.fail("destroy leaves " + entry.path().string());
         }
@@ -250,34 +259,37 @@ private:
         return all;
     }
 
-    void print_line(const char* what) const {
+    void print_line() const {
         const CrewCounts& counts = crew_.counts();
         std::printf(
-            "%5.0f s  round %u: %.2f M operations, %.2f M records acknowledged, %.2f M read, %.1f k refused, %llu "
-            "kills (%llu in a call), %llu stops, %llu forks, %u entries, %zu processes, %.0f MiB %s\n",
-            elapsed(), header_.round, static_cast<double>(calls()) / 1e6,
-            static_cast<double>(header_.appended.load()) / 1e6, static_cast<double>(header_.read.load()) / 1e6,
-            static_cast<double>(header_.refused.load()) / 1e3, static_cast<unsigned long long>(counts.kills),
-            static_cast<unsigned long long>(counts.kills_in_calls), static_cast<unsigned long long>(counts.stops),
-            static_cast<unsigned long long>(header_.forks.load()), header_.entries.load(), crew_.alive(),
-            static_cast<double>(arena_bytes()) / (1U << 20), what);
+            "%5.0f s  round %u: %llu kills (%.0f a second; %llu in a call), %llu stops, %llu forks; %.2f M "
+            "operations, "
+            "%.2f M records acknowledged, %.2f M read and checked, %.1f k refused; now %u entries, %zu processes, "
+            "%.0f MiB\n",
+            elapsed(), header_.round, static_cast<unsigned long long>(counts.kills),
+            static_cast<double>(counts.kills) / elapsed(), static_cast<unsigned long long>(counts.kills_in_calls),
+            static_cast<unsigned long long>(counts.stops), static_cast<unsigned long long>(header_.forks.load()),
+            millions(calls()), millions(header_.appended.load()), millions(header_.read.load()),
+            static_cast<double>(header_.refused.load()) / 1e3, header_.entries.load(), crew_.alive(),
+            static_cast<double>(arena_bytes()) / (1U << 20));
         std::fflush(stdout);
     }
+
+    static double millions(std::uint64_t count) { return static_cast<double>(count) / 1e6; }
 
     void print_round(Ending ending) const {
         const Audit& audit = header_.audit;
         std::printf("%5.0f s  round %u%s, %s", elapsed(), header_.round,
                     header_.with_drops != 0 ? " with drops" : "", std::string(word_of(ending)).c_str());
         if (ending != Ending::kDestroy) {
-            const double leaked = static_cast<double>(audit.used_bytes) - static_cast<double>(header_.empty_bytes);
+            const auto leaked = static_cast<double>(audit.leaked_bytes);
             std::printf(
                 ": %llu keys, %llu records acknowledged, %llu of them there; of the dead %llu in, %llu out; "
-                "%llu blocks, %.1f KiB leaked by %llu threads killed",
+                "%llu blocks, %.1f KiB leaked",
                 static_cast<unsigned long long>(audit.keys), static_cast<unsigned long long>(audit.acknowledged),
                 static_cast<unsigned long long>(audit.found), static_cast<unsigned long long>(audit.in_flight_in),
                 static_cast<unsigned long long>(audit.in_flight_out),
-                static_cast<unsigned long long>(audit.leaked_blocks), leaked / 1024,
-                static_cast<unsigned long long>(crew_.counts().threads_killed - killed_at_creation_));
+                static_cast<unsigned long long>(audit.leaked_blocks), leaked / 1024);
         }
         std::printf("\n");
         std::fflush(stdout);
@@ -293,8 +305,22 @@ private:
         std::printf("\nthreads killed in:");
         for (const auto& [call, times] : counts.killed_in)
             std::printf(" %s %llu,", std::string(name_of(call)).c_str(), static_cast<unsigned long long>(times));
-        std::printf("\n%llu processes started, %llu forked\n", static_cast<unsigned long long>(counts.started),
-                    static_cast<unsigned long long>(2 * header_.forks.load()));
+        std::printf(
+            "\n%llu processes started, %llu forked; refused: %llu for want of memory, %llu of descriptors\n",
+            static_cast<unsigned long long>(counts.started),
+            static_cast<unsigned long long>(2 * header_.forks.load()),
+            static_cast<unsigned long long>(header_.refused.load()),
+            static_cast<unsigned long long>(header_.refused_by_descriptors.load()));
+        std::printf(
+            "in all %.0f s, %llu rounds: %llu kills (%.0f a second; %llu in a call), %llu stops, %llu forks; %.2f "
+            "M "
+            "operations, %.2f M records acknowledged, %.2f M read and checked; %llu blocks leaked by deaths, and "
+            "repaired\n",
+            elapsed(), static_cast<unsigned long long>(rounds_), static_cast<unsigned long long>(counts.kills),
+            static_cast<double>(counts.kills) / elapsed(), static_cast<unsigned long long>(counts.kills_in_calls),
+            static_cast<unsigned long long>(counts.stops), static_cast<unsigned long long>(header_.forks.load()),
+            millions(calls()), millions(header_.appended.load()), millions(header_.read.load() + sum_.found),
+            static_cast<unsigned long long>(sum_.leaked_blocks));
     }
 
     const Settings settings_;
@@ -305,42 +331,10 @@ private:
     Clock::time_point started_;
     Clock::time_point next_line_;
     Clock::time_point next_watch_{};
-    std::uint64_t killed_at_creation_ = 0;  // threads, before this store was made
+    std::uint64_t killed_before_ = 0;  // threads, before this store was made or last repaired
+    std::uint64_t rounds_ = 0;
+    Audit sum_{};  // of all rounds
 };
-
-constexpr const char* kUsage =
-    R"(Usage: storm [--seconds N] [--kills N] [--most-seconds N] [--processes N] [--limit-mib N] [--seed N]
-             [--round-seconds N] [--kills-a-second N] [--folder FOLDER]
-             [--spill-folder FOLDER]
-Goes on for so many seconds (120) and until there were so many kills (0), but at most for --most-seconds (twice the
-seconds). --folder is where its own folder is made (/dev/shm). With --spill-folder the store holds eight times as much, and
-spills to a folder made there. --seed repeats what was drawn, not when who ran.
-Exit code 0: all was accounted for; 1: not; then arena and ledger are kept in the folder that the message names.
-)";
-
-bool parse(int argc, char** argv, Settings& settings) {
-    for (int at = 1; at + 1 < argc; at += 2) {
-        const std::string_view option = argv[at], value = argv[at + 1];
-        std::uint64_t* number = option == "--seconds"          ? &settings.seconds
-                                : option == "--kills"          ? &settings.kills
-                                : option == "--most-seconds"   ? &settings.most_seconds
-                                : option == "--processes"      ? &settings.processes
-                                : option == "--limit-mib"      ? &settings.limit_mib
-                                : option == "--seed"           ? &settings.seed
-                                : option == "--round-seconds"  ? &settings.round_seconds
-                                : option == "--kills-a-second" ? &settings.kills_a_second
-                                                               : nullptr;
-        if (option == "--folder" || option == "--spill-folder") {
-            (option == "--folder" ? settings.folder : settings.spill_folder) = value;
-            continue;
-        }
-        if (number == nullptr) return false;
-        const auto [end, wrong] = std::from_chars(value.data(), value.data() + value.size(), *number);
-        if (wrong != std::errc() || end != value.data() + value.size()) return false;
-    }
-    return argc % 2 == 1 && settings.processes >= 2 && settings.processes <= 200 && settings.limit_mib >= 16 &&
-           settings.kills_a_second > 0 && settings.round_seconds > 0;
-}
 
 int supervise(Settings settings) {
     if (settings.folder.empty()) settings.folder = ::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
@@ -372,6 +366,8 @@ int supervise(Settings settings) {
         spill_folder.copy(header.spill_folder, sizeof header.spill_folder - 1);
     }
     header.supervisor = ::getpid();
+    header.refusal = settings.refusal;
+    header.spare_descriptors = settings.spare_descriptors;
     header.limit_bytes = settings.limit_mib << 20;
     const bool good = Supervisor(settings, ledger).run();
     if (ledger.failed()) {
@@ -383,7 +379,9 @@ int supervise(Settings settings) {
     std::error_code ignored;
     fs::remove_all(folder, ignored);
     if (!spill_folder.empty()) fs::remove_all(spill_folder, ignored);
-    std::printf(good ? "all is accounted for\n" : "broken off\n");
+    std::printf(!good              ? "broken off\n"
+                : told_to_end == 0 ? "all is accounted for\n"
+                                   : "ended by a signal; all until then is accounted for\n");
     return good ? 0 : 2;
 }
 
@@ -391,13 +389,11 @@ int supervise(Settings settings) {
 }  // namespace storm
 
 int main(int argc, char** argv) {
-    if (argc == 5 && std::string_view(argv[1]) == "--part") {
-        ::prctl(PR_SET_NAME, "storm worker");
-        const storm::Ledger ledger = storm::Ledger::map(std::atoi(argv[3]));
-        return storm::run_part(ledger, static_cast<std::uint32_t>(std::atoi(argv[4])),
-                               static_cast<storm::Part>(std::atoi(argv[2])));
-    }
     storm::Settings settings;
+    if (argc == 2 && (std::string_view(argv[1]) == "--help" || std::string_view(argv[1]) == "-h")) {
+        std::fputs(storm::kUsage, stdout);
+        return 0;
+    }
     if (!storm::parse(argc, argv, settings)) {
         std::fputs(storm::kUsage, stderr);
         return 2;

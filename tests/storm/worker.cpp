@@ -10,6 +10,7 @@
 #include <shoal/verify.hpp>
 
 #include "hand.hpp"
+#include "hazards.hpp"
 
 namespace storm {
 namespace {
@@ -42,8 +43,12 @@ public:
 
     int run(std::shared_ptr<shoal::Store> store) {
         store_ = std::move(store);
-        if (!store_) store_ = open_store(ledger_, chance_);
-        if (!store_) return 0;
+        if (!store_) {
+            refuse_calls(ledger_, chance_);
+            store_ = open_store(ledger_, chance_);
+            if (!store_) return 0;
+            limit_descriptors(ledger_, chance_);
+        }
         const auto role = static_cast<Hand::Role>(chance_.below(static_cast<std::uint32_t>(Hand::Role::kCount)));
         const std::uint32_t threads = 1 + chance_.below(4);
         // Some processes end by themselves, at some time and in one of three manners.
@@ -178,7 +183,9 @@ int audit(const Ledger& ledger) {
     const std::vector<bool> listed = listed_keys(ledger, *store);
     CutCheck check(ledger);
     Audit sum{};
+    const std::uint32_t used = kHotKeys + std::min(ledger.header().cold_keys.load(), kKeys - kHotKeys);
     for (std::uint32_t key = 0; key < kKeys; ++key) {
+        if (key >= used && !listed[key]) continue;  // nobody ever chose it
         const std::string name = key_name(key);
         const Ticket before = ledger.ticket();
         const auto got = store->get(name);
@@ -214,35 +221,62 @@ int audit(const Ledger& ledger) {
     return 0;
 }
 
-std::uint64_t used_when_empty(const Ledger& ledger, shoal::Store& store) {
-    for (int turn = 0; turn < 4; ++turn) drop(ledger, store);  // each moves the epoch on
-    const auto stats = store.stats();
+struct Used {
+    std::uint64_t bytes = 0;
+    std::uint64_t without_index = 0;
+};
+
+Used used_by(const Ledger& ledger, const shoal::Store& store) {
+    auto stats = store.stats();
+    for (int turn = 0; turn < 4 && stats; ++turn) stats = store.stats();  // each moves the epoch on
     if (!stats) fail(ledger, "stats gave " + describe(stats.error()));
-    if (stats->keys != 0) fail(ledger, "the store was emptied and has keys");
-    return stats->used_bytes;
+    if (stats->keys != 0 || stats->records != 0 || stats->segments != 0)
+        fail(ledger, "the store was emptied and has " + std::to_string(stats->keys) + " keys, " +
+                         std::to_string(stats->records) + " records, " + std::to_string(stats->segments) +
+                         " segments");
+    return {stats->used_bytes, stats->used_bytes - stats->index_bytes};
 }
 
+// Everything is erased; then all memory outside of the index is back, and once the store was dropped, the index
+// too.
 int audit_empty(const Ledger& ledger) {
-    auto store = shoal::Store::open(store_path(ledger), to_count(ledger));
-    if (!store) fail(ledger, "the audit's open gave " + describe(store.error()));
-    ledger.header().created.store(1);
-    auto keys = store->keys();
-    if (!keys) fail(ledger, "keys gave " + describe(keys.error()));
-    for (const shoal::Bytes& key : *keys) {
-        if (!key.text().starts_with("rubbish ")) fail(ledger, "the store was cleared and has " + key.str());
-        const auto erased = store->erase(key);
-        if (!erased || !*erased) fail(ledger, "a key that keys() lists cannot be erased: " + key.str());
+    Header& header = ledger.header();
+    const std::string path = store_path(ledger);
+    Used erased{};
+    {
+        auto store = shoal::Store::open(path, to_count(ledger));
+        if (!store) fail(ledger, "the audit's open gave " + describe(store.error()));
+        header.created.store(1);
+        auto keys = store->keys();
+        if (!keys) fail(ledger, "keys gave " + describe(keys.error()));
+        for (const shoal::Bytes& key : *keys) {
+            if (!key.text().starts_with("rubbish ")) fail(ledger, "the store was cleared and has " + key.str());
+            const auto gone = store->erase(key);
+            if (!gone || !*gone) fail(ledger, "a key that keys() lists cannot be erased: " + key.str());
+        }
+        erased = used_by(ledger, *store);
+        drop(ledger, *store);
+        header.audit.used_bytes = used_by(ledger, *store).bytes;
     }
-    ledger.header().audit.used_bytes = used_when_empty(ledger, *store);
-    store = tl::unexpected(shoal::Error{});  // detached
     const shoal::VerifyReport verified = verify(ledger);
-    ledger.header().audit.leaked_blocks = verified.blocks_leaked;
-    ledger.header().audit.pages_with_leaks = verified.pages_with_leaks;
+    header.audit.leaked_blocks = verified.blocks_leaked;
+    header.audit.leaked_bytes = verified.leaked_bytes;
+    header.audit.pages_with_leaks = verified.pages_with_leaks;
+    if (erased.without_index > header.empty_without_index + verified.leaked_bytes)
+        fail(ledger, "all keys are erased, and " + std::to_string(erased.without_index) +
+                         " bytes are used outside of the index; by a new store " +
+                         std::to_string(header.empty_without_index) + ", and " +
+                         std::to_string(verified.leaked_bytes) + " bytes are leaked");
     const shoal::VerifyReport repaired = verify(ledger, {.repair = true});
     if (!repaired.not_repaired.empty())
         fail(ledger, "nobody is attached, and it is not repaired: " + repaired.not_repaired);
     if (repaired.blocks_leaked != 0)
         fail(ledger, std::to_string(repaired.blocks_leaked) + " blocks are leaked still after a repair");
+    auto store = shoal::Store::attach(path, to_count(ledger));
+    if (!store) fail(ledger, "the audit's attach gave " + describe(store.error()));
+    if (const Used left = used_by(ledger, *store); left.bytes > header.empty_bytes)
+        fail(ledger, "emptied and repaired, the store uses " + std::to_string(left.bytes) + " bytes, a new one " +
+                         std::to_string(header.empty_bytes));
     return 0;
 }
 
@@ -251,7 +285,10 @@ int measure(const Ledger& ledger) {
     {
         auto store = shoal::Store::open(path, to_count(ledger));
         if (!store) fail(ledger, "open gave " + describe(store.error()));
-        ledger.header().empty_bytes = used_when_empty(ledger, *store);
+        drop(ledger, *store);
+        const Used used = used_by(ledger, *store);
+        ledger.header().empty_bytes = used.bytes;
+        ledger.header().empty_without_index = used.without_index;
     }
     const auto destroyed = shoal::Store::destroy(path);
     if (!destroyed) fail(ledger, "destroy gave " + describe(destroyed.error()));
