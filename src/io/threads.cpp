@@ -1,13 +1,12 @@
 #include "io/threads.hpp"
 
-#include <pthread.h>
-#include <signal.h>
 #include <sys/uio.h>
 
 #include <cerrno>
-#include <system_error>
+#include <utility>
 
 #include "io/file_limit_signal.hpp"
+#include "io/start_thread.hpp"
 
 namespace shoal {
 namespace {
@@ -66,16 +65,9 @@ Transfer& IoThreads::wait() {
 }
 
 void IoThreads::start_thread() {
-    sigset_t all;
-    sigset_t before;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);  // which the thread inherits
-    try {
-        threads_.emplace_back([this] { work(); });
-    } catch (const std::system_error&) {
-        // Those that are there do it, or wait().
-    }
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    std::thread thread;
+    // Without a thread those that are there do the work, or wait().
+    if (shoal::start_thread(thread, [this] { work(); }) == 0) threads_.push_back(std::move(thread));
 }
 
 void IoThreads::work() {

@@ -19,7 +19,7 @@ namespace shoal {
 
 class IoThreads {
 public:
-    explicit IoThreads(unsigned most) : most_(most) {}
+    explicit IoThreads(unsigned most) : most_(most) { threads_.reserve(most); }
     IoThreads(const IoThreads&) = delete;
     IoThreads& operator=(const IoThreads&) = delete;
     ~IoThreads();  // nothing is running any more

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <exception>
 
+#include "io/start_thread.hpp"
+
 namespace shoal::shuffling {
 namespace {
 
@@ -14,8 +16,16 @@ constexpr std::uint64_t kShareOfLimit = 4;            // two generations, whose 
 }  // namespace
 
 EarlyOutput::EarlyOutput(EarlyBoard& board, Store& rows, PartitionOutput& output, std::uint64_t memory_limit_bytes)
-    : board_(board), rows_(rows), output_(output), most_bytes_(memory_limit_bytes / kShareOfLimit) {
-    for (std::thread& writer : writers_) writer = std::thread([this] { write_generations(); });
+    : board_(board), rows_(rows), output_(output), most_bytes_(memory_limit_bytes / kShareOfLimit) {}
+
+Outcome<void> EarlyOutput::start() {
+    for (std::thread& writer : writers_) {
+        if (const int cause = start_thread(writer, [this] { write_generations(); }); cause != 0) {
+            return system_failure(
+                "cannot start a thread that writes rows (see ulimit -u, and pids.max of a container)", cause);
+        }
+    }
+    return {};
 }
 
 EarlyOutput::~EarlyOutput() {

@@ -30,10 +30,13 @@ struct EarlyBoard {
     std::atomic<std::uint64_t> moved_bytes{0};   // of rows
 };
 
-// A worker's part. Made after the fork, as it has a thread.
+// A worker's part. Made and started after the fork, as it has threads.
 class EarlyOutput {
 public:
     EarlyOutput(EarlyBoard& board, Store& rows, PartitionOutput& output, std::uint64_t memory_limit_bytes);
+    // Starts the writers, of which the meeting expects each. Errors: no thread is to be had; then this worker
+    // fails.
+    [[nodiscard]] Outcome<void> start();
     EarlyOutput(const EarlyOutput&) = delete;
     EarlyOutput& operator=(const EarlyOutput&) = delete;
     ~EarlyOutput();

@@ -142,6 +142,10 @@ private:
         std::unique_ptr<EarlyOutput> early;  // none: all rows stay where they are
         if (row_keys_ == RowKeys::kByGeneration) {
             early = std::make_unique<EarlyOutput>(board, store_->store(), *output_, memory_limit_bytes);
+            if (const auto started = early->start(); !started) {
+                static_cast<void>(early.release());  // as below
+                return started;
+            }
         }
         Mapper mapper(store_->store(), std::move(*keys), options_.on_bad_row, desk, counters_[0], early.get());
         RangeReader reader(shape_, options_.read_buffer_bytes == 0 ? kReadBufferBytes : options_.read_buffer_bytes);

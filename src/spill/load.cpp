@@ -7,11 +7,11 @@
 #include <cstring>
 #include <deque>
 #include <mutex>
-#include <system_error>
 #include <thread>
 
 #include <fmt/format.h>
 
+#include "io/start_thread.hpp"
 #include "spill/extent_builder.hpp"
 
 namespace shoal {
@@ -386,7 +386,7 @@ void Loader::load(std::span<StoredPart> parts) {
     const std::size_t wanted =
         std::clamp<std::size_t>(bytes / kThreadBytes, 1, std::min(processors, kMostLoadThreads));
     const std::size_t given = wanted == 1 ? 0 : count_helpers(wanted - 1);
-    std::vector<std::thread> helpers;
+    std::vector<std::thread> helpers(given);
     std::size_t begin = 0;
     std::uint64_t passed = 0;
     for (std::size_t share = 1; share <= given; ++share) {
@@ -395,14 +395,13 @@ void Loader::load(std::span<StoredPart> parts) {
         const std::span<StoredPart> theirs = parts.subspan(begin, end - begin);
         begin = end;
         if (theirs.empty()) continue;
-        try {
-            helpers.emplace_back([this, theirs] { Run(*this, theirs).run(); });
-        } catch (const std::system_error&) {  // no thread to be had
-            Run(*this, theirs).run();
-        }
+        const auto read = [this, theirs] { Run(*this, theirs).run(); };
+        if (start_thread(helpers[share - 1], read) != 0) read();
     }
     if (begin < parts.size()) Run(*this, parts.subspan(begin)).run();
-    for (std::thread& helper : helpers) helper.join();
+    for (std::thread& helper : helpers) {
+        if (helper.joinable()) helper.join();
+    }
     if (given != 0) end_helpers(given);
 }
 

@@ -1,8 +1,5 @@
 #include "spill/spiller.hpp"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -10,6 +7,7 @@
 
 #include "arena/futex.hpp"
 #include "io/queue.hpp"
+#include "io/start_thread.hpp"
 #include "spill/pass.hpp"
 
 namespace shoal {
@@ -68,16 +66,14 @@ Spiller::Worker& Spiller::worker() {
 
 void Spiller::start() {
     if (!enabled()) return;
-    if (!has_thread_) has_thread_ = true;
+    wants_thread_ = true;
+    static_cast<void>(try_start());
+}
+
+bool Spiller::try_start() {
     Worker& own = worker();
     const std::lock_guard lock(context_.slots.mutex());
-    if (own.thread.joinable()) return;
-    sigset_t all;
-    sigset_t before;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the threads of the program
-    own.thread = std::thread([this, &own] { run(own); });
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return own.thread.joinable() || start_thread(own.thread, [this, &own] { run(own); }) == 0;
 }
 
 void Spiller::call() noexcept {
@@ -175,11 +171,8 @@ void Spiller::wait_for_room(std::chrono::milliseconds most) {
     const std::uint32_t answers = header.spill_answers.load(std::memory_order_acquire);  // pairs with spill_with
     header.spill_waits.fetch_add(1, std::memory_order_release);                          // pairs with run
     call();
-    if (has_thread_) {
-        start();  // in a child of fork it is not there yet
-    } else if (help(context_.mapping.bytes() / kShareForWaiting).block_bytes != 0) {
-        return;
-    }
+    const bool has_thread = wants_thread_ && try_start();  // in a child of fork it is not there yet
+    if (!has_thread && help(context_.mapping.bytes() / kShareForWaiting).block_bytes != 0) return;
     futex_wait(header.spill_answers, answers, std::min(most, kNap));
 }
 

@@ -28,7 +28,8 @@ public:
 
     [[nodiscard]] bool enabled() const noexcept { return context_.files.enabled(); }
 
-    // Starts this process's thread, if it is not there; after fork, the child's own.
+    // Starts this process's thread, if it is not there; after fork, the child's own. Where no thread can be made (a
+    // limit of processes), the threads that wait for room spill, and each tries again to start it.
     void start();
     // Ends it, and waits until it has; what it is writing is written first. While no other call is made.
     void stop() noexcept;
@@ -58,6 +59,7 @@ private:
 
     [[nodiscard]] Worker& worker();
     [[nodiscard]] std::uint64_t excess() const noexcept;  // bytes to spill, by the water marks
+    [[nodiscard]] bool try_start();                       // whether the thread is there
     void run(Worker& worker);
     enum class Why : std::uint8_t { kAsked, kNoRoom };
     Spilled help(std::uint64_t wanted);  // as spill, of who waits for room
@@ -65,8 +67,8 @@ private:
 
     SpillContext context_;
     const Index* index_;
-    bool has_thread_ = false;         // this process's, and a child's from its first need on; set once, by start()
-    std::unique_ptr<Worker> worker_;  // guarded by context_.slots.mutex(), which survives a fork
+    bool wants_thread_ = false;  // of this process, and of a child from its first need on; set once, by start()
+    std::unique_ptr<Worker> worker_;       // guarded by context_.slots.mutex(), which survives a fork
     mutable std::string would_be_engine_;  // of a queue that was made to see, once; guarded as worker_
 };
 

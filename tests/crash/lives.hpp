@@ -10,11 +10,11 @@
 #include <optional>
 #include <string>
 
+#include "../refused_calls.hpp"
 #include "../store/child.hpp"
 #include "../store/result_checks.hpp"
 #include "../store/temporary_store.hpp"
 #include "arena/crash_point.hpp"
-#include "no_nameless_files.hpp"
 
 namespace shoal_test {
 

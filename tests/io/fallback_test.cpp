@@ -1,40 +1,23 @@
 // Where io_uring is not to be had, from the start or later, threads do the same; and where threads cannot start,
 // the queue does it itself.
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include <array>
 #include <cerrno>
-#include <cstddef>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <thread>
 
 #include "io/scratch.hpp"
+#include "refused_calls.hpp"
 #include "store/child.hpp"
 #include "store/result_checks.hpp"
 
 using namespace shoal_test;
 
 namespace {
-
-// For this process from now on. False where seccomp itself is refused.
-bool refuse(long call, unsigned error) {
-    std::array<sock_filter, 4> filter{{
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    }};
-    sock_fprog program{filter.size(), filter.data()};
-    return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
 
 bool is_asleep(pid_t thread) {
     std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
@@ -72,7 +55,7 @@ TEST_CASE("A sandbox that refuses io_uring gets threads, and is told which call 
     const auto with = error;
     const std::string expected = text;
     CHECK(Child::run([&]() -> std::string {
-              EXPECT(refuse(refused, with));
+              EXPECT(refuse_call(refused, with));
               IoQueue queue = IoQueue::make(8);
               EXPECT(queue.engine() == IoEngine::kThreads);
               if (queue.why() != expected) return queue.why();
@@ -92,7 +75,7 @@ TEST_CASE("A queue whose ring is refused later goes on by threads, with what it 
               submit(queue, kWrite, file.get(), 0, piece_of(handed_over), 1);
               queue.flush();
               submit(queue, kWrite, file.get(), handed_over.size(), piece_of(queued), 2);
-              EXPECT(refuse(SYS_io_uring_enter, EPERM));
+              EXPECT(refuse_call(SYS_io_uring_enter, EPERM));
               const auto done = wait_for_all(queue);
               EXPECT(done.at(1).error == 0);
               EXPECT(done.at(2).error == 0);
@@ -117,7 +100,7 @@ TEST_CASE("What the kernel had taken before it refused the ring is waited for, a
                   while (!is_asleep(waiting)) ::sched_yield();
                   (void)!::write(ends[1], "bytes", 5);
               });
-              const bool refused = refuse(SYS_io_uring_enter, EPERM);
+              const bool refused = refuse_call(SYS_io_uring_enter, EPERM);
               const auto done = queue.wait();
               writer.join();
               EXPECT(refused);
@@ -129,8 +112,8 @@ TEST_CASE("What the kernel had taken before it refused the ring is waited for, a
 
 TEST_CASE("Without io_uring and without threads the queue does it itself", "[process]") {
     CHECK(Child::run([]() -> std::string {
-              EXPECT(refuse(SYS_clone3, EAGAIN));
-              EXPECT(refuse(SYS_clone, EAGAIN));
+              EXPECT(refuse_call(SYS_clone3, EAGAIN));
+              EXPECT(refuse_call(SYS_clone, EAGAIN));
               IoQueue queue = IoQueue::make(8, IoEngine::kThreads);
               EXPECT(queue.why() == "threads: as asked for");
               return write_and_read(queue, 1);

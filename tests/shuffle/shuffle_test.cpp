@@ -8,6 +8,8 @@
 
 #include <algorithm>
 
+#include "../refused_calls.hpp"
+#include "../store/child.hpp"
 #include "reference_reader.hpp"
 #include "shuffle/mapper.hpp"
 #include "temporary_folder.hpp"
@@ -112,6 +114,21 @@ TEST_CASE("one worker keeps the order of the input when rows are written before 
     REQUIRE(summary.has_value());
     REQUIRE(summary->early_bytes > text.size() / 2);
     REQUIRE((contents(folder / "out/value-same.csv") == text));
+}
+
+TEST_CASE("where no thread is to be had the job says so, ends, and leaves nothing behind", "[process]") {
+    const TemporaryFolder folder;
+    std::string text = "a,b\n";
+    for (int row = 0; row < 50'000; ++row) text += std::to_string(row) + "," + std::to_string(row % 7) + "\n";
+    auto options = options_for(folder, folder.write("in.csv", text));
+    options.workers = 2;
+    REQUIRE(shoal_test::Child::run([&]() -> std::string {
+                if (!shoal_test::refuse_new_threads()) return "seccomp is refused";
+                const auto result = shuffle(options);
+                if (result) return "it went well";
+                return result.error().message.find("thread") == std::string::npos ? result.error().message : "";
+            }) == "");
+    CHECK_FALSE(std::filesystem::exists(options.out_dir));
 }
 
 TEST_CASE("a full disk is named, and leaves nothing behind") {

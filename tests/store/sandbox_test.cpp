@@ -1,17 +1,12 @@
 // A sandbox that refuses membarrier(2): memory comes back as before, by full fences, or by those who are outside.
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
-#include <array>
 #include <cerrno>
-#include <cstddef>
 #include <string>
 
 #include <shoal/store.hpp>
 
+#include "../refused_calls.hpp"
 #include "catch.hpp"
 #include "child.hpp"
 #include "result_checks.hpp"
@@ -22,18 +17,7 @@ using namespace shoal_test;
 
 namespace {
 
-// For this process from now on. False where seccomp itself is refused.
-bool refuse_membarrier() {
-    std::array<sock_filter, 4> filter{{
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    }};
-    sock_fprog program{filter.size(), filter.data()};
-    return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
+bool refuse_membarrier() { return refuse_call(SYS_membarrier, EPERM); }
 
 // Ten times as much as the store holds.
 std::string append_and_erase(Store& store) {
