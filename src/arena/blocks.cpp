@@ -27,7 +27,7 @@ Blocks::Blocks(const Mapping& mapping, const ArenaPlan& plan) noexcept
       tables_(mapping.at<AtomicWord>(plan.tables_at)),
       partial_(mapping.at<AtomicWord>(plan.partial_at)),
       block_bits_(mapping.at<AtomicWord>(plan.block_bits_at)),
-      classes_(mapping.at<Atomic<std::uint8_t>>(plan.classes_at)),
+      owners_(mapping.at<Atomic<PageOwner>>(plan.owners_at)),
       words_((plan.page_count + 63) / 64),
       page_count_(plan.page_count),
       block_bits_at_(plan.block_bits_at),
@@ -50,9 +50,33 @@ std::uint64_t Blocks::block_bytes(std::uint64_t bytes) noexcept {
 }
 
 Allocation Blocks::allocate(Slot& slot, std::uint64_t bytes) noexcept {
-    if (bytes <= kLargestBlockBytes) return allocate_small(slot, class_of(bytes));
+    const Allocation fresh = allocate_journalled(slot, bytes);
+    if (bytes > kLargestBlockBytes && !is_null(fresh.offset)) keep(slot);
+    return fresh;
+}
+
+Allocation Blocks::allocate_journalled(Slot& slot, std::uint64_t bytes) noexcept {
+    return bytes <= kLargestBlockBytes ? allocate_small(slot, class_of(bytes)) : allocate_run(slot, bytes);
+}
+
+Allocation Blocks::allocate_run(Slot& slot, std::uint64_t bytes) noexcept {
     const std::uint64_t pages = round_up(bytes, kPageBytes) / kPageBytes;
-    return allocate_pages(slot, pages <= 64 ? take_run_in_word(pages) : take_run_across_words(pages), pages);
+    const std::uint32_t first = pages <= 64 ? take_run_in_word(slot, pages) : take_run_across_words(slot, pages);
+    const Allocation fresh = make_ready(slot, first, pages);
+    if (is_null(fresh.offset)) return fresh;
+    // relaxed: who reaches the run does so by an object that was released later
+    for (std::uint64_t page = first; page < first + pages; ++page)
+        owners_[page].store(kPageInRun, std::memory_order_relaxed);
+    return fresh;
+}
+
+// Before anybody else can reach them: recovery gives the pages back until then. release: pairs with give_back_taken
+void Blocks::keep(Slot& slot) noexcept { slot.taking.store(0, std::memory_order_release); }
+
+ArenaOffset Blocks::taken(const Slot& slot) const noexcept {
+    const std::uint64_t taking = slot.taking.load(std::memory_order_acquire);  // pairs with take_pages
+    if ((taking & kAllTaken) == 0 || first_taken(taking) >= page_count_) return ArenaOffset::kNull;
+    return page_offset(static_cast<std::uint32_t>(first_taken(taking)));
 }
 
 void Blocks::release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::uint64_t written) noexcept {
@@ -62,7 +86,7 @@ void Blocks::release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::u
     crash_point(CrashPoint::kBlockZeroed);
     const std::uint32_t page = page_of(offset);
     if (bytes > kLargestBlockBytes) {
-        free_run(page, round_up(bytes, kPageBytes) / kPageBytes);
+        free_run(slot, page, round_up(bytes, kPageBytes) / kPageBytes);
         return;
     }
     const std::uint32_t size_class = class_of(bytes);
@@ -81,7 +105,7 @@ void Blocks::release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::u
     crash_point(CrashPoint::kBlockFindable);
     // relaxed: our own slot's word
     if (now == full_word(size_class) && slot.sources[size_class].page.load(std::memory_order_relaxed) != page + 1) {
-        static_cast<void>(release_page_if_empty(page, size_class));
+        static_cast<void>(release_page_if_empty(slot, page, size_class));
     }
 }
 
@@ -108,15 +132,18 @@ Allocation Blocks::allocate_small(Slot& slot, std::uint32_t size_class) noexcept
 // A page of its own for the source, at the top of the arena.
 AllocationStatus Blocks::carve_page(Slot& slot, std::uint32_t size_class) noexcept {
     Slot::Source& source = slot.sources[size_class];
-    const Allocation fresh = allocate_pages(slot, take_page_at_top(), 1);
+    const Allocation fresh = make_ready(slot, take_page_at_top(slot), 1);
     if (is_null(fresh.offset)) {
         source.page.store(0, std::memory_order_relaxed);  // relaxed: read by recovery, which holds our lock
         return fresh.status;
     }
     const std::uint32_t page = page_of(fresh.offset);
+    source.page.store(page + 1, std::memory_order_relaxed);  // relaxed: as above; first, so that it is findable
+    source.word = 0;
     // release: pairs with release_empty_pages
-    classes_[page].store(static_cast<std::uint8_t>(size_class + 1), std::memory_order_release);
+    owners_[page].store(page_of_class(size_class), std::memory_order_release);
     crash_point(CrashPoint::kPageHasClass);
+    keep(slot);  // before a block of it can be another's
     AtomicWord* bits = block_bits(page);
     for (std::uint32_t word = kWordsAPage; word-- > 0;) {  // downwards: whole only after the last store
         // release: pairs with the acquire in take_block: who sees a free block sees the page's class
@@ -124,8 +151,6 @@ AllocationStatus Blocks::carve_page(Slot& slot, std::uint32_t size_class) noexce
         crash_point(CrashPoint::kPageCarving);
     }
     crash_point(CrashPoint::kPageCarved);
-    source.page.store(page + 1, std::memory_order_relaxed);  // relaxed: as above
-    source.word = 0;
     return AllocationStatus::kDone;
 }
 
@@ -146,7 +171,7 @@ ArenaOffset Blocks::take_block(Slot::Source& source, std::uint32_t page, std::ui
             const std::uint64_t before = bits[index].fetch_and(~bit, std::memory_order_acq_rel);
             if ((before & bit) != 0) {
                 // relaxed: holding a block of the page keeps its class (I3)
-                if (classes_[page].load(std::memory_order_relaxed) != size_class + 1) {
+                if (owners_[page].load(std::memory_order_relaxed) != page_of_class(size_class)) {
                     put_back(page, index, bit);  // the page changed hands: not ours to use
                     return ArenaOffset::kNull;
                 }
@@ -163,12 +188,12 @@ ArenaOffset Blocks::take_block(Slot::Source& source, std::uint32_t page, std::ui
 
 // Blocks that were taken from a page which then turned out to be of another class, or not empty.
 void Blocks::put_back(std::uint32_t page, std::uint32_t index, std::uint64_t bits) noexcept {
-    const std::uint32_t class_byte = classes_[page].load(std::memory_order_relaxed);  // relaxed: ours pin it (I3)
+    const PageOwner owner = owners_[page].load(std::memory_order_relaxed);  // relaxed: ours pin it (I3)
     block_bits(page)[index].fetch_or(bits, std::memory_order_seq_cst);
     crash_point(CrashPoint::kBlocksPutBack);
-    if (class_byte == 0 || class_byte > kSizeClasses) return;
-    partial_bits(class_byte - 1)[page / 64].fetch_or(1ULL << (page % 64),
-                                                     std::memory_order_seq_cst);  // as in release
+    if (!is_page_of_blocks(owner)) return;
+    partial_bits(class_of_page(owner))[page / 64].fetch_or(1ULL << (page % 64),
+                                                           std::memory_order_seq_cst);  // as in release
 }
 
 std::uint32_t Blocks::adopt_partial_page(Slot::Source& source, std::uint32_t size_class) noexcept {
@@ -195,7 +220,7 @@ std::uint32_t Blocks::adopt_partial_page(Slot::Source& source, std::uint32_t siz
     return kNoPage;
 }
 
-bool Blocks::release_page_if_empty(std::uint32_t page, std::uint32_t size_class) noexcept {
+bool Blocks::release_page_if_empty(Slot& slot, std::uint32_t page, std::uint32_t size_class) noexcept {
     AtomicWord* bits = block_bits(page);
     const std::uint32_t words = words_of(size_class);
     const std::uint64_t full = full_word(size_class);
@@ -213,25 +238,22 @@ bool Blocks::release_page_if_empty(std::uint32_t page, std::uint32_t size_class)
         }
         crash_point(CrashPoint::kPageEmptying);
     }
-    if (taken < words || classes_[page].load(std::memory_order_relaxed) != size_class + 1) {
+    if (taken < words || owners_[page].load(std::memory_order_relaxed) != page_of_class(size_class)) {
         for (std::uint32_t index = 0; index < taken; ++index) put_back(page, index, full);
         return false;
     }
     // Every block is ours, hence the page (I3).
     crash_point(CrashPoint::kPageEmptied);
     partial_bits(size_class)[page / 64].fetch_and(~(1ULL << (page % 64)), std::memory_order_relaxed);
-    classes_[page].store(0, std::memory_order_relaxed);  // relaxed: published by free_run's release
-    crash_point(CrashPoint::kPageWithoutClass);
-    free_run(page, 1);
+    free_run(slot, page, 1);
     return true;
 }
 
-bool Blocks::release_empty_pages() noexcept {
+bool Blocks::release_empty_pages(Slot& slot) noexcept {
     bool any = false;
     for (std::uint32_t page = 0; page < page_count_; ++page) {
-        const std::uint32_t class_byte =
-            classes_[page].load(std::memory_order_acquire);  // pairs with allocate_small
-        if (class_byte != 0 && class_byte <= kSizeClasses) any |= release_page_if_empty(page, class_byte - 1);
+        const PageOwner owner = owners_[page].load(std::memory_order_acquire);  // pairs with carve_page
+        if (is_page_of_blocks(owner)) any |= release_page_if_empty(slot, page, class_of_page(owner));
     }
     return any;
 }
@@ -242,21 +264,20 @@ void Blocks::give_back_sources(Slot& slot) noexcept {
         const std::uint32_t page =
             source.load(std::memory_order_relaxed);  // relaxed: ours, by ownership or byte lock
         if (page == 0 || page > page_count_) continue;
-        // acquire: pairs with allocate_small. A stale partial bit does no harm; set first, a crash leaves it set.
-        if (classes_[page - 1].load(std::memory_order_acquire) == size_class + 1) {
+        // acquire: pairs with carve_page. A stale partial bit does no harm; set first, a crash leaves it set.
+        if (owners_[page - 1].load(std::memory_order_acquire) == page_of_class(size_class)) {
             partial_bits(size_class)[(page - 1) / 64].fetch_or(1ULL << ((page - 1) % 64),
                                                                std::memory_order_seq_cst);
         }
         crash_point(CrashPoint::kSourceFindable);
         source.store(0, std::memory_order_relaxed);  // relaxed: as above
         crash_point(CrashPoint::kSourceForgotten);
-        static_cast<void>(release_page_if_empty(page - 1, size_class));
+        static_cast<void>(release_page_if_empty(slot, page - 1, size_class));
     }
 }
 
-// Pages that the slot's thread has just taken, made ready for use. That takes long: so that a death meanwhile does
-// not leak a run of any size, they stand in the slot.
-Allocation Blocks::allocate_pages(Slot& slot, std::uint32_t first, std::uint64_t pages) noexcept {
+// Pages that take_pages() has just given the slot, made ready for use; they stay in its journal. That takes long.
+Allocation Blocks::make_ready(Slot& slot, std::uint32_t first, std::uint64_t pages) noexcept {
     if (first == kNoPage) return {ArenaOffset::kNull, AllocationStatus::kLimit};
     // relaxed: a count, and a rough one
     if (pages_taken_ && header_->pages_since_call.fetch_add(pages, std::memory_order_relaxed) + pages >=
@@ -264,26 +285,16 @@ Allocation Blocks::allocate_pages(Slot& slot, std::uint32_t first, std::uint64_t
         header_->pages_since_call.store(0, std::memory_order_relaxed);
         pages_taken_();
     }
-    slot.taking.store(first | pages << 32, std::memory_order_release);  // release: pairs with free_taken
-    crash_point(CrashPoint::kPagesTaken);
     if (make_pages_real(first, pages) != 0) {
-        slot.taking.store(0, std::memory_order_release);  // before they are another's: never freed twice
-        free_run(first, pages);
+        give_back_taken(slot);
         return {ArenaOffset::kNull, AllocationStatus::kNoSpace};
     }
     crash_point(CrashPoint::kPagesReal);
     map_ahead(first, pages);
-    slot.taking.store(0, std::memory_order_release);  // before anything names them; release: as above
     return {page_offset(first)};
 }
 
-void Blocks::free_taken(Slot& dead) noexcept {
-    const std::uint64_t taken = dead.taking.load(std::memory_order_acquire);  // pairs with allocate_pages
-    const auto first = static_cast<std::uint32_t>(taken);
-    const std::uint64_t pages = taken >> 32;
-    dead.taking.store(0, std::memory_order_release);  // first, so that a crash here cannot free them twice
-    if (pages != 0 && first + pages <= page_count_) free_run(first, pages);
-}
+void Blocks::free_taken(Slot& dead) noexcept { give_back_taken(dead); }
 
 // One read a page maps the 16 kernel pages around it, writable, for a tenth of what their write faults would cost.
 // What the word holds does not matter, so neither does it that its owner may be writing it.
@@ -294,25 +305,24 @@ SHOAL_RACES_ON_PURPOSE void Blocks::map_ahead(std::uint32_t first, std::uint64_t
     }
 }
 
-std::uint32_t Blocks::take_page_at_top() noexcept {
+std::uint32_t Blocks::take_page_at_top(Slot& slot) noexcept {
     const std::uint64_t hint =
         std::min(header_->top_hint.load(std::memory_order_relaxed), words_ - 1);  // relaxed: a
     for (int pass = 0; pass < 2; ++pass) {                                        // hint
         for (std::uint64_t index = pass == 0 ? hint : words_ - 1;; --index) {
-            std::uint64_t word = used_[index].load(std::memory_order_relaxed);  // relaxed: the exchange decides
+            std::uint64_t word = used_[index].load(std::memory_order_relaxed);  // relaxed: take_pages decides
             const std::uint64_t exists = bit_mask(page_count_ - index * 64);
             while ((word & exists) != exists) {
                 const auto shift = static_cast<std::uint64_t>(63 - std::countl_zero(~word & exists));
-                // acquire: pairs with free_run's release; a failed turn means that another took or gave a page
-                if (used_[index].compare_exchange_weak(word, word | 1ULL << shift, std::memory_order_acquire,
-                                                       std::memory_order_relaxed)) {
+                if (take_pages(slot, index * 64 + shift, 1) == 1) {
                     if (index < hint) {
-                        std::uint64_t expected = hint;  // relaxed: a hint; free_run raises it again
+                        std::uint64_t expected = hint;  // relaxed: a hint; raise_hints raises it again
                         header_->top_hint.compare_exchange_strong(expected, index, std::memory_order_relaxed,
                                                                   std::memory_order_relaxed);
                     }
                     return static_cast<std::uint32_t>(index * 64 + shift);
                 }
+                word |= 1ULL << shift;  // another's by now, or on its way to or from another
             }
             if (index == 0) break;
         }
@@ -320,13 +330,12 @@ std::uint32_t Blocks::take_page_at_top() noexcept {
     return kNoPage;
 }
 
-std::uint32_t Blocks::take_run_in_word(std::uint64_t pages) noexcept {
-    const std::uint64_t run = bit_mask(pages);
+std::uint32_t Blocks::take_run_in_word(Slot& slot, std::uint64_t pages) noexcept {
     const std::uint64_t hint = header_->page_hint.load(std::memory_order_relaxed);  // relaxed: a hint
     for (int pass = 0; pass < 2; ++pass) {
         for (std::uint64_t index = pass == 0 ? hint : 0; index < (pass == 0 ? words_ : std::min(hint, words_));
              ++index) {
-            std::uint64_t word = used_[index].load(std::memory_order_relaxed);  // relaxed: the exchange decides
+            std::uint64_t word = used_[index].load(std::memory_order_relaxed);  // relaxed: take_pages decides
             while (word != ~0ULL) {
                 std::uint64_t starts = ~word;  // bits at which a run of `pages` zeroes begins
                 for (std::uint64_t length = 1; length < pages && starts != 0;) {
@@ -337,16 +346,16 @@ std::uint32_t Blocks::take_run_in_word(std::uint64_t pages) noexcept {
                 if (starts == 0) break;
                 const auto shift = static_cast<std::uint64_t>(std::countr_zero(starts));
                 if (index * 64 + shift + pages > page_count_) break;
-                // acquire: pairs with free_run's release; a failed turn means that another took or gave a page
-                if (used_[index].compare_exchange_weak(word, word | run << shift, std::memory_order_acquire,
-                                                       std::memory_order_relaxed)) {
-                    if (pages == 1 && (word | run << shift) == ~0ULL && index == hint) {
-                        std::uint64_t expected = hint;  // relaxed: a hint; free_run lowers it again
+                const std::uint64_t taken = take_pages(slot, index * 64 + shift, pages);
+                if (taken == pages) {
+                    if (pages == 1 && (word | 1ULL << shift) == ~0ULL && index == hint) {
+                        std::uint64_t expected = hint;  // relaxed: a hint; raise_hints lowers it again
                         header_->page_hint.compare_exchange_strong(expected, index + 1, std::memory_order_relaxed,
                                                                    std::memory_order_relaxed);
                     }
                     return static_cast<std::uint32_t>(index * 64 + shift);
                 }
+                word |= 1ULL << (shift + taken);  // another's by now, or on its way to or from another
             }
         }
         if (hint == 0) break;
@@ -354,48 +363,88 @@ std::uint32_t Blocks::take_run_in_word(std::uint64_t pages) noexcept {
     return kNoPage;
 }
 
-std::uint32_t Blocks::take_run_across_words(std::uint64_t pages) noexcept {
+std::uint32_t Blocks::take_run_across_words(Slot& slot, std::uint64_t pages) noexcept {
     std::uint64_t run = 0;  // free pages, seen in a row
     for (std::uint64_t page = 0; page < page_count_; ++page) {
-        const bool taken = (used_[page / 64].load(std::memory_order_relaxed) >> (page % 64) & 1) != 0;
-        run = taken ? 0 : run + 1;  // relaxed above: take_pages decides
+        const bool used = (used_[page / 64].load(std::memory_order_relaxed) >> (page % 64) & 1) != 0;
+        run = used ? 0 : run + 1;  // relaxed above: take_pages decides
         if (run < pages) continue;
-        if (take_pages(page + 1 - pages, pages)) return static_cast<std::uint32_t>(page + 1 - pages);
-        run = 0;  // somebody was quicker somewhere in there
+        const std::uint64_t first = page + 1 - pages;
+        const std::uint64_t taken = take_pages(slot, first, pages);
+        if (taken == pages) return static_cast<std::uint32_t>(first);
+        page = first + taken;  // another's by now: go on behind it
+        run = 0;
     }
     return kNoPage;
 }
 
-// All of [first, first + pages), or none.
-bool Blocks::take_pages(std::uint64_t first, std::uint64_t pages) noexcept {
-    for (std::uint64_t page = first; page < first + pages;) {
-        const std::uint64_t count = std::min<std::uint64_t>(first + pages - page, 64 - page % 64);
-        const std::uint64_t want = bit_mask(count) << (page % 64);
-        std::uint64_t word = used_[page / 64].load(std::memory_order_relaxed);  // relaxed: the exchange decides
-        bool done = false;
-        while ((word & want) == 0 && !done) {  // acquire: pairs with free_run; a failed turn: the word changed
-            done = used_[page / 64].compare_exchange_weak(word, word | want, std::memory_order_acquire,
-                                                          std::memory_order_relaxed);
+// All of [first, first + pages), or none: how many could be had before the first that could not. Each is the slot's
+// by one exchange of its owner word, which names the slot; the journal is written first.
+std::uint64_t Blocks::take_pages(Slot& slot, std::uint64_t first, std::uint64_t pages) noexcept {
+    const PageOwner ours = in_transit(slot);
+    slot.taking.store(taking_word(first, pages), std::memory_order_release);  // release: pairs with give_back_taken
+    crash_point(CrashPoint::kRunNamed);
+    for (std::uint64_t page = first; page < first + pages; ++page) {
+        PageOwner expected = kPageFree;
+        // acquire: pairs with give_back_taken's release; fails when the page is another's
+        if (!owners_[page].compare_exchange_strong(expected, ours, std::memory_order_acquire,
+                                                   std::memory_order_relaxed)) {
+            give_back_taken(slot);
+            return page - first;
         }
-        if (!done) {
-            if (page > first) free_run(static_cast<std::uint32_t>(first), page - first);
-            return false;
-        }
-        page += count;
         crash_point(CrashPoint::kRunPartlyTaken);
     }
-    return true;
+    for (std::uint64_t page = first; page < first + pages;) {
+        const std::uint64_t count = std::min<std::uint64_t>(first + pages - page, 64 - page % 64);
+        // relaxed: says where to look, and no more; so everywhere (I1)
+        used_[page / 64].fetch_or(bit_mask(count) << (page % 64), std::memory_order_relaxed);
+        page += count;
+    }
+    slot.taking.store(taking_word(first, pages) | kAllTaken, std::memory_order_release);  // as above
+    crash_point(CrashPoint::kPagesTaken);
+    return pages;
 }
 
-void Blocks::free_run(std::uint32_t first, std::uint64_t pages) noexcept {
-    for (std::uint64_t page = first; page < first + pages;) {
-        const std::uint64_t index = page / 64;
-        const std::uint64_t count = std::min<std::uint64_t>(first + pages - page, 64 - page % 64);
-        const std::uint64_t bits = bit_mask(count) << (page % 64);
-        used_[index].fetch_and(~bits, std::memory_order_release);  // pairs with the acquire in take_run
-        page += count;
+// The pages are the slot's, and zero.
+void Blocks::free_run(Slot& slot, std::uint32_t first, std::uint64_t pages) noexcept {
+    slot.taking.store(taking_word(first, pages) | kAllTaken, std::memory_order_release);  // as in take_pages
+    crash_point(CrashPoint::kRunGivenUp);
+    give_back_taken(slot);
+}
+
+// What stands in the slot's journal becomes free, and the journal empty. May be broken off anywhere by a death and
+// begun anew by the process that recovers the slot: once a page is free, it is no more in the slot's transit.
+void Blocks::give_back_taken(Slot& slot) noexcept {
+    const std::uint64_t taking = slot.taking.load(std::memory_order_acquire);  // pairs with take_pages
+    const std::uint64_t first = first_taken(taking);
+    const std::uint64_t pages = count_taken(taking);
+    if (pages == 0 || first >= page_count_ || pages > page_count_ - first) {
+        slot.taking.store(0, std::memory_order_release);  // as below
+        return;
+    }
+    const PageOwner ours = in_transit(slot);
+    if ((taking & kAllTaken) != 0) {
+        // relaxed: nobody else writes them (I1)
+        for (std::uint64_t page = first; page < first + pages; ++page) {
+            owners_[page].store(ours, std::memory_order_relaxed);
+            crash_point(CrashPoint::kPageGivenUp);
+        }
+        // release: recovery sees all of them in transit, or that they are all the slot's
+        slot.taking.store(taking_word(first, pages), std::memory_order_release);
+    }
+    for (std::uint64_t page = first; page < first + pages; ++page) {
+        if (owners_[page].load(std::memory_order_relaxed) != ours) continue;  // relaxed: ours, or never ours (I8)
+        used_[page / 64].fetch_and(~(1ULL << (page % 64)), std::memory_order_relaxed);  // first; as in take_pages
+        crash_point(CrashPoint::kPageUnused);
+        owners_[page].store(kPageFree, std::memory_order_release);  // pairs with the acquire in take_pages
         crash_point(CrashPoint::kRunPartlyFreed);
     }
+    raise_hints(first, pages);
+    slot.taking.store(0, std::memory_order_release);  // pairs with free_taken's acquire
+}
+
+// Pages became free there: searches begin at them or before.
+void Blocks::raise_hints(std::uint64_t first, std::uint64_t pages) noexcept {
     std::uint64_t hint = header_->page_hint.load(std::memory_order_relaxed);  // relaxed: a hint
     while (hint > first / 64 && !header_->page_hint.compare_exchange_weak(
                                     hint, first / 64, std::memory_order_relaxed, std::memory_order_relaxed)) {
@@ -471,12 +520,12 @@ Blocks::Usage Blocks::usage() const noexcept {
         if ((used_[page / 64].load(std::memory_order_relaxed) >> (page % 64) & 1) == 0)
             continue;  // relaxed: as above
         usage.used_bytes += kPageBytes;
-        const std::uint32_t class_byte = classes_[page].load(std::memory_order_relaxed);  // relaxed: as above
-        if (class_byte == 0 || class_byte > kSizeClasses) continue;
-        for (std::uint32_t index = 0; index < words_of(class_byte - 1); ++index) {
+        const PageOwner owner = owners_[page].load(std::memory_order_relaxed);  // relaxed: as above
+        if (!is_page_of_blocks(owner)) continue;
+        for (std::uint32_t index = 0; index < words_of(class_of_page(owner)); ++index) {
             const auto free = std::popcount(block_bits(static_cast<std::uint32_t>(page))[index].load(
                 std::memory_order_relaxed));  // relaxed: as above
-            usage.used_bytes -= static_cast<std::uint64_t>(free) * (kSmallestBlockBytes << (class_byte - 1));
+            usage.used_bytes -= static_cast<std::uint64_t>(free) * (kSmallestBlockBytes << class_of_page(owner));
         }
     }
     return usage;

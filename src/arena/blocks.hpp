@@ -4,11 +4,17 @@
 // not break up the room for what is large.
 //
 // All of its state is bitmaps: a bit a page (used), a bit a block (free), a bit a page and class (partial).
-// To allocate is to clear a bit or set one by a single atomic operation, so there is nothing half-done to repair:
-// a crash leaks at most the block (or page) whose bit was taken and not yet linked anywhere.
+// To allocate a block is to clear a bit by a single atomic operation: a crash leaks at most the block whose bit was
+// taken and not yet linked anywhere. Pages have an owner word each (arena/page_owner.hpp), and are taken and given
+// back under a journal, Slot::taking: a crash leaks no run. A page that is being cut into blocks, or emptied of
+// them, is leaked as one.
 //
 // Thread safety: every function, from any process. Lock-free: a failed turn means that another took the bit.
-// Invariants: I1 a page whose used bit is set belongs to whoever set it, until that one clears it;
+// Invariants: I1 a page belongs to the slot that exchanged its owner word from 0, until that one (or the process
+// that
+//                recovers it) stores 0 there; a page's used bit is written by its owner alone, set after that
+//                exchange and cleared before that store: it tells where to look;
+//             I8 a page in transit is covered by its slot's `taking`, and its slot alone changes its owner word;
 //             I2 bits of a page's block bitmap are set only while its class is not 0, one for each free block;
 //             I3 who clears a block's bit owns it, and a page cannot change class while one of its blocks is
 //                owned: release_page takes all of them first;
@@ -24,6 +30,7 @@
 #include <functional>
 
 #include "arena/mapping.hpp"
+#include "arena/page_owner.hpp"
 
 namespace shoal {
 
@@ -71,12 +78,18 @@ public:
 
     // Lets other slots use the pages that this one allocates from: at detach, and in recovery.
     void give_back_sources(Slot& slot) noexcept;
-    // Frees the pages that a dead slot's thread was making ready for use.
+    // As allocate(), of a run of pages that stays in Slot::taking, so that a crash does not leak it, until keep():
+    // to be called once something names the run that recovery finds, and before anybody else can reach it.
+    [[nodiscard]] Allocation allocate_journalled(Slot& slot, std::uint64_t bytes) noexcept;
+    void keep(Slot& slot) noexcept;
+    // Where the pages begin that stand in the slot's journal and are all its own; null without such.
+    [[nodiscard]] ArenaOffset taken(const Slot& slot) const noexcept;
+    // Gives back the pages that a dead slot's thread was taking or giving back.
     void free_taken(Slot& dead) noexcept;
 
     // Returns every page whose blocks are all free to the page map, whoever allocates from it: for when memory is
     // short. True when there was one.
-    bool release_empty_pages() noexcept;
+    bool release_empty_pages(Slot& slot) noexcept;
 
     // Makes the first `bytes` of the data part real, in an arena that nobody else can see. 0 or an errno.
     [[nodiscard]] int reserve(std::uint64_t bytes) noexcept;
@@ -113,6 +126,10 @@ private:
         return static_cast<std::uint32_t>((raw(offset) - pages_at_) / kPageBytes);
     }
 
+    [[nodiscard]] PageOwner in_transit(const Slot& slot) const noexcept {
+        return page_in_transit(slot_number_of(*mapping_, slot));
+    }
+
     [[nodiscard]] bool is_block(ArenaOffset offset, std::uint64_t bytes) const noexcept {  // could be one
         const std::uint64_t data_bytes = page_count_ * kPageBytes;
         const std::uint64_t at = raw(offset) - pages_at_;
@@ -126,14 +143,17 @@ private:
     [[nodiscard]] std::uint32_t adopt_partial_page(Slot::Source& source, std::uint32_t size_class) noexcept;
     [[nodiscard]] AllocationStatus carve_page(Slot& slot, std::uint32_t size_class) noexcept;
     void put_back(std::uint32_t page, std::uint32_t index, std::uint64_t bits) noexcept;
-    bool release_page_if_empty(std::uint32_t page, std::uint32_t size_class) noexcept;
+    bool release_page_if_empty(Slot& slot, std::uint32_t page, std::uint32_t size_class) noexcept;
 
-    [[nodiscard]] Allocation allocate_pages(Slot& slot, std::uint32_t first, std::uint64_t pages) noexcept;
-    [[nodiscard]] std::uint32_t take_page_at_top() noexcept;
-    [[nodiscard]] std::uint32_t take_run_in_word(std::uint64_t pages) noexcept;
-    [[nodiscard]] std::uint32_t take_run_across_words(std::uint64_t pages) noexcept;
-    [[nodiscard]] bool take_pages(std::uint64_t first, std::uint64_t pages) noexcept;
-    void free_run(std::uint32_t first, std::uint64_t pages) noexcept;
+    [[nodiscard]] Allocation allocate_run(Slot& slot, std::uint64_t bytes) noexcept;
+    [[nodiscard]] Allocation make_ready(Slot& slot, std::uint32_t first, std::uint64_t pages) noexcept;
+    [[nodiscard]] std::uint32_t take_page_at_top(Slot& slot) noexcept;
+    [[nodiscard]] std::uint32_t take_run_in_word(Slot& slot, std::uint64_t pages) noexcept;
+    [[nodiscard]] std::uint32_t take_run_across_words(Slot& slot, std::uint64_t pages) noexcept;
+    [[nodiscard]] std::uint64_t take_pages(Slot& slot, std::uint64_t first, std::uint64_t pages) noexcept;
+    void free_run(Slot& slot, std::uint32_t first, std::uint64_t pages) noexcept;
+    void give_back_taken(Slot& slot) noexcept;
+    void raise_hints(std::uint64_t first, std::uint64_t pages) noexcept;
     [[nodiscard]] int make_pages_real(std::uint32_t first, std::uint64_t pages) noexcept;
     void map_ahead(std::uint32_t first, std::uint64_t pages) const noexcept;
 
@@ -144,7 +164,7 @@ private:
     AtomicWord* tables_;
     AtomicWord* partial_;
     AtomicWord* block_bits_;
-    Atomic<std::uint8_t>* classes_;
+    Atomic<PageOwner>* owners_;
     std::uint64_t words_;  // of the page map: page_count / 64, rounded up
     std::uint64_t page_count_;
     std::uint64_t block_bits_at_;

@@ -62,6 +62,7 @@
     POINT(SegmentTaken)                                                 \
     POINT(SegmentRemembered)                                            \
     POINT(SegmentBlockTaken)                                            \
+    POINT(SegmentBlockNamed)                                            \
     POINT(SegmentMade)                                                  \
     POINT(SegmentLinked)                                                \
     POINT(SegmentNotNeeded)                                             \
@@ -81,11 +82,15 @@
     POINT(ChainEmptied)                                                 \
     POINT(ChainForgotten)                                               \
     /* arena/blocks.cpp: pages */                                       \
+    POINT(RunNamed)                                                     \
     POINT(RunPartlyTaken)                                               \
     POINT(PagesTaken)                                                   \
     POINT(BlockBitsReal)                                                \
     POINT(PagesZeroed)                                                  \
     POINT(PagesReal)                                                    \
+    POINT(RunGivenUp)                                                   \
+    POINT(PageGivenUp)                                                  \
+    POINT(PageUnused)                                                   \
     POINT(RunPartlyFreed)                                               \
     /* arena/blocks.cpp: blocks */                                      \
     POINT(PageHasClass)                                                 \
@@ -100,7 +105,6 @@
     POINT(PageEmptying)                                                 \
     POINT(BlocksPutBack)                                                \
     POINT(PageEmptied)                                                  \
-    POINT(PageWithoutClass)                                             \
     POINT(SourceFindable)                                               \
     POINT(SourceForgotten)                                              \
     /* arena/epoch.cpp */                                               \
@@ -165,6 +169,7 @@
     POINT(TreeRootForgotten)                                            \
     /* arena/slots.cpp, recovery/finish.cpp: recovery of a dead slot */ \
     POINT(RecoveryBegun)                                                \
+    POINT(DeadPagesFree)                                                \
     POINT(ClaimsAbandoned)                                              \
     POINT(ClaimsPadded)                                                 \
     POINT(DeadClaimsDone)                                               \

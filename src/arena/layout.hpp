@@ -19,7 +19,7 @@
 namespace shoal {
 
 inline constexpr std::uint64_t kArenaMagic = 0x4152'4c41'4f48'5301;  // bytes 01 "SHOALRA" in the file
-inline constexpr std::uint32_t kArenaVersion = 4;
+inline constexpr std::uint32_t kArenaVersion = 5;
 
 inline constexpr std::uint64_t kPieceBytes = kPiecePages * kPageBytes;
 inline constexpr std::uint32_t kEpochBuckets = 3;
@@ -43,7 +43,7 @@ struct ArenaHeader {
     std::uint64_t used_at;        // offset: a bit a page, set while the page is taken
     std::uint64_t real_at;        // offset: a bit a page, set once its owner has had it allocated
     std::uint64_t tables_at;      // offset: a bit a piece, set once its block bits are allocated
-    std::uint64_t classes_at;     // offset: a byte a page, size class + 1, 0 for a run
+    std::uint64_t owners_at;      // offset: a PageOwner per page (arena/page_owner.hpp)
     std::uint64_t partial_at;     // offset: kSizeClasses bitmaps of a bit a page: may have free blocks
     std::uint64_t block_bits_at;  // offset: 16 words a page, a bit a free block
     std::uint64_t pages_at;       // offset of page 0, a multiple of kPieceBytes
@@ -109,12 +109,12 @@ struct Slot {
     // --- written by the owner at every operation ---
     alignas(64) Atomic<std::uint64_t> epoch;  // epoch that it is in; 0 outside of every operation
     Atomic<std::uint64_t> segment;            // segment in which it may have claimed and not yet said so
-    Atomic<std::uint64_t> taking;             // pages it is making ready for use: first | count << 32; 0 for none
-    Atomic<std::uint64_t> replacing_leaf;     // leaf that it puts out of the index and may retire, 0 for none
-    Atomic<std::uint64_t> replacing_in;       // tree in which that leaf is
-    Atomic<std::uint64_t> replacing_hash;     // of a key that belongs there
-    Atomic<std::uint32_t> light_fences;       // 1: enters epochs with a light fence (arena/asymmetric_fence.hpp)
-    Atomic<std::uint64_t> spilling;  // SpilledBlocks that it is filling, 0 for none (segment/hand_over.hpp)
+    Atomic<std::uint64_t> taking;          // pages that it takes or gives back (arena/page_owner.hpp); 0 for none
+    Atomic<std::uint64_t> replacing_leaf;  // leaf that it puts out of the index and may retire, 0 for none
+    Atomic<std::uint64_t> replacing_in;    // tree in which that leaf is
+    Atomic<std::uint64_t> replacing_hash;  // of a key that belongs there
+    Atomic<std::uint32_t> light_fences;    // 1: enters epochs with a light fence (arena/asymmetric_fence.hpp)
+    Atomic<std::uint64_t> spilling;        // SpilledBlocks that it is filling, 0 for none (segment/hand_over.hpp)
 
     // --- written at attach and detach, and in slow paths ---
     alignas(64) Atomic<std::uint32_t> state;  // SlotState

@@ -22,6 +22,7 @@
 #include <shoal/error.hpp>
 
 #include "arena/layout.hpp"
+#include "arena/page_owner.hpp"
 
 namespace shoal {
 
@@ -104,5 +105,13 @@ private:
     std::byte* base_;
     std::uint64_t bytes_;
 };
+
+// A slot's number in the process table; kNoSlotNumber for one that is not in it, as a repair has
+// (verify/verify.cpp).
+[[nodiscard]] inline std::uint32_t slot_number_of(const Mapping& mapping, const Slot& slot) noexcept {
+    const auto table = reinterpret_cast<std::uintptr_t>(mapping.at<std::byte>(kSlotsAt));
+    const std::uintptr_t number = (reinterpret_cast<std::uintptr_t>(&slot) - table) / sizeof(Slot);
+    return number < kSlots ? static_cast<std::uint32_t>(number) : kNoSlotNumber;
+}
 
 }  // namespace shoal

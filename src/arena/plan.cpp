@@ -28,8 +28,8 @@ ArenaPlan plan_arena(std::uint64_t arena_bytes) noexcept {
         plan.used_at = plan.slots_at + kSlots * sizeof(Slot);
         plan.real_at = plan.used_at + map_bytes;
         plan.tables_at = plan.real_at + map_bytes;
-        plan.classes_at = plan.tables_at + round_up((pieces + 63) / 64 * 8, 4096);
-        plan.partial_at = plan.classes_at + round_up(plan.page_count, 4096);
+        plan.owners_at = plan.tables_at + round_up((pieces + 63) / 64 * 8, 4096);
+        plan.partial_at = plan.owners_at + round_up(plan.page_count * sizeof(PageOwner), 4096);
         plan.block_bits_at = plan.partial_at + round_up(kSizeClasses * ((plan.page_count + 63) / 64 * 8), 4096);
         plan.pages_at = round_up(plan.block_bits_at + pieces * kBlockBitsBytes, kPieceBytes);
         return plan.pages_at + pieces * kPieceBytes;
@@ -79,7 +79,7 @@ std::string check_header(const ArenaHeader& header, std::uint64_t file_bytes) {
     const ArenaPlan plan = plan_arena(file_bytes);
     if (header.page_count != plan.page_count || header.slots_at != plan.slots_at ||
         header.used_at != plan.used_at || header.real_at != plan.real_at || header.tables_at != plan.tables_at ||
-        header.classes_at != plan.classes_at || header.partial_at != plan.partial_at ||
+        header.owners_at != plan.owners_at || header.partial_at != plan.partial_at ||
         header.block_bits_at != plan.block_bits_at || header.pages_at != plan.pages_at) {
         return "the places of its tables are not those of its size";
     }

@@ -15,7 +15,7 @@ struct ArenaPlan {
     std::uint64_t used_at = 0;
     std::uint64_t real_at = 0;
     std::uint64_t tables_at = 0;
-    std::uint64_t classes_at = 0;
+    std::uint64_t owners_at = 0;
     std::uint64_t partial_at = 0;
     std::uint64_t block_bits_at = 0;  // the tables before this are made real at creation
     std::uint64_t pages_at = 0;

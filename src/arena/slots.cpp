@@ -155,7 +155,6 @@ void Slots::recover(Slot& dead, Slot* own) noexcept {
     crash_point(CrashPoint::kRecoveryBegun);
     if (finish_work_) finish_work_(dead, own != nullptr ? *own : dead);
     crash_point(CrashPoint::kDeadWorkFinished);
-    blocks_->free_taken(dead);
     blocks_->give_back_sources(dead);
     crash_point(CrashPoint::kDeadSourcesBack);
     dead.epoch.store(0, std::memory_order_release);  // pairs with the acquire of an advancing epoch

@@ -55,9 +55,7 @@ public:
     [[nodiscard]] Slot* take_locked(int* failure) noexcept;
     [[nodiscard]] std::mutex& mutex() noexcept { return mutex_; }
 
-    [[nodiscard]] std::uint32_t number(const Slot& slot) const noexcept {
-        return static_cast<std::uint32_t>(&slot - table_);
-    }
+    [[nodiscard]] std::uint32_t number(const Slot& slot) const noexcept { return slot_number_of(*mapping_, slot); }
     [[nodiscard]] Slot& operator[](std::uint32_t slot_number) const noexcept { return table_[slot_number]; }
     [[nodiscard]] std::uint32_t high_water() const noexcept;
     [[nodiscard]] std::uint32_t in_use() const noexcept;

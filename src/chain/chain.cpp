@@ -67,13 +67,15 @@ NewSegment make_segment(const ChainContext& context, ArenaOffset after, std::uin
     crash_point(CrashPoint::kSegmentTaken);
     remember_made(context.slot, MadeKind::kSegment, after, 0, descriptor.offset);
     crash_point(CrashPoint::kSegmentRemembered);
-    const Allocation block = context.blocks.allocate(context.slot, block_bytes);
+    const Allocation block = context.blocks.allocate_journalled(context.slot, block_bytes);
     if (is_null(block.offset)) {
         discard_segment(context.mapping, context.blocks, context.slot, context.slot, descriptor.offset);
         return {ArenaOffset::kNull, outcome_of(block.status)};
     }
     crash_point(CrashPoint::kSegmentBlockTaken);
     segment->block.store(raw(block.offset), std::memory_order_relaxed);
+    crash_point(CrashPoint::kSegmentBlockNamed);
+    if (block_bytes > kLargestBlockBytes) context.blocks.keep(context.slot);  // the segment's from here on
     crash_point(CrashPoint::kSegmentMade);
     return {descriptor.offset, AppendOutcome::kLimit, block.offset};
 }

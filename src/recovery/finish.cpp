@@ -18,6 +18,7 @@ bool was_erased(const Mapping& mapping, const Chain& chain) noexcept {
 
 void finish_work(const Mapping& mapping, Blocks& blocks, Index& index, Epochs& epochs, const Slots& slots,
                  Slot& dead, Slot& own) {
+    finish_taking(mapping, blocks, dead);
     finish_claims(mapping, slots, dead);
     undo_making(mapping, blocks, index, dead, own);
     index.finish_replacement(dead);
@@ -27,6 +28,21 @@ void finish_work(const Mapping& mapping, Blocks& blocks, Index& index, Epochs& e
     finish_spilling(mapping, blocks, epochs, slots, dead, own);
     epochs.forget_reclaimer(dead);
     crash_point(CrashPoint::kDeadReclaimerForgotten);
+}
+
+void finish_taking(const Mapping& mapping, Blocks& blocks, Slot& dead) {
+    const ArenaOffset run = blocks.taken(dead);
+    // acquire and relaxed: as in undo_making
+    const std::uint64_t made = dead.made[0].load(std::memory_order_acquire);
+    const auto kind = static_cast<MadeKind>(dead.made_for.load(std::memory_order_relaxed) & kMadeKindBits);
+    const bool named = !is_null(run) && made != 0 && kind == MadeKind::kSegment &&
+                       mapping.at<Segment>(made)->block.load(std::memory_order_relaxed) == raw(run);
+    if (named) {
+        blocks.keep(dead);  // undo_making gives it back with its segment
+    } else {
+        blocks.free_taken(dead);
+    }
+    crash_point(CrashPoint::kDeadPagesFree);
 }
 
 void finish_claims(const Mapping& mapping, const Slots& slots, Slot& dead) {

@@ -8,11 +8,15 @@
 
 namespace shoal {
 
-// All of the following, in the order that recovery needs: claims, what was made, a replaced leaf, an erase, a drop,
-// a spill; and the drain of
-// retired memory is nobody's from then on. `own` is the slot to allocate with.
+// All of the following, in the order that recovery needs: pages on their way, claims, what was made, a replaced
+// leaf, an erase, a drop, a spill; and the drain of retired memory is nobody's from then on. `own` is the slot to
+// allocate with, and may be the dead one.
 void finish_work(const Mapping& mapping, Blocks& blocks, Index& index, Epochs& epochs, const Slots& slots,
                  Slot& dead, Slot& own);
+
+// Pages that the dead thread was taking or giving back become free. First: all that follows may take and give back
+// pages under the same slot's journal.
+void finish_taking(const Mapping& mapping, Blocks& blocks, Slot& dead);
 
 // Claims: frames that the dead thread claimed and did not commit become padding, and so do the holes of their
 // segment once nobody else writes to it. The segment's counters are no longer trusted.

@@ -388,7 +388,7 @@ bool SpillPass::free_what_can_be() {
     for (const UnderWay& entry : batches_) {
         if (entry.ready && !entry.active) static_cast<void>(entry.batch->is_free());
     }
-    static_cast<void>(context_.blocks.release_empty_pages());
+    static_cast<void>(context_.blocks.release_empty_pages(*owner_));
     return progress;
 }
 

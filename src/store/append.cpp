@@ -127,7 +127,7 @@ Result<void> StoreImpl::drop() {
         // The new index was made where the old data left room, which may be in the midst of what is free now. Once
         // more, so that it lies at the edge, and a large record finds a run of pages.
         blocks_.give_back_sources(*slot);
-        static_cast<void>(blocks_.release_empty_pages());
+        static_cast<void>(blocks_.release_empty_pages(*slot));
         if (first) index_.prefer_top(*slot);
     }
     return {};

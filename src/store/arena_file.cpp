@@ -118,7 +118,7 @@ Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Optio
     header.used_at = plan.used_at;
     header.real_at = plan.real_at;
     header.tables_at = plan.tables_at;
-    header.classes_at = plan.classes_at;
+    header.owners_at = plan.owners_at;
     header.partial_at = plan.partial_at;
     header.block_bits_at = plan.block_bits_at;
     header.pages_at = plan.pages_at;

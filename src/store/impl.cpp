@@ -215,7 +215,7 @@ bool StoreImpl::make_room() {
             std::this_thread::sleep_for(kReclaimPause);  // some live thread is in the middle of an operation
         }
     }
-    return blocks_.release_empty_pages() || freed;
+    return blocks_.release_empty_pages(*slot) || freed;
 }
 
 void StoreImpl::tidy(Slot& slot) noexcept {

@@ -44,7 +44,7 @@ void check_cut_page(Inspection& inspection, std::uint64_t page, std::uint32_t si
     const std::uint64_t words = words_in_page(size_class);
     const std::uint64_t full = blocks_in_word(size_class);
     if (!inspection.page_real(page) || !inspection.page_has_tables(page)) {
-        inspection.damage("blocks I5", inspection.class_byte_at(page),
+        inspection.damage("blocks I5", inspection.owner_at(page),
                           fmt::format("page {} is cut into blocks, and was not made real", page));
         return;
     }
@@ -88,27 +88,32 @@ void check_blocks(Inspection& inspection) {
         run_unwritten = true;
     };
     for (std::uint64_t page = 0; page < inspection.pages(); ++page) {
-        const std::uint32_t class_byte = inspection.page_class(page);
+        const PageOwner owner = inspection.page_owner(page);
         const bool used = inspection.page_used(page);
-        const bool in_run = used && class_byte == 0;
+        // In the hands of the dead it may be anything: recovery makes it free.
+        const bool dead = inspection.in_dead_hands(page);
+        const bool in_run = !dead && (owner == kPageInRun || is_in_transit(owner));
         if (!in_run || inspection.was_reached(inspection.page_at(page))) end_run(page);
-        if (class_byte > kSizeClasses) {
-            inspection.damage("blocks I2", inspection.class_byte_at(page),
-                              fmt::format("page {} has class byte {}", page, class_byte));
+        if (dead) continue;
+        if (owner != kPageFree && !in_run && !is_page_of_blocks(owner)) {
+            inspection.damage("blocks I1", inspection.owner_at(page),
+                              fmt::format("page {} has owner word {:#x}", page, owner));
             continue;
         }
-        if (!used && class_byte != 0) {
-            inspection.damage(
-                "blocks I2", inspection.class_byte_at(page),
-                fmt::format("page {} is free, and cut into blocks of class {}", page, class_byte - 1));
+        if (used != (owner != kPageFree) && !is_in_transit(owner)) {
+            inspection.damage("blocks I1", inspection.owner_at(page),
+                              fmt::format("page {} is {} in the page map, and has owner word {:#x}", page,
+                                          used ? "used" : "free", owner));
             continue;
         }
-        if (class_byte == 0) check_no_bits(inspection, page, 0, ~0ULL);
-        if (!used) {
+        if (is_page_of_blocks(owner)) {
+            check_cut_page(inspection, page, class_of_page(owner));
+            continue;
+        }
+        check_no_bits(inspection, page, 0, ~0ULL);
+        if (owner == kPageFree) {
             inspection.report().pages_free += 1;
             if (inspection.page_real(page)) check_zero(inspection, inspection.page_at(page), kPageBytes);
-        } else if (class_byte != 0) {
-            check_cut_page(inspection, page, class_byte - 1);
         } else if (!inspection.was_reached(inspection.page_at(page))) {
             ++leaked_run;
             run_unwritten &= !inspection.page_real(page);

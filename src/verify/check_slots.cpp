@@ -30,10 +30,6 @@ void follow_dropped(Inspection& inspection, std::uint64_t tree, std::uint64_t fr
 }
 
 void follow_journal(Inspection& inspection, const Slot& slot, std::uint64_t at) {
-    const std::uint64_t taking = slot.taking.load(std::memory_order_relaxed);  // relaxed: as below
-    if (taking != 0 && !inspection.reach_unready(taking & 0xffff'ffff, taking >> 32)) {
-        inspection.damage("slots I3", at + offsetof(Slot, taking), fmt::format("{:#x} names no pages", taking));
-    }
     // relaxed, all: at rest. The chain first: it may name the segment that was made for it.
     const std::uint64_t chain = slot.made_chain.load(std::memory_order_relaxed);
     if (chain != 0 && !was_reached(inspection, chain)) {
@@ -78,6 +74,10 @@ void check_dead(Inspection& inspection, const Slot& slot, std::uint64_t at) {
         IndexCheck::check_retired_leaf(inspection, replacing, at + offsetof(Slot, replacing_leaf), Holder::kDead);
     }
     follow_journal(inspection, slot, at);
+    const std::uint64_t taking = slot.taking.load(std::memory_order_relaxed);  // relaxed: at rest
+    if (taking != 0 && !inspection.reach_taken(taking, slot_number_of(inspection.mapping(), slot))) {
+        inspection.damage("slots I3", at + offsetof(Slot, taking), fmt::format("{:#x} names no pages", taking));
+    }
     const std::uint64_t spilling = slot.spilling.load(std::memory_order_relaxed);  // relaxed: at rest
     if (spilling != 0 && !was_reached(inspection, spilling)) {
         check_spilled_blocks(inspection, spilling, at + offsetof(Slot, spilling), Holder::kDead);
@@ -129,7 +129,7 @@ void check_slots(Inspection& inspection) {
                 inspection.damage(
                     "slots I3", at + offsetof(Slot, sources) + size_class * sizeof(Slot::Source),
                     fmt::format("slot {} allocates from page {} of {}", number, page - 1, inspection.pages()));
-            } else if (inspection.page_class(page - 1) == size_class + 1) {
+            } else if (inspection.page_owner(page - 1) == page_of_class(size_class)) {
                 inspection.sources.insert(page - 1);
             }
         }

@@ -32,7 +32,7 @@ Inspection::Inspection(const Mapping& mapping, bool at_rest, VerifyReport& repor
     used_at_ = plan.used_at;
     real_at_ = plan.real_at;
     tables_at_ = plan.tables_at;
-    classes_at_ = plan.classes_at;
+    owners_at_ = plan.owners_at;
     partial_at_ = plan.partial_at;
     block_bits_at_ = plan.block_bits_at;
     pages_at_ = plan.pages_at;
@@ -82,10 +82,10 @@ bool Inspection::is_taken_block(std::uint64_t offset, std::uint64_t bytes, std::
     const std::uint64_t page = page_of(offset);
     const std::uint32_t size_class = class_of_block(bytes);
     const std::uint64_t in_page = (offset - pages_at_) % kPageBytes;
-    if (page_class(page) != size_class + 1 || in_page % block_bytes_of_class(size_class) != 0) {
+    if (page_owner(page) != page_of_class(size_class) || in_page % block_bytes_of_class(size_class) != 0) {
         damage("blocks I7", from,
-               fmt::format("names {} of {} bytes at {:#x}, in a page of class byte {}", what, bytes, offset,
-                           page_class(page)));
+               fmt::format("names {} of {} bytes at {:#x}, in a page of owner word {:#x}", what, bytes, offset,
+                           page_owner(page)));
         return false;
     }
     const std::uint64_t block = in_page >> (6 + size_class);
@@ -104,10 +104,10 @@ bool Inspection::is_taken_run(std::uint64_t offset, std::uint64_t bytes, std::ui
         return false;
     }
     for (std::uint64_t page = page_of(offset); page_at(page) < offset + bytes; ++page) {
-        if (page_class(page) != 0) {
+        if (page_owner(page) != kPageInRun) {
             damage("blocks I7", from,
-                   fmt::format("names {} of {} bytes at {:#x}, of which page {} is cut into blocks", what, bytes,
-                               offset, page));
+                   fmt::format("names {} of {} bytes at {:#x}, of which page {} is in no run", what, bytes, offset,
+                               page));
             return false;
         }
     }
@@ -155,10 +155,19 @@ Reached Inspection::reach(std::uint64_t offset, std::uint64_t bytes, std::uint64
     return Reached::kNew;
 }
 
-bool Inspection::reach_unready(std::uint64_t first, std::uint64_t count) {
+bool Inspection::reach_taken(std::uint64_t taking, std::uint32_t slot_number) {
+    const std::uint64_t first = first_taken(taking);
+    const std::uint64_t count = count_taken(taking);
     if (count == 0 || first >= page_count_ || count > page_count_ - first) return false;
-    for (std::uint64_t page = first; page < first + count; ++page) reached_.set(page_at(page) / 64);
-    report_->blocks_of_dead += 1;
+    const bool all = (taking & kAllTaken) != 0;
+    bool any = false;
+    for (std::uint64_t page = first; page < first + count; ++page) {
+        if (!all && page_owner(page) != page_in_transit(slot_number)) continue;
+        if (was_reached(page_at(page))) continue;  // the segment that it was taken for names it already
+        in_dead_hands_.insert(page);
+        any = true;
+    }
+    if (any) report_->blocks_of_dead += 1;
     return true;
 }
 

@@ -59,8 +59,10 @@ public:
     // False when the walk has taken more steps than a store can have that is not changed faster than it is read.
     [[nodiscard]] bool spend() noexcept;
 
-    // Pages that a dead thread was making ready: taken, real or not. False: there are no such pages.
-    [[nodiscard]] bool reach_unready(std::uint64_t first, std::uint64_t count);
+    // Pages that the slot of a dead thread was taking or giving back, by its Slot::taking. False: there are no such
+    // pages. Pages of a run that something names already count as what names them.
+    [[nodiscard]] bool reach_taken(std::uint64_t taking, std::uint32_t slot_number);
+    [[nodiscard]] bool in_dead_hands(std::uint64_t page) const { return in_dead_hands_.contains(page); }
 
     // The allocator's words.
     [[nodiscard]] bool page_used(std::uint64_t page) noexcept { return bit(used_at_, page); }
@@ -69,7 +71,9 @@ public:
     [[nodiscard]] bool page_partial(std::uint64_t page, std::uint32_t size_class) noexcept {
         return bit(partial_at_ + size_class * words_ * 8, page);
     }
-    [[nodiscard]] std::uint32_t page_class(std::uint64_t page) noexcept { return bytes_.byte(classes_at_ + page); }
+    [[nodiscard]] PageOwner page_owner(std::uint64_t page) noexcept {
+        return static_cast<PageOwner>(bytes_.word(owners_at_ + page / 2 * 8) >> (page % 2 * 32));
+    }
     [[nodiscard]] std::uint64_t block_word_at(std::uint64_t page, std::uint64_t word) const noexcept {
         return block_bits_at_ + (page * kWordsAPage + word) * 8;
     }
@@ -83,7 +87,9 @@ public:
         return (offset - pages_at_) / kPageBytes;
     }
     [[nodiscard]] std::uint64_t used_at() const noexcept { return used_at_; }
-    [[nodiscard]] std::uint64_t class_byte_at(std::uint64_t page) const noexcept { return classes_at_ + page; }
+    [[nodiscard]] std::uint64_t owner_at(std::uint64_t page) const noexcept {
+        return owners_at_ + page * sizeof(PageOwner);
+    }
     [[nodiscard]] std::uint64_t offset_of(const void* field) const noexcept {
         return static_cast<std::uint64_t>(static_cast<const std::byte*>(field) -
                                           mapping().at<std::byte>(std::uint64_t{0}));
@@ -115,13 +121,14 @@ private:
     bool at_rest_;
     VerifyReport* report_;
     SparseBits reached_;  // by 64 B of the arena: where blocks begin that were reached; of runs, each page
+    std::unordered_set<std::uint64_t> in_dead_hands_;  // pages, by reach_taken
     std::uint64_t budget_;
     std::uint64_t page_count_;
     std::uint64_t words_;
     std::uint64_t used_at_;
     std::uint64_t real_at_;
     std::uint64_t tables_at_;
-    std::uint64_t classes_at_;
+    std::uint64_t owners_at_;
     std::uint64_t partial_at_;
     std::uint64_t block_bits_at_;
     std::uint64_t pages_at_;

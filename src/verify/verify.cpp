@@ -67,9 +67,9 @@ VerifyReport unattachable(const std::string& path, const std::string& message) {
     return report;
 }
 
-std::uint32_t page_class_of(const Mapping& mapping, std::uint64_t page) noexcept {
+PageOwner page_owner_of(const Mapping& mapping, std::uint64_t page) noexcept {
     // relaxed: nobody else has the arena open
-    return mapping.at<Atomic<std::uint8_t>>(plan_arena(mapping.bytes()).classes_at + page)
+    return mapping.at<Atomic<PageOwner>>(plan_arena(mapping.bytes()).owners_at + page * sizeof(PageOwner))
         ->load(std::memory_order_relaxed);
 }
 
@@ -227,10 +227,11 @@ void return_leaks(const Mapping& mapping, const Leaks& leaks) {
     }
     for (const std::uint64_t page : leaks.lost_pages) {
         Slot nobody{};  // as if it had been this one's source
-        const std::uint32_t class_byte = page_class_of(mapping, page);
-        if (class_byte == 0 || class_byte > kSizeClasses) continue;  // empty by now, and given back
+        const PageOwner owner = page_owner_of(mapping, page);
+        if (!is_page_of_blocks(owner)) continue;  // empty by now, and given back
         // relaxed: nobody else knows of this slot
-        nobody.sources[class_byte - 1].page.store(static_cast<std::uint32_t>(page + 1), std::memory_order_relaxed);
+        nobody.sources[class_of_page(owner)].page.store(static_cast<std::uint32_t>(page + 1),
+                                                        std::memory_order_relaxed);
         blocks.give_back_sources(nobody);
     }
 }

@@ -27,6 +27,7 @@ struct Window {
 };
 
 constexpr std::uint64_t kPage = 64 << 10;
+constexpr std::uint64_t kLargestBlock = 32 << 10;     // that is no run of pages
 constexpr std::uint64_t kLargestSegment = 256 << 10;  // of a store as small as these
 
 const std::vector<Window>& windows() {
@@ -56,8 +57,11 @@ const std::vector<Window>& windows() {
         {CrashPoint::kSegmentTaken, kAppend, 1, 64},
         {CrashPoint::kSegmentTaken, kAppendLarge, 1, 64},
         {CrashPoint::kSegmentRemembered, kAppend},
-        {CrashPoint::kSegmentBlockTaken, kAppend, 1, kLargestSegment},
-        {CrashPoint::kSegmentBlockTaken, kAppendLarge, 1, 2 * kPage},
+        {CrashPoint::kSegmentBlockTaken, kAppend, 1, kLargestBlock},
+        {CrashPoint::kSegmentBlockTaken, kAppendLarge},
+        {CrashPoint::kSegmentBlockTaken, kHugeComeAndGo, 1, 0, 4},
+        {CrashPoint::kSegmentBlockNamed, kAppend},
+        {CrashPoint::kSegmentBlockNamed, kAppendLarge},
         {CrashPoint::kSegmentMade, kAppend},
         {CrashPoint::kSegmentMade, kAppendLarge},
         {CrashPoint::kClaimCopied, kAppendLarge},
@@ -86,19 +90,29 @@ const std::vector<Window>& windows() {
         {CrashPoint::kChainEmptied, kSetTogether},
         {CrashPoint::kChainForgotten, kSetTogether, 1, 64},
         // pages
-        {CrashPoint::kRunPartlyTaken, kHugeComeAndGo, 1, 80 * kPage, 4},
+        {CrashPoint::kRunNamed, kHugeComeAndGo, 1, 0, 4},
+        {CrashPoint::kRunNamed, kLargeKeys},
+        {CrashPoint::kRunPartlyTaken, kHugeComeAndGo, 1, 0, 4},
+        {CrashPoint::kRunPartlyTaken, kHugeComeAndGo, 40, 0, 4},
+        {CrashPoint::kRunPartlyTaken, kLargeKeys},
+        {CrashPoint::kRunPartlyTaken, kWideKeys},
         {CrashPoint::kPagesTaken, kHugeComeAndGo, 1, 0, 4},
         {CrashPoint::kPagesTaken, kLargeKeys},
         {CrashPoint::kPagesTaken, kWideKeys},
         {CrashPoint::kBlockBitsReal, kLargeKeys, 1, 0, 5},
         {CrashPoint::kPagesZeroed, kLargeKeys},
         {CrashPoint::kPagesReal, kLargeKeys},
-        {CrashPoint::kRunPartlyFreed, kHugeComeAndGo, 1, 80 * kPage, 4},
+        {CrashPoint::kRunGivenUp, kHugeComeAndGo, 1, 0, 4},
+        {CrashPoint::kRunGivenUp, kLargeComeAndGo},
+        {CrashPoint::kPageGivenUp, kHugeComeAndGo, 40, 0, 4},
+        {CrashPoint::kPageGivenUp, kLargeComeAndGo},
+        {CrashPoint::kPageUnused, kHugeComeAndGo, 40, 0, 4},
+        {CrashPoint::kRunPartlyFreed, kHugeComeAndGo, 40, 0, 4},
         {CrashPoint::kRunPartlyFreed, kLargeComeAndGo, 1},
         // blocks
-        {CrashPoint::kPageHasClass, kMediumKeys, 1, kPage},
+        {CrashPoint::kPageHasClass, kMediumKeys},
         {CrashPoint::kPageCarving, kMediumKeys, 15, kPage},
-        {CrashPoint::kPageCarved, kMediumKeys, 1, kPage},
+        {CrashPoint::kPageCarved, kMediumKeys},
         {CrashPoint::kSourceNamed, kNewKeys},
         {CrashPoint::kPageAdopted, kNewKeys},
         {CrashPoint::kBlockTaken, kNewKeys, 1, 64},
@@ -112,7 +126,7 @@ const std::vector<Window>& windows() {
         {CrashPoint::kPageEmptying, kEmptyPage, 1, kPage, 1},
         {CrashPoint::kBlocksPutBack, kEmptyUsedPage, 1, 0, 1},
         {CrashPoint::kPageEmptied, kEmptyPage, 1, kPage},
-        {CrashPoint::kPageWithoutClass, kEmptyPage, 1, kPage},
+        {CrashPoint::kRunGivenUp, kEmptyPage},
         {CrashPoint::kSourceFindable, kComeAndGo},
         {CrashPoint::kSourceForgotten, kComeAndGo},
         // epochs
@@ -224,6 +238,11 @@ const std::vector<Window>& windows() {
         {CrashPoint::kDeadSpillRetired, kRecoverSpilled},
         {CrashPoint::kDeadWorkFinished, kRecoverHandedOn},
         {CrashPoint::kRecoveryBegun, kRecoverErase},
+        {CrashPoint::kDeadPagesFree, kRecoverRun, 1, 0, 4},
+        {CrashPoint::kDeadPagesFree, kRecoverNamedRun},
+        {CrashPoint::kPageUnused, kRecoverRun, 20, 0, 4},
+        {CrashPoint::kRunPartlyFreed, kRecoverRun, 20, 0, 4},
+        {CrashPoint::kPageGivenUp, kRecoverWholeRun, 20, 0, 4},
         {CrashPoint::kClaimsAbandoned, kRecoverClaim},
         {CrashPoint::kClaimsPadded, kRecoverClaim},
         {CrashPoint::kClaimsPadded, kRecoverHole},

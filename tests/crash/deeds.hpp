@@ -238,6 +238,9 @@ inline Deed recovers(const Deed& deed, CrashPoint first, std::uint32_t passing =
 }
 inline const Deed kRecoverClaim = recovers(kAppend, CrashPoint::kClaimSaid);
 inline const Deed kRecoverHole = recovers(kAppend, CrashPoint::kClaimAdded);
+inline const Deed kRecoverRun = recovers(kHugeComeAndGo, CrashPoint::kRunPartlyTaken, 40);
+inline const Deed kRecoverWholeRun = recovers(kHugeComeAndGo, CrashPoint::kSegmentBlockTaken);
+inline const Deed kRecoverNamedRun = recovers(kAppendLarge, CrashPoint::kSegmentBlockNamed);
 inline const Deed kRecoverSegment = recovers(kAppend, CrashPoint::kSegmentMade);
 inline const Deed kRecoverChain = recovers(kNewKeys, CrashPoint::kChainMade);
 inline const Deed kRecoverLeaves = recovers(kNewKeys, CrashPoint::kLeafCopied);

@@ -13,9 +13,16 @@ constexpr std::uint64_t kBlockBytes = 256;
 constexpr std::uint64_t kFreePages = 2;
 constexpr std::uint64_t kBlocks = kFreePages * kPageBytes / kBlockBytes;
 
+void name_owners(const Mapping& arena) {
+    const ArenaHeader& header = arena.header();
+    for (std::uint64_t page = 0; page < header.page_count; ++page)
+        name(arena.at<Atomic<PageOwner>>(header.owners_at + page * sizeof(PageOwner)), "owner");
+}
+
 class BlocksModel : public Model {
 protected:
     BlocksModel() {
+        name_owners(arena_);
         const std::uint64_t pages = arena_.header().page_count - kFreePages;
         expect(!is_null(blocks_.allocate(slots_[3], pages * kPageBytes).offset), "there is room");
     }
@@ -92,7 +99,83 @@ private:
     Atomic<std::uint64_t> taken_;
 };
 
+// Two take and give back runs of pages, and are killed at it; each recovers the other, and so does one that lives.
+class KilledWithPages : public Model {
+public:
+    KilledWithPages() {
+        for (unsigned number = 0; number < 3; ++number) {
+            as_process(number, [&] { processes_[number] = std::make_unique<Process>(arena_); });
+        }
+        const std::uint64_t pages = arena_.header().page_count - kPages;
+        Process& first = *processes_[0];
+        expect(!is_null(first.blocks.allocate(first.slot, pages * kPageBytes).offset), "there is room");
+        used_ = first.blocks.used_pages();
+    }
+    ~KilledWithPages() override {
+        for (auto& process : processes_) {  // a process that was killed ends nothing
+            if (process != nullptr && died_[process->number()]) static_cast<void>(process.release());
+        }
+    }
+    void thread(unsigned number) override {
+        Process& process = *processes_[number];
+        const auto work = [&] {
+            for (int round = 0; round < 2; ++round) {
+                take_and_give_back(process, 1 + random(3));
+                process.slots.recover_if_dead(number == 0 ? 1 : 0, process.slot);
+            }
+        };
+        if (number < 2) {
+            died_[number] = !run_mortal(80, work);
+        } else {
+            idle(40);
+            work();
+            process.slots.recover_if_dead(1, process.slot);
+        }
+    }
+    void after() override {
+        as_process(3, [this] {
+            Process last(arena_);
+            last.slots.recover_all_dead();
+            for (std::uint32_t number = 0; number < 3; ++number)
+                expect(last.slots[number].taking.load(std::memory_order_relaxed) == 0, "no journal names pages");
+            expect(last.blocks.used_pages() == used_, "a death leaks no page");
+            expect(!is_null(last.blocks.allocate(last.slot, kPages * kPageBytes).offset),
+                   "what was on its way is free, as one run");
+            expect(is_null(last.blocks.allocate(last.slot, kPageBytes).offset), "and no more than that");
+        });
+    }
+
+private:
+    static constexpr std::uint64_t kPages = 4;
+
+    // The run stays in the journal until it is given back: nothing names it.
+    void take_and_give_back(Process& process, std::uint64_t pages) {
+        const std::uint64_t bytes = pages * kPageBytes;
+        const ArenaOffset run = process.blocks.allocate_journalled(process.slot, bytes).offset;
+        if (is_null(run)) return;
+        for (std::uint64_t page = 0; page < pages; ++page) {
+            auto& owner = owners_[(raw(run) - arena_.header().pages_at) / kPageBytes + page];
+            const std::uint32_t before = owner.exchange(process.number() + 1, std::memory_order_relaxed);
+            // Whoever was killed with it says nothing more.
+            expect(before == 0 || died_[before - 1], "a page has one owner");
+        }
+        for (std::uint64_t page = 0; page < pages; ++page)
+            owners_[(raw(run) - arena_.header().pages_at) / kPageBytes + page].store(0, std::memory_order_relaxed);
+        process.blocks.release(process.slot, run, bytes, 0);
+    }
+
+    Mapping& arena_ = fresh_arena();
+    std::array<std::unique_ptr<Process>, 3> processes_;
+    std::array<bool, kSlots> died_{};
+    std::array<Atomic<std::uint32_t>, 4 * kPiecePages> owners_;  // by page: who has it + 1
+    std::uint64_t used_ = 0;
+};
+
 }  // namespace
+
+TEST_CASE("A process that is killed while it takes or gives back pages leaks none, and takes none from others") {
+    check_holds(3, make<KilledWithPages>(), 60'000);
+}
 
 TEST_CASE("A block has one owner, who finds it zero") { check_holds(3, make<TwoOwners>(), 60'000); }
 
@@ -102,7 +185,13 @@ TEST_CASE("It would not, if taking a block did not acquire what its last owner d
 }
 
 TEST_CASE("It would not, if a page's last owner did not release it") {
-    const Mutant mutant{"Blocks::free_run", Kind::kChange, std::memory_order_release};
+    const Mutant mutant{"Blocks::give_back_taken", Kind::kStore, std::memory_order_release,
+                        std::memory_order_relaxed, "owner"};
+    check_breaks(3, make<TwoOwners>(), 50'000, mutant);
+}
+
+TEST_CASE("It would not, if its next owner did not acquire it") {
+    const Mutant mutant{"Blocks::take_pages", Kind::kExchangeIf, std::memory_order_acquire};
     check_breaks(3, make<TwoOwners>(), 50'000, mutant);
 }
 

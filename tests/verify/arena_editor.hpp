@@ -111,7 +111,9 @@ public:
     shoal::AtomicWord& real(std::uint64_t page) const {
         return at<shoal::AtomicWord>(header().real_at + page / 64 * 8);
     }
-    std::uint8_t& class_byte(std::uint64_t page) const { return at<std::uint8_t>(header().classes_at + page); }
+    shoal::Atomic<shoal::PageOwner>& owner(std::uint64_t page) const {
+        return at<shoal::Atomic<shoal::PageOwner>>(header().owners_at + page * sizeof(shoal::PageOwner));
+    }
     shoal::AtomicWord& block_word(std::uint64_t page, std::uint64_t word) const {
         return at<shoal::AtomicWord>(header().block_bits_at + (page * shoal::kWordsAPage + word) * 8);
     }

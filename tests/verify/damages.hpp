@@ -55,7 +55,7 @@ inline void take_slot(ArenaEditor& arena, std::uint32_t number) { arena.set(aren
 
 inline const std::vector<Damaging> kDamages{
     {"layout I2", "no epoch", [](ArenaEditor& arena) { arena.set(arena.header().epoch, 0); }},
-    {"layout I2", "a table elsewhere", [](ArenaEditor& arena) { arena.set(arena.header().classes_at, 4096); }},
+    {"layout I2", "a table elsewhere", [](ArenaEditor& arena) { arena.set(arena.header().owners_at, 4096); }},
     {"layout I1", "no magic number", [](ArenaEditor& arena) { arena.set(arena.header().magic, 7); }},
 
     {"blocks I1", "the page of a chain is free",
@@ -63,10 +63,12 @@ inline const std::vector<Damaging> kDamages{
          const std::uint64_t page = arena.page_of(&arena.chain("long"));
          arena.set(arena.used(page), ArenaEditor::get(arena.used(page)) & ~(kBit << (page % 64)));
      }},
-    {"blocks I2", "a free page is cut into blocks",
-     [](ArenaEditor& arena) { arena.set(arena.class_byte(arena.real_page(false)), 3); }},
-    {"blocks I2", "a page is of a class that is none",
-     [](ArenaEditor& arena) { arena.set(arena.class_byte(arena.page_of(&arena.chain("long"))), 77); }},
+    {"blocks I1", "a free page is cut into blocks",
+     [](ArenaEditor& arena) { arena.set(arena.owner(arena.real_page(false)), 3); }},
+    {"blocks I1", "a used page has no owner",
+     [](ArenaEditor& arena) { arena.set(arena.owner(arena.page_of(&arena.chain("long"))), kPageFree); }},
+    {"blocks I1", "a page is of a class that is none",
+     [](ArenaEditor& arena) { arena.set(arena.owner(arena.page_of(&arena.chain("long"))), 77); }},
     {"blocks I2", "a run has a free block",
      [](ArenaEditor& arena) {
          const std::uint64_t page = arena.page_of(&arena.frame(arena.segment("large", 0), 0));
@@ -246,7 +248,7 @@ inline const std::vector<Damaging> kDamages{
          Leaf& empty = arena.at<Leaf>(arena.header().pages_at + arena.real_page(false) * kPageBytes);
          const std::uint64_t page = arena.page_of(&empty);
          arena.set(arena.used(page), ArenaEditor::get(arena.used(page)) | kBit << (page % 64));
-         arena.set(arena.class_byte(page), 7);
+         arena.set(arena.owner(page), 7);
          arena.set(empty.depth, leaf.depth);
          for (auto& word : leaf.slots) arena.set(word, ArenaEditor::get(word) | kFrozen);
          arena.set(leaf.successor, arena.offset_of(&empty) | static_cast<std::uint64_t>(SuccessorKind::kRebuilt));

@@ -43,7 +43,7 @@ inline SpilledBlocks& dead_journal(ArenaEditor& arena) {
     const std::uint64_t page = arena.real_page(false);
     const std::uint64_t at = arena.header().pages_at + page * kPageBytes;
     arena.set(arena.used(page), ArenaEditor::get(arena.used(page)) | kBit << (page % 64));
-    arena.set(arena.class_byte(page), 7);
+    arena.set(arena.owner(page), 7);
     auto& journal = arena.at<SpilledBlocks>(at);
     arena.set(journal.bytes, 4096);
     take_slot(arena, 17);

@@ -185,6 +185,7 @@ TEST_CASE("A block that is taken and in nobody's hands is leaked") {
     arena.set(word, ArenaEditor::get(word) & (ArenaEditor::get(word) - 1));
     const std::uint64_t free_page = arena.real_page(false);
     arena.set(arena.used(free_page), ArenaEditor::get(arena.used(free_page)) | 1ULL << (free_page % 64));
+    arena.set(arena.owner(free_page), kPageInRun);
     const auto report = Store::verify(place.path());
     REQUIRE(report.has_value());
     INFO(findings(*report));
@@ -210,10 +211,14 @@ TEST_CASE("A repair gives back what is leaked, and what is there stays") {
         const std::uint64_t page = arena.page_of(&arena.chain("key 7"));
         // A chain's word in the index is lost, with all that hangs from it: a chain, a segment, its block.
         arena.set(arena.slot("key 7"), kTombstoneSlot);
-        // A run of three pages, of which none has been made real; a page of free blocks that is nobody's; one whose
-        // blocks are all taken.
+        // A run of three pages, of which none has been made real, and two on their way to a slot that is free; a
+        // page of free blocks that is nobody's.
         const std::uint64_t first = 70;
-        arena.set(arena.used(first), ArenaEditor::get(arena.used(first)) | 7ULL << (first % 64));
+        arena.set(arena.used(first), ArenaEditor::get(arena.used(first)) | 15ULL << (first % 64));
+        for (std::uint64_t run_page = first; run_page < first + 3; ++run_page)
+            arena.set(arena.owner(run_page), kPageInRun);
+        for (std::uint64_t lost_page = first + 3; lost_page < first + 5; ++lost_page)
+            arena.set(arena.owner(lost_page), page_in_transit(900));
         arena.set(arena.partial(page, 0), ArenaEditor::get(arena.partial(page, 0)) & ~(1ULL << (page % 64)));
         arena.keep();
     }
