@@ -116,7 +116,7 @@ struct Stats {
     std::uint64_t real_bytes = 0;  // allocated from the file system so far
     std::uint64_t used_bytes = 0;  // handed out of those: keys, segments, index, tables
     std::uint64_t keys = 0;
-    std::uint64_t records = 0;        // reserved: acknowledged, and in flight at this moment
+    std::uint64_t records = 0;        // committed; and perhaps some that others began to append during the call
     std::uint64_t payload_bytes = 0;  // of those records
     std::uint64_t segments = 0;
     std::uint64_t index_bytes = 0;

@@ -134,7 +134,10 @@ public:
     [[nodiscard]] Result<void> records(ByteView key, std::size_t part_bytes,
                                        const std::function<bool(const Records& part)>& take) const;
 
-    // Bytes and records of the value, from counters: cost is linear in its segments. kNotFound as get.
+    // Bytes and records of the value: of a closed cut, as get and records give it, also where a writer is stopped
+    // or died in the middle of an append. From counters; frames are looked at only in a segment of up to 1 MiB to
+    // which a thread is appending. Cost: linear in the segments of the value, and in the slots of the process table
+    // that were ever taken. kNotFound as get.
     [[nodiscard]] Result<ValueSize> size(ByteView key) const;
 
     [[nodiscard]] Result<bool> contains(ByteView key) const;

@@ -223,6 +223,17 @@ bool Slots::anyone_writes_to(std::uint64_t segment) const noexcept {
     return false;
 }
 
+WrittenSegments Slots::written_segments() const noexcept {
+    WrittenSegments written;
+    for (std::uint32_t index = 0; index < high_water(); ++index) {
+        // acquire: pairs with claim_and_write: a writer that names the segment no more has committed its claim
+        // there
+        const std::uint64_t segment = table_[index].segment.load(std::memory_order_acquire) & ~kClaimsDone;
+        if (segment != 0) written.add(segment);
+    }
+    return written;
+}
+
 void Slots::recover_dead_writers(std::uint64_t segment, Slot& own) noexcept {
     for (std::uint32_t index = 0; index < high_water(); ++index) {
         // acquire: pairs with claim_and_write

@@ -13,6 +13,7 @@
 //             I3 state, source pages and journal (arena/made.hpp) of a slot name what there is.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -28,6 +29,26 @@ namespace shoal {
 
 // The inode of this process's pid namespace: ids of processes mean something within one. 0 where unknown.
 [[nodiscard]] std::uint64_t this_pid_namespace() noexcept;
+
+// The segments that slots name: in which a claim may have been counted, and not be committed.
+class WrittenSegments {
+public:
+    WrittenSegments() noexcept {}  // whose places are not cleared, as they are seldom used
+    void add(std::uint64_t segment) noexcept {
+        if (count_ < segments_.size()) segments_[count_] = segment;
+        ++count_;
+    }
+    [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
+    // True for a few others too when there are more than it remembers: who asks looks at their frames then.
+    [[nodiscard]] bool may_have(std::uint64_t segment) const noexcept {
+        const auto end = segments_.begin() + static_cast<std::ptrdiff_t>(std::min(count_, segments_.size()));
+        return count_ > segments_.size() || std::find(segments_.begin(), end, segment) != end;
+    }
+
+private:
+    std::array<std::uint64_t, 64> segments_;
+    std::size_t count_ = 0;
+};
 
 class Slots {
 public:
@@ -78,6 +99,9 @@ public:
     void recover_all_dead() noexcept;
     // Whether a slot, of the living or the dead, says that it may be writing to the segment at that offset.
     [[nodiscard]] bool anyone_writes_to(std::uint64_t segment) const noexcept;
+
+    // The segments that slots name now, of the living or the dead.
+    [[nodiscard]] WrittenSegments written_segments() const noexcept;
 
     // As recover_if_dead, for those whose slots say that they may be writing to the segment.
     void recover_dead_writers(std::uint64_t segment, Slot& own) noexcept;

@@ -269,15 +269,20 @@ Cut take_cut(const Mapping& mapping, const Chain& chain) noexcept {
     return {static_cast<ArenaOffset>(chain.root), tail, end};
 }
 
-std::optional<Reserve> measure(const Mapping& mapping, const Cut& cut, std::uint64_t& room) noexcept {
+std::optional<Reserve> measure(const Mapping& mapping, const Cut& cut, const WrittenSegments& written,
+                               std::uint64_t& room) noexcept {
+    const std::byte* arena = mapping.at<std::byte>(std::uint64_t{0});
+    const auto offset_of = [&](const Segment& segment) {
+        return static_cast<std::uint64_t>(reinterpret_cast<const std::byte*>(&segment) - arena);
+    };
     Reserve total;
     const auto add = [&](const Reserve& part) {
         total.units += part.units;
         total.records += part.records;
         total.pad += part.pad;
     };
-    const bool sound = each_segment(mapping, cut, room, [&](const Segment&, const SegmentExtent& extent) {
-        if (extent.exact) {
+    const bool sound = each_segment(mapping, cut, room, [&](const Segment& segment, const SegmentExtent& extent) {
+        if (extent.stored() || (extent.exact && (written.empty() || !written.may_have(offset_of(segment))))) {
             add(extent.reserve);
             return can_be(extent.reserve);
         }

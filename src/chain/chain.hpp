@@ -103,13 +103,16 @@ bool each_segment(const Mapping& mapping, const Cut& cut, Visit&& visit) {
     return each_segment(mapping, cut, room, visit);
 }
 
-// Records and payload bytes of a cut, from counters; walks only a segment whose closing writer has not said yet
-// how far it came.
+// Records and payload bytes of a cut, from counters. Walks the segments of `written`, in which claims may be
+// counted that are not committed; those in which a writer died; and one whose closing writer has not said yet how
+// far it came. Where `written` was gathered after the cut was taken, the result is what a walk of the cut finds.
 // Nothing: the arena is damaged. `room`: as of each_segment.
-[[nodiscard]] std::optional<Reserve> measure(const Mapping& mapping, const Cut& cut, std::uint64_t& room) noexcept;
-[[nodiscard]] inline std::optional<Reserve> measure(const Mapping& mapping, const Cut& cut) noexcept {
+[[nodiscard]] std::optional<Reserve> measure(const Mapping& mapping, const Cut& cut, const WrittenSegments& written,
+                                             std::uint64_t& room) noexcept;
+[[nodiscard]] inline std::optional<Reserve> measure(const Mapping& mapping, const Cut& cut,
+                                                    const WrittenSegments& written) noexcept {
     std::uint64_t room = mapping.bytes() / kUnitBytes;
-    return measure(mapping, cut, room);
+    return measure(mapping, cut, written, room);
 }
 
 // Bytes that no walk of the cut can exceed. Nothing: the arena is damaged.

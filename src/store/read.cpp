@@ -319,7 +319,7 @@ Result<Made> StoreImpl::make_view(const KeyRef& key, bool with_empty) {
         if (!pinned) return tl::unexpected(std::move(pinned.error()));
         const std::optional<CutOfChain> found = cut_of(key);
         if (!found) return tl::unexpected(not_found());
-        const std::optional<Reserve> total = measure(mapping_, found->cut);
+        const std::optional<Reserve> total = measure(mapping_, found->cut, {});  // to reserve memory: a bound
         if (!total) return tl::unexpected(damaged(key.bytes));
         ViewBuilder builder(key, found->generation, with_empty);
         builder.reserve(total->records);
@@ -381,7 +381,8 @@ Result<ValueSize> StoreImpl::size(const KeyRef& key) {
     if (!inside) return tl::unexpected(std::move(inside.error()));
     const std::optional<CutOfChain> found = cut_of(key);
     if (!found) return tl::unexpected(not_found());
-    const std::optional<Reserve> total = measure(mapping_, found->cut);
+    // After the cut was taken: a claim below its end is committed, or its slot is seen to name the segment.
+    const std::optional<Reserve> total = measure(mapping_, found->cut, slots_.written_segments());
     if (!total) return tl::unexpected(damaged(key.bytes));
     return ValueSize{total->payload_bytes(), total->records};
 }
@@ -429,12 +430,15 @@ Result<Stats> StoreImpl::stats() {
     stats.real_bytes = usage.real_bytes;
     stats.used_bytes = usage.used_bytes;
     const ArenaOffset tree = index_.tree();
+    // Before the cuts are taken: what is stopped or dead in the middle of an append now is not counted. What others
+    // begin meanwhile may be.
+    const WrittenSegments written = slots_.written_segments();
     std::uint64_t room = mapping_.bytes() / kUnitBytes;  // that all segments together may take
     bool sound = true;
     sound &= index_.for_each(tree, [&](ArenaOffset chain) {
         const Cut cut = take_cut(mapping_, *mapping_.at<Chain>(chain));
         if (is_null(cut.root)) return;
-        const std::optional<Reserve> total = measure(mapping_, cut, room);
+        const std::optional<Reserve> total = measure(mapping_, cut, written, room);
         sound &= total.has_value();
         if (!total) return;
         stats.keys += 1;

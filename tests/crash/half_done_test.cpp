@@ -93,6 +93,45 @@ TEST_CASE("What a dead writer claimed is padding, and is not counted, for whoeve
     CHECK(next->stats()->slots_in_use == 3);  // of the two stores, and of the views: the dead have none
 }
 
+TEST_CASE("size() and stats() count what get() gives, while a writer is stopped in an append and once it is dead",
+          "[process]") {
+    const CrashPoint point = GENERATE(CrashPoint::kClaimNamed, CrashPoint::kClaimAdded, CrashPoint::kClaimSaid,
+                                      CrashPoint::kClaimCopied, CrashPoint::kClaimCommitted);
+    const bool group = GENERATE(false, true);
+    CAPTURE(crash::name(point), group);
+    NewStore store;
+    REQUIRE_OK(store->append("other", "one"));
+    REQUIRE_OK(store->append("key", std::string(500, 'x')));  // fills a segment, and the next is larger
+    REQUIRE_OK(store->append("key", "twelve bytes"));
+    const auto agree = [&] {
+        const auto size = store->size("key");
+        REQUIRE_OK(size);
+        CHECK(size->records == store->records("key")->size());
+        CHECK(size->bytes == store->get("key")->size());
+        const auto stats = store->stats();
+        REQUIRE_OK(stats);
+        CHECK(stats->records == size->records + 1);
+        CHECK(stats->payload_bytes == size->bytes + 3);
+    };
+    Child child = start_at(store.path(), point, crash::stop_here, [&](Store& own) {
+        if (group) {
+            const std::vector<Pair> pairs{{"key", "a"}, {"key", "bc"}, {"key", "def"}};
+            (void)own.append(pairs);
+        } else {
+            append_one(own);
+        }
+    });
+    REQUIRE(has_stopped(child));
+    agree();
+    REQUIRE_OK(store->append("key", "behind"));
+    agree();
+    child.kill();
+    (void)child.wait();
+    agree();
+    REQUIRE_OK(Store::attach(store.path()));  // recovers it
+    agree();
+}
+
 TEST_CASE("A hole stays one while somebody alive may be about to fill it", "[process]") {
     NewStore store;
     REQUIRE_OK(store->append("key", std::string(500, 'x')));  // fills a segment, and the next is larger

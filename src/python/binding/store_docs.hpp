@@ -383,7 +383,7 @@ Examples
 [3, 0, 1]
 )";
 
-inline constexpr const char* kSize = R"(Bytes and records of a value, from counters.
+inline constexpr const char* kSize = R"(Bytes and records of a value, as get and records give it.
 
 Parameters
 ----------
@@ -392,7 +392,7 @@ key : bytes or str
 Returns
 -------
 ValueSize
-    What is being appended counts.
+    An append that is under way does not count until it is there, also one whose process is stopped or died.
 
 Raises
 ------

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueSize:
-    """A value's size, from counters."""
+    """A value's size, as get and records give it."""
 
     bytes: int
     records: int
@@ -41,7 +41,7 @@ class Stats:
     real_bytes: int  # allocated from the file system so far
     used_bytes: int  # handed out of those: keys, segments, index, tables
     keys: int
-    records: int  # appended, and in flight at this moment
+    records: int  # committed; and perhaps some that others began to append during the call
     payload_bytes: int  # of those records
     segments: int
     index_bytes: int
