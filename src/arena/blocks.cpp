@@ -507,7 +507,10 @@ std::uint64_t Blocks::used_pages() const noexcept {
 }
 
 Blocks::Usage Blocks::usage() const noexcept {
-    Usage usage{block_bits_at_, block_bits_at_};  // the tables before it are real from the start
+    // The tables before the block bits are real from the start, but for slots that were never in use.
+    const std::uint64_t slots = std::min(header_->slots_real.load(std::memory_order_relaxed), kSlots);  // as below
+    const std::uint64_t tables = block_bits_at_ - kSlotTableBytes + slots * sizeof(Slot);
+    Usage usage{tables, tables};
     for (std::uint64_t index = 0; index < words_; ++index) {
         const std::uint64_t word = real_[index].load(std::memory_order_relaxed);  // relaxed: a count of one moment
         usage.real_bytes += static_cast<std::uint64_t>(std::popcount(word)) * kPageBytes;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace shoal {
@@ -41,8 +42,18 @@ bool wait_for_byte(int descriptor, std::uint64_t offset) noexcept {
 }
 
 bool is_locked(int descriptor, std::uint64_t offset, std::uint64_t bytes) noexcept {
+    const LockedBytes found = locked_bytes(descriptor, offset, bytes);
+    return found.begin != found.end;
+}
+
+LockedBytes locked_bytes(int descriptor, std::uint64_t offset, std::uint64_t bytes) noexcept {
+    const LockedBytes all{offset, offset + bytes};
     struct flock lock = lock_of(offset, bytes, F_WRLCK);
-    return ::fcntl(descriptor, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
+    if (::fcntl(descriptor, F_OFD_GETLK, &lock) != 0) return all;
+    if (lock.l_type == F_UNLCK) return {};
+    const auto begin = static_cast<std::uint64_t>(lock.l_start);
+    const std::uint64_t end = lock.l_len == 0 ? all.end : begin + static_cast<std::uint64_t>(lock.l_len);
+    return {std::max(begin, all.begin), std::min(end, all.end)};
 }
 
 }  // namespace shoal

@@ -23,4 +23,12 @@ void unlock_byte(int descriptor, std::uint64_t offset) noexcept;
 // told.
 [[nodiscard]] bool is_locked(int descriptor, std::uint64_t offset, std::uint64_t bytes) noexcept;
 
+// What of [offset, offset + bytes) another description has locked: some such range, not always the first; all of it
+// where that cannot be told. Empty where nothing is.
+struct LockedBytes {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+};
+[[nodiscard]] LockedBytes locked_bytes(int descriptor, std::uint64_t offset, std::uint64_t bytes) noexcept;
+
 }  // namespace shoal

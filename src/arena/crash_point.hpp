@@ -118,6 +118,7 @@
     POINT(ListDrained)                                                  \
     POINT(EpochMoved)                                                   \
     /* arena/slots.cpp: coming and going */                             \
+    POINT(SlotsReal)                                                    \
     POINT(SlotLocked)                                                   \
     POINT(SlotTaken)                                                    \
     POINT(SlotSourcesBack)                                              \

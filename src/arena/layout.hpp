@@ -24,7 +24,7 @@ inline constexpr std::uint32_t kArenaVersion = 5;
 inline constexpr std::uint64_t kPieceBytes = kPiecePages * kPageBytes;
 inline constexpr std::uint32_t kEpochBuckets = 3;
 inline constexpr std::uint32_t kMade = 3;  // blocks that one step of an operation links together
-inline constexpr std::uint64_t kMinimumArenaBytes = 4 * kPieceBytes;
+inline constexpr std::uint64_t kMinimumLimitBytes = 4 * kPieceBytes;
 inline constexpr std::uint64_t kSlotsAt = 4096;             // of the slots, in every arena
 inline constexpr std::uint64_t kDestroyedBit = 1ULL << 63;  // in the epoch word
 inline constexpr std::size_t kStorePathBytes = 1024;
@@ -36,10 +36,10 @@ struct ArenaHeader {
     std::uint64_t signature;      // layout_signature() of the build that made it
     std::array<char, 64> layout;  // the same in words, for the error message
     StoreId store_id;
-    std::uint64_t arena_bytes;    // of the file; the memory limit
+    std::uint64_t arena_bytes;    // of the file: the memory limit and kSlotTableBytes
     std::uint64_t page_count;     // 64 KiB pages from pages_at on, a multiple of kPiecePages
     std::uint64_t hash_seed;      // of XXH3 over keys
-    std::uint64_t slots_at;       // offset: kSlots Slot
+    std::uint64_t slots_at;       // offset: kSlots Slot; the memory of the first slots_real is there
     std::uint64_t used_at;        // offset: a bit a page, set while the page is taken
     std::uint64_t real_at;        // offset: a bit a page, set once its owner has had it allocated
     std::uint64_t tables_at;      // offset: a bit a piece, set once its block bits are allocated
@@ -65,6 +65,8 @@ struct ArenaHeader {
     alignas(64) Atomic<std::uint64_t> page_hint;  // word of the page map before which no page was free
     Atomic<std::uint64_t> top_hint;               // word of the page map behind which no page was free
     Atomic<std::uint32_t> slots_high_water;       // slots ever taken: bounds the scans
+    Atomic<std::uint32_t> slots_real;             // slots whose memory is allocated: whole chunks; only grows
+    Atomic<std::uint32_t> slot_hint;              // slot before which no slot was free, mostly
 
     // --- retired memory (arena/epoch.hpp) ---
     alignas(64) std::array<Atomic<std::uint64_t>, kEpochBuckets> retired;  // heads of lists, by epoch % 3
@@ -96,6 +98,7 @@ static_assert(offsetof(ArenaHeader, store_path) == 200);
 static_assert(offsetof(ArenaHeader, flags) == 1224);
 static_assert(offsetof(ArenaHeader, epoch) == 2304, "epoch, tree and retirements share one line");
 static_assert(offsetof(ArenaHeader, page_hint) == 2368, "allocation must not disturb the epoch's line");
+static_assert(offsetof(ArenaHeader, slots_high_water) == 2384 && offsetof(ArenaHeader, slots_real) == 2388);
 static_assert(offsetof(ArenaHeader, retired) == 2432);
 static_assert(offsetof(ArenaHeader, epoch_began_ms) == 2472);
 static_assert(offsetof(ArenaHeader, spill_files_at) == 1232 && offsetof(ArenaHeader, codec) == 1240);
@@ -163,5 +166,18 @@ static_assert(kSizeClasses != 10 || (offsetof(Slot, made_chain) == 208 && offset
                                      offsetof(Slot, made_for) == 248 && sizeof(Slot) == 256),
               "part of the format; models have fewer classes");
 static_assert(std::is_standard_layout_v<Slot>, "offsets must mean the same in every build");
+
+// The process table lies between the header and the other tables, outside of the memory limit: a thread can attach
+// when the memory is full. It is a hole of the file, but for the chunks that have been in use.
+inline constexpr std::uint64_t kSlotTableBytes = round_up(kSlots * sizeof(Slot), kPieceBytes);
+inline constexpr std::uint64_t kMinimumArenaBytes = kMinimumLimitBytes + kSlotTableBytes;
+static_assert(kSlots % kSlotsAChunk == 0 && kAddingSlots <= kSlots, "the table is whole chunks");
+
+// Offsets have 44 bits at most.
+inline constexpr std::uint64_t kMostLimitBytes = (1ULL << 44) - kSlotTableBytes;
+
+[[nodiscard]] constexpr std::uint64_t limit_of(std::uint64_t arena_bytes) noexcept {
+    return arena_bytes - kSlotTableBytes;
+}
 
 }  // namespace shoal

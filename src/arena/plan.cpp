@@ -25,7 +25,7 @@ ArenaPlan plan_arena(std::uint64_t arena_bytes) noexcept {
         plan.page_count = pieces * kPiecePages;
         const std::uint64_t map_bytes = round_up((plan.page_count + 63) / 64 * 8, 4096);
         plan.slots_at = kSlotsAt;
-        plan.used_at = plan.slots_at + kSlots * sizeof(Slot);
+        plan.used_at = plan.slots_at + kSlotTableBytes;
         plan.real_at = plan.used_at + map_bytes;
         plan.tables_at = plan.real_at + map_bytes;
         plan.owners_at = plan.tables_at + round_up((pieces + 63) / 64 * 8, 4096);

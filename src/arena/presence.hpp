@@ -6,6 +6,10 @@
 //   repair byte     held by a repair, so that those whom it keeps out know to wait
 //   sync byte       held by whoever makes a checkpoint (spill/sync_pass.hpp); another waits for it
 //   hidden byte     held by a creator while its file has a name that nobody looks for (store/nameless_file.hpp)
+//   slot bytes      each held by the owner of the slot of that number (arena/slots.hpp)
+//
+// Slot bytes lie side by side, though slots do not: the kernel joins the locks that a process has on neighbours,
+// and all that it does with a lock takes time by the number of such joined locks in the file.
 //
 // A memory mapping keeps the description that it was made of, and that one's locks, until it is unmapped: so a lock
 // that is to end with a close must be on another one (Mapping::reopen).
@@ -22,6 +26,7 @@
 #include <cstdint>
 
 #include "arena/byte_lock.hpp"
+#include "arena/layout.hpp"
 
 namespace shoal {
 
@@ -30,6 +35,9 @@ inline constexpr std::uint64_t kPresenceByte = 1;
 inline constexpr std::uint64_t kRepairByte = 2;
 inline constexpr std::uint64_t kHiddenByte = 3;
 inline constexpr std::uint64_t kSyncByte = 4;
+[[nodiscard]] constexpr std::uint64_t slot_byte(std::uint32_t slot_number) noexcept {
+    return kSlotsAt + slot_number;
+}
 
 // 0 or an errno, as try_lock_byte.
 [[nodiscard]] inline int begin_creation(int descriptor) noexcept {

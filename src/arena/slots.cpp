@@ -7,11 +7,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cerrno>
+#include <new>
 
 #include "arena/asymmetric_fence.hpp"
 #include "arena/byte_lock.hpp"
 #include "arena/crash_point.hpp"
+#include "arena/presence.hpp"
 
 namespace shoal {
 
@@ -98,47 +101,103 @@ Slot* Slots::find_or_take(int* failure) noexcept {
 }
 
 Slot* Slots::take_locked(int* failure) noexcept {
-    if (failure != nullptr) *failure = 0;
-    for (std::uint32_t turn = 0; turn < 2 * kSlots; ++turn) {  // the free ones first, then those of the dead
-        const std::uint32_t index = turn % kSlots;
-        Slot& slot = table_[index];
-        // Our own bytes can be locked again by ourselves: the list says which those are.
-        const auto is_this = [&](const Owned& owned) { return owned.slot == &slot; };
-        if (std::any_of(owned_.begin(), owned_.end(), is_this)) continue;
-        const bool looks_free =  // relaxed: looked at again under the lock
-            slot.state.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(SlotState::kFree);
-        if (turn < kSlots && !looks_free) continue;
-        const int error = try_lock_byte(mapping_->descriptor(), byte_of(index));
-        if (error == EAGAIN || error == EACCES) continue;  // somebody lives there
-        if (error != 0) {
-            if (failure != nullptr) *failure = error;
-            return nullptr;
-        }
-        crash_point(CrashPoint::kSlotLocked);
-        // acquire: pairs with the release in release_locked; its last owner's words are final
-        if (slot.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(SlotState::kFree)) {
-            recover(slot, nullptr);
-        }
-        // relaxed: we hold the byte lock, and others read these to show them
-        slot.generation.store(slot.generation.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-        slot.attachment = attachment_;
-        slot.process_id.store(::getpid(), std::memory_order_relaxed);
-        slot.thread_id.store(::syscall(SYS_gettid), std::memory_order_relaxed);
-        slot.pid_namespace.store(this_pid_namespace(), std::memory_order_relaxed);
-        slot.light_fences.store(light_fences_ ? 1 : 0, std::memory_order_relaxed);
-        slot.state.store(static_cast<std::uint32_t>(SlotState::kTaken), std::memory_order_release);
-        crash_point(CrashPoint::kSlotTaken);
-        Atomic<std::uint32_t>& mark = mapping_->header().slots_high_water;
-        std::uint32_t high = mark.load(std::memory_order_relaxed);
-        // seq_cst: stands before our first epoch in the one order that an advancing epoch reads it in; a failed
-        // turn means that another raised it
-        while (high < index + 1 &&
-               !mark.compare_exchange_weak(high, index + 1, std::memory_order_seq_cst, std::memory_order_relaxed)) {
-        }
-        owned_.push_back({&slot, 0});
-        return &slot;
+    int cause = 0;
+    std::uint32_t number = kSlots;
+    try {
+        if (owned_.size() == owned_.capacity()) owned_.reserve(2 * owned_.size() + 8);
+    } catch (const std::bad_alloc&) {
+        cause = ENOMEM;
     }
-    return nullptr;
+    while (cause == 0 && number == kSlots) {  // a turn for each chunk that others have filled meanwhile
+        const std::uint32_t real = real_slots();
+        // relaxed: a hint
+        const std::uint32_t hint = mapping_->header().slot_hint.load(std::memory_order_relaxed);
+        number = lock_free_slot(std::min(hint, real), real, &cause);
+        if (number == kSlots && cause == 0) {
+            recover_all_dead_locked();
+            number = lock_free_slot(0, real, &cause);
+        }
+        if (number != kSlots || cause != 0 || real == kSlots) break;
+        cause = grow(real + kSlotsAChunk);
+    }
+    if (failure != nullptr) *failure = cause;
+    return number == kSlots ? nullptr : take_over(number);
+}
+
+std::uint32_t Slots::lock_free_slot(std::uint32_t begin, std::uint32_t end, int* cause) noexcept {
+    for (std::uint32_t number = begin; number < end; ++number) {
+        // Our own byte can be locked again by ourselves. relaxed: looked at again under the lock
+        const std::uint32_t state = table_[number].state.load(std::memory_order_relaxed);
+        if (state != static_cast<std::uint32_t>(SlotState::kFree) || is_own_.test(number)) continue;
+        const int error = try_lock_byte(mapping_->descriptor(), slot_byte(number));
+        if (error == EAGAIN || error == EACCES) continue;  // another is taking it, or giving it back
+        *cause = error;
+        if (error != 0) break;
+        Atomic<std::uint32_t>& hint = mapping_->header().slot_hint;
+        std::uint32_t expected = begin;  // relaxed: a hint; fails where a slot before it was given back
+        hint.compare_exchange_strong(expected, number + 1, std::memory_order_relaxed, std::memory_order_relaxed);
+        return number;
+    }
+    return kSlots;
+}
+
+// The slot of that number, whose byte is ours.
+Slot* Slots::take_over(std::uint32_t number) noexcept {
+    Slot& slot = table_[number];
+    crash_point(CrashPoint::kSlotLocked);
+    // acquire: pairs with the release in release_locked; its last owner's words are final
+    if (slot.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(SlotState::kFree)) {
+        recover(slot, nullptr);
+    }
+    // relaxed: we hold the byte lock, and others read these to show them
+    slot.generation.store(slot.generation.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    slot.attachment = attachment_;
+    slot.process_id.store(::getpid(), std::memory_order_relaxed);
+    slot.thread_id.store(::syscall(SYS_gettid), std::memory_order_relaxed);
+    slot.pid_namespace.store(this_pid_namespace(), std::memory_order_relaxed);
+    slot.light_fences.store(light_fences_ ? 1 : 0, std::memory_order_relaxed);
+    slot.state.store(static_cast<std::uint32_t>(SlotState::kTaken), std::memory_order_release);
+    crash_point(CrashPoint::kSlotTaken);
+    Atomic<std::uint32_t>& mark = mapping_->header().slots_high_water;
+    std::uint32_t high = mark.load(std::memory_order_relaxed);
+    // seq_cst: stands before our first epoch in the one order that an advancing epoch reads it in; a failed
+    // turn means that another raised it
+    while (high < number + 1 &&
+           !mark.compare_exchange_weak(high, number + 1, std::memory_order_seq_cst, std::memory_order_relaxed)) {
+    }
+    owned_.push_back({&slot, 0});
+    is_own_.set(number);
+    return &slot;
+}
+
+std::uint32_t Slots::real_slots() const noexcept {
+    // acquire: pairs with grow()
+    const std::uint32_t real = mapping_->header().slots_real.load(std::memory_order_acquire);
+    return std::min(real / kSlotsAChunk * kSlotsAChunk, kSlots);
+}
+
+int Slots::grow(std::uint32_t end) noexcept {
+    constexpr std::uint64_t kChunkBytes = kSlotsAChunk * sizeof(Slot);
+    if (const int cause = mapping_->allocate(kSlotsAt + (end - kSlotsAChunk) * sizeof(Slot), kChunkBytes)) {
+        return cause;
+    }
+    crash_point(CrashPoint::kSlotsReal);
+    Atomic<std::uint32_t>& real = mapping_->header().slots_real;
+    std::uint32_t now = real.load(std::memory_order_relaxed);
+    // release: pairs with real_slots(): the memory is there; a failed turn means that another grew the table
+    while (now < end &&
+           !real.compare_exchange_weak(now, end, std::memory_order_release, std::memory_order_relaxed)) {
+    }
+    return 0;
+}
+
+// The slot of that number is free: the search for a free one begins there, or before.
+void Slots::lower_hint(std::uint32_t number) noexcept {
+    Atomic<std::uint32_t>& hint = mapping_->header().slot_hint;
+    std::uint32_t now = hint.load(std::memory_order_relaxed);  // relaxed, all: a hint; a failed turn: it was moved
+    while (number < now &&
+           !hint.compare_exchange_weak(now, number, std::memory_order_relaxed, std::memory_order_relaxed)) {
+    }
 }
 
 void Slots::release_locked(Slot* slot) noexcept {
@@ -147,7 +206,9 @@ void Slots::release_locked(Slot* slot) noexcept {
     slot->epoch.store(0, std::memory_order_release);  // pairs with the acquire of an advancing epoch
     slot->state.store(static_cast<std::uint32_t>(SlotState::kFree), std::memory_order_release);
     crash_point(CrashPoint::kSlotFree);
-    unlock_byte(mapping_->descriptor(), byte_of(number(*slot)));
+    unlock_byte(mapping_->descriptor(), slot_byte(number(*slot)));
+    is_own_.reset(number(*slot));
+    lower_hint(number(*slot));
 }
 
 void Slots::recover(Slot& dead, Slot* own) noexcept {
@@ -169,31 +230,69 @@ bool Slots::recover_if_dead(std::uint32_t slot_number, Slot& own) noexcept {
 
 void Slots::recover_all_dead() noexcept {
     const std::lock_guard lock(mutex_);
-    for (std::uint32_t index = 0; index < high_water(); ++index) {
-        // relaxed: looked at again under the lock
-        if (table_[index].state.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(SlotState::kTaken)) {
-            static_cast<void>(recover_if_dead_locked(index, nullptr));
+    recover_all_dead_locked();
+}
+
+void Slots::recover_all_dead_locked() noexcept {
+    const std::uint32_t end = high_water();
+    for (std::uint32_t first = 0; first < end; first += 64) {
+        std::uint64_t taken = 0;
+        for (std::uint32_t number = first; number < std::min(first + 64, end); ++number) {
+            // relaxed: looked at again under the lock
+            const std::uint32_t state = table_[number].state.load(std::memory_order_relaxed);
+            if (state != static_cast<std::uint32_t>(SlotState::kFree) && !is_own_.test(number)) {
+                taken |= 1ULL << (number - first);
+            }
+        }
+        for (std::uint64_t dead = dead_among(first, taken); dead != 0; dead &= dead - 1) {
+            const auto at = static_cast<std::uint32_t>(std::countr_zero(dead));
+            static_cast<void>(recover_if_dead_locked(first + at, nullptr));
         }
     }
 }
 
+// Of 64 slots those whose bytes nobody has locked: asked for in halves around what another has, so that neighbours
+// of one process are one answer.
+std::uint64_t Slots::dead_among(std::uint32_t first, std::uint64_t taken) noexcept {
+    struct Span {
+        std::uint32_t begin;
+        std::uint32_t end;
+    };
+    std::array<Span, 64> open;  // each answer takes a slot at least out of those that are left
+    std::size_t count = 0;
+    if (taken != 0) open[count++] = {0, 64};
+    while (count != 0) {
+        const Span span = open[--count];
+        const std::uint64_t mask = (span.end - span.begin == 64 ? ~0ULL : (1ULL << (span.end - span.begin)) - 1)
+                                   << span.begin;
+        if ((taken & mask) == 0) continue;
+        const std::uint64_t begins_at = slot_byte(first + span.begin);
+        const LockedBytes held = locked_bytes(mapping_->descriptor(), begins_at, span.end - span.begin);
+        if (held.begin == held.end) continue;
+        const auto held_begin = span.begin + static_cast<std::uint32_t>(held.begin - begins_at);
+        const auto held_end = span.begin + static_cast<std::uint32_t>(held.end - begins_at);
+        for (std::uint32_t at = held_begin; at < held_end; ++at) taken &= ~(1ULL << at);
+        if (span.begin < held_begin) open[count++] = {span.begin, held_begin};
+        if (held_end < span.end) open[count++] = {held_end, span.end};
+    }
+    return taken;
+}
+
 bool Slots::recover_if_dead_locked(std::uint32_t slot_number, Slot* own) noexcept {
     Slot& slot = table_[slot_number];
-    const auto is_this = [&](const Owned& owned) { return owned.slot == &slot; };
-    if (std::any_of(owned_.begin(), owned_.end(), is_this)) return false;
-    if (try_lock_byte(mapping_->descriptor(), byte_of(slot_number)) != 0) return false;
+    if (is_own_.test(slot_number)) return false;
+    if (try_lock_byte(mapping_->descriptor(), slot_byte(slot_number)) != 0) return false;
     const bool dead = slot.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(SlotState::kFree);
     if (dead) recover(slot, own);
     crash_point(CrashPoint::kDeadSlotFree);
-    unlock_byte(mapping_->descriptor(), byte_of(slot_number));
+    unlock_byte(mapping_->descriptor(), slot_byte(slot_number));
+    lower_hint(slot_number);
     return dead;
 }
 
 bool Slots::is_alive(std::uint32_t slot_number) noexcept {
     const std::lock_guard lock(mutex_);
-    const auto is_this = [&](const Owned& owned) { return owned.slot == &table_[slot_number]; };
-    if (std::any_of(owned_.begin(), owned_.end(), is_this)) return true;
-    return is_locked(mapping_->descriptor(), byte_of(slot_number), 1);
+    return is_own_.test(slot_number) || is_locked(mapping_->descriptor(), slot_byte(slot_number), 1);
 }
 
 std::uint32_t Slots::high_water() const noexcept {
@@ -302,6 +401,7 @@ void Slots::after_fork_in_child() noexcept {
         slots->mapping_->reopen(Mapping::Before::kParents);
         slots->light_fences_ = join_asymmetric_fences();
         slots->owned_.clear();  // the parent's
+        slots->is_own_.reset();
         slots->attachment_ = registry.next_attachment.fetch_add(1, std::memory_order_relaxed);
         slots->mutex_.unlock();
     }

@@ -5,16 +5,23 @@
 // its byte can be locked belonged to the dead, and whoever holds the lock is the one who recovers it; if that one
 // dies too, the lock is free again. Process ids play no part: they are reused, and differ between namespaces.
 //
+// The table has room for kSlots, of which memory is allocated for the first ones: slots_real of the header. The
+// table grows by a chunk when every slot before is in use by a living thread. Memory that a file system has
+// allocated is zero and stays, so any number of threads may allocate the same chunk, and one that dies in between
+// leaves nothing half-done. A free slot is looked for from slot_hint on, and in the whole table before it grows.
+//
 // Thread safety: current() from any thread; the rest under the object's own mutex.
 // A crash leaves slots "taken" with free locks; whoever meets them recovers them (recover).
 // Invariants: I1 a slot's words are written by its owner, or by whoever holds its byte lock while the owner is
 // dead;
 //             I2 a slot of state kFree holds nothing: no epoch, no source pages, no work under way;
+//             I4 a slot below slots_high_water has memory: slots_real is raised before;
 //             I3 state, source pages and journal (arena/made.hpp) of a slot name what there is.
 #pragma once
 
 #include <algorithm>
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -95,7 +102,8 @@ public:
     // Recovers the slot if its owner is dead; true when it did. Blocks never.
     bool recover_if_dead(std::uint32_t slot_number, Slot& own) noexcept;
 
-    // Recovers every slot whose owner is dead. Blocks never; a system call for each slot taken by somebody else.
+    // Recovers every slot whose owner is dead. Blocks never. Cost: two system calls at most for each group of slots
+    // that another process has side by side, and one for each 64 slots.
     void recover_all_dead() noexcept;
     // Whether a slot, of the living or the dead, says that it may be writing to the segment at that offset.
     [[nodiscard]] bool anyone_writes_to(std::uint64_t segment) const noexcept;
@@ -127,9 +135,15 @@ private:
 
     [[nodiscard]] Slot* find_or_take(int* failure) noexcept;
     void release_locked(Slot* slot) noexcept;
-    [[nodiscard]] std::uint64_t byte_of(std::uint32_t slot_number) const noexcept {  // that its owner locks
-        return kSlotsAt + slot_number * sizeof(Slot);
-    }
+    // A free slot of [begin, end), locked; kSlots where there is none. *cause: an errno of the lock.
+    [[nodiscard]] std::uint32_t lock_free_slot(std::uint32_t begin, std::uint32_t end, int* cause) noexcept;
+    [[nodiscard]] Slot* take_over(std::uint32_t slot_number) noexcept;
+    // Makes room for slots up to `end`. 0 or an errno.
+    [[nodiscard]] int grow(std::uint32_t end) noexcept;
+    [[nodiscard]] std::uint32_t real_slots() const noexcept;
+    void lower_hint(std::uint32_t slot_number) noexcept;
+    void recover_all_dead_locked() noexcept;
+    [[nodiscard]] std::uint64_t dead_among(std::uint32_t first, std::uint64_t taken) noexcept;
     void recover(Slot& dead, Slot* own) noexcept;
     bool recover_if_dead_locked(std::uint32_t slot_number, Slot* own) noexcept;
 
@@ -150,7 +164,8 @@ private:
     std::uint64_t attachment_;
     bool light_fences_;
     std::mutex mutex_;
-    std::vector<Owned> owned_;  // guarded by mutex_
+    std::vector<Owned> owned_;    // guarded by mutex_, as the next: the same slots
+    std::bitset<kSlots> is_own_;  // our own byte can be locked again by ourselves
 };
 
 }  // namespace shoal

@@ -79,7 +79,7 @@ Error too_small(const ChainContext& context, std::uint64_t keys, const Checkpoin
     return {Code::kMemoryLimit,
             fmt::format("the checkpoint has {} keys, of which {} go into {} bytes of memory: open the store with a "
                         "higher memory_limit_bytes",
-                        checkpoint.chains, keys, context.mapping.bytes()),
+                        checkpoint.chains, keys, limit_of(context.mapping.bytes())),
             0, 0};
 }
 

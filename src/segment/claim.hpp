@@ -1,13 +1,16 @@
 // Claim, commit, close: how a record gets into a segment. After Aeron's log buffers (claim, commit, unblock).
 //
-//   claim    fetch_add on the reserve word: the frame's place, its record's number, the order of the key's value
+//   claim    fetch_add on the reserve word: the frame's place, its record's number, the order of the key's value;
+//            a compare-and-exchange for slots from kAddingSlots on, of which so many at once would overflow the
+//            word
 //   say so   store the claimed header, before any byte of payload
 //   copy     plain stores, nobody reads them yet
 //   commit   store the committed header with release
 //
 // The one whose claim crosses the end closes the segment: it writes padding over what is left and the sealed word.
 //
-// Thread safety: any number of processes on one segment. Wait-free but for close(), which is lock-free.
+// Thread safety: any number of processes on one segment. Wait-free for the first kAddingSlots slots, but for
+// close(); lock-free for the others.
 // A crash before the claimed header leaves a hole, one after it a claimed frame, one while closing a hole at the
 // end and no sealed word: readers pass all three (segment/walk.hpp).
 // Invariants: I1 claims do not overlap and lie below claimable_units;
@@ -120,6 +123,19 @@ inline void seal(const Mapping& mapping, Segment& segment, std::uint64_t before)
 
 enum class ClaimOutcome { kWritten, kClosed };
 
+// Adds the claim to the word, which was `seen`; returns the word before, which is that of a closed segment where
+// nothing was added. seq_cst: see claim_and_write.
+[[nodiscard, gnu::noinline]] inline std::uint64_t add_unless_closed(Segment& segment, std::uint64_t seen,
+                                                                    std::uint64_t claim) noexcept {
+    while (reserved_units(seen) <= segment.claimable_units) {  // a failed turn: another claimed
+        if (segment.reserve.compare_exchange_weak(seen, seen + claim, std::memory_order_seq_cst,
+                                                  std::memory_order_acquire)) {
+            break;
+        }
+    }
+    return seen;
+}
+
 // One try to put the payload into this segment. kClosed: it is closed now, by this claim or before.
 [[nodiscard]] inline ClaimOutcome claim_and_write(const Mapping& mapping, Segment& segment,
                                                   ArenaOffset segment_offset, const Payload& payload, Slot& slot,
@@ -134,7 +150,9 @@ enum class ClaimOutcome { kWritten, kClosed };
     crash_point(CrashPoint::kClaimNamed);
     // release: everything acknowledged before this claim is seen by a reader whose cut holds it (closed cut);
     // acquire: pairs with the same; seq_cst: orders slot.segment before the claim for whoever judges a hole.
-    const std::uint64_t before = segment.reserve.fetch_add(pack(payload.claim), std::memory_order_seq_cst);
+    const std::uint64_t before = slot_number < kAddingSlots
+                                     ? segment.reserve.fetch_add(pack(payload.claim), std::memory_order_seq_cst)
+                                     : add_unless_closed(segment, seen, pack(payload.claim));
     const std::uint64_t at = reserved_units(before);
     if (at + payload.claim.units <= segment.claimable_units) [[likely]] {
         crash_point(CrashPoint::kClaimAdded);

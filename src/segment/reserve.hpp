@@ -6,19 +6,21 @@
 //   bit  63      in Segment::sealed: the word is set; in Segment::reserve: some claim was never committed, as its
 //                owner died, so that records and pad bytes count too many (segment/unblock.hpp)
 //
-// A claim that does not fit is counted too and closes the segment; what comes after is not counted, since who finds
-// the segment closed does not claim. So at most one claim a slot goes over the end, and no field overflows.
+// A claim that does not fit is counted too and closes the segment; what comes after is not counted, since a thread
+// that finds the segment closed does not claim. A thread that adds by fetch_add may have looked before the close:
+// so at most one claim of each of the first kAddingSlots slots is counted beyond the one that closed. All other
+// threads add by compare-and-exchange, and never to the word of a closed segment. So no field overflows.
 #pragma once
 
 #include <cstdint>
 
-#include "arena/layout.hpp"
+#include "arena/geometry.hpp"
 #include "segment/frame.hpp"
 
 namespace shoal {
 
 inline constexpr std::uint64_t kMaxSegmentUnits = (1ULL << 20) / kUnitBytes;  // 1 MiB
-// A quarter of that, and a little less, so that every field below holds what 1024 slots can add behind the end.
+// A quarter of that, and a little less, so that every field below holds what kAddingSlots can add behind the end.
 inline constexpr std::uint64_t kMaxClaimUnits =
     (248ULL << 10) / kUnitBytes;  // larger records get their own segment
 inline constexpr std::uint64_t kMaxClaimRecords = 64;
@@ -50,10 +52,16 @@ struct Reserve {
     return word & ((1ULL << kUnitsBits) - 1);
 }
 
-static_assert(kMaxSegmentUnits + kSlots * kMaxClaimUnits < 1ULL << kUnitsBits,
-              "a full segment and one claim a slot");
-static_assert(kMaxSegmentUnits + kSlots * kMaxClaimRecords < 1ULL << kRecordsBits, "a record is a unit at least");
-static_assert((kMaxSegmentUnits / 2 + kSlots * kMaxClaimRecords) * 7 < 1ULL << kPadBits, "two units: 7 at most");
+// The word of an open segment is kMaxSegmentUnits at most. A claim closes it, or close(), which adds one more than
+// it has; then come those that had looked before.
+inline constexpr std::uint64_t kMostClosingUnits = kMaxSegmentUnits + 1;
+static_assert(kMaxClaimUnits <= kMostClosingUnits);
+static_assert(kMaxSegmentUnits + kMostClosingUnits + kAddingSlots * kMaxClaimUnits < 1ULL << kUnitsBits,
+              "a full segment, what closed it, and one claim of each adding slot");
+static_assert(kMaxSegmentUnits + (kAddingSlots + 1) * kMaxClaimRecords < 1ULL << kRecordsBits,
+              "a record is a unit at least");
+static_assert((kMaxSegmentUnits / 2 + (kAddingSlots + 1) * kMaxClaimRecords) * 7 < 1ULL << kPadBits,
+              "two units: 7 at most");
 static_assert(kUnitsBits + kRecordsBits + kPadBits == 63, "bit 63 is kSealedBit and kAbandonedBit");
 
 }  // namespace shoal

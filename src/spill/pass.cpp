@@ -221,7 +221,7 @@ bool SpillPass::take_next_leaf() {
 // Once round: whether two rounds in a row have found nothing that any level would spill.
 bool SpillPass::end_of_round() {
     idle_rounds_ = spilled_ == 0 ? idle_rounds_ + 1 : 0;
-    if (spilled_ < context_.mapping.bytes() / kWorthARound) {
+    if (spilled_ < limit_of(context_.mapping.bytes()) / kWorthARound) {
         const auto next = std::find_if(left_.begin(), left_.end(), [](std::uint64_t bytes) { return bytes != 0; });
         const auto level = static_cast<std::size_t>(next - left_.begin());
         if (next != left_.end() && level > level_) {

@@ -150,7 +150,7 @@ void Spiller::run(Worker& own) {
         // acquire: pairs with wait_for_room
         const std::uint32_t waits = header.spill_waits.load(std::memory_order_acquire);
         const bool somebody_waits = std::exchange(waiting_seen, waits) != waits;
-        if (somebody_waits) wanted = std::max(wanted, context_.mapping.bytes() / kShareForWaiting);
+        if (somebody_waits) wanted = std::max(wanted, limit_of(context_.mapping.bytes()) / kShareForWaiting);
         std::chrono::milliseconds pause = kIdle;
         if (wanted != 0) {
             if (spill_with(own, wanted, somebody_waits, Why::kNoRoom).block_bytes != 0) continue;
@@ -172,7 +172,7 @@ void Spiller::wait_for_room(std::chrono::milliseconds most) {
     header.spill_waits.fetch_add(1, std::memory_order_release);                          // pairs with run
     call();
     const bool has_thread = wants_thread_ && try_start();  // in a child of fork it is not there yet
-    if (!has_thread && help(context_.mapping.bytes() / kShareForWaiting).block_bytes != 0) return;
+    if (!has_thread && help(limit_of(context_.mapping.bytes()) / kShareForWaiting).block_bytes != 0) return;
     futex_wait(header.spill_answers, answers, std::min(most, kNap));
 }
 

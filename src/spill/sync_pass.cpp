@@ -305,7 +305,7 @@ Result<void> SyncPass::make_durable() {
     checkpoint.hash_seed = header.hash_seed;
     checkpoint.generations = header.generations.load(std::memory_order_relaxed);  // relaxed: at least those in it
     checkpoint.codec = header.codec;
-    checkpoint.arena_bytes = header.arena_bytes;
+    checkpoint.arena_bytes = limit_of(header.arena_bytes);
     checkpoint.first_segment_bytes = header.first_segment_bytes;
     checkpoint.max_segment_bytes = header.max_segment_bytes;
     if (auto finished = writer_.finish(checkpoint); !finished) return finished;

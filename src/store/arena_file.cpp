@@ -101,14 +101,18 @@ Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Optio
     auto mapped = Mapping::map(descriptor, bytes, name);
     if (!mapped) return mapped;
     const ArenaPlan plan = plan_arena(bytes);
-    if (const int cause = mapped->allocate(0, plan.block_bits_at); cause != 0) {
-        return tl::unexpected(
-            Error{code_of(cause),
-                  fmt::format("cannot allocate {} bytes for the tables of arena {}: {}; {}", plan.block_bits_at,
-                              name, std::strerror(cause), advice_for_space(where)),
-                  cause});
+    const std::uint64_t first_slots_end = kSlotsAt + kSlotsAChunk * sizeof(Slot);
+    int cause = mapped->allocate(0, first_slots_end);
+    if (cause == 0) cause = mapped->allocate(plan.used_at, plan.block_bits_at - plan.used_at);
+    if (cause != 0) {
+        return tl::unexpected(Error{code_of(cause),
+                                    fmt::format("cannot allocate {} bytes for the tables of arena {}: {}; {}",
+                                                first_slots_end + plan.block_bits_at - plan.used_at, name,
+                                                std::strerror(cause), advice_for_space(where)),
+                                    cause});
     }
     ArenaHeader& header = mapped->header();
+    header.slots_real.store(kSlotsAChunk, std::memory_order_relaxed);  // relaxed: published by the magic
     header.signature = layout_signature();
     header.layout = layout_words();
     header.store_id = id;
@@ -123,7 +127,8 @@ Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Optio
     header.block_bits_at = plan.block_bits_at;
     header.pages_at = plan.pages_at;
     // What keys leave unused at their ends must stay small beside the whole.
-    const std::uint64_t most = std::max<std::uint64_t>(std::bit_floor(bytes / kLeastSegmentsAnArena), 64 << 10);
+    const std::uint64_t most =
+        std::max<std::uint64_t>(std::bit_floor(limit_of(bytes) / kLeastSegmentsAnArena), 64 << 10);
     header.max_segment_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(options.max_segment_bytes, most));
     header.first_segment_bytes = std::min(options.first_segment_bytes, header.max_segment_bytes);
     header.flags = options.temporary ? kTemporaryFlag : 0;

@@ -239,7 +239,7 @@ Error StoreImpl::no_memory(AppendOutcome outcome, std::uint64_t bytes) {
             arena_path_.empty() ? "the machine's memory" : arena_path_.substr(0, arena_path_.rfind('/'));
         return {Code::kNoSpace,
                 fmt::format("no space for {} more bytes in {}, though memory_limit_bytes is {}: {}", bytes, dir,
-                            mapping_.bytes(), advice_for_space(dir)),
+                            limit_of(mapping_.bytes()), advice_for_space(dir)),
                 ENOSPC, 0};
     }
     const int cause = spiller_.last_error();
@@ -248,7 +248,7 @@ Error StoreImpl::no_memory(AppendOutcome outcome, std::uint64_t bytes) {
         Code::kMemoryLimit,
         fmt::format("no room for {} more bytes: the store's memory limit is {} bytes; {}erase keys, or create it "
                     "with a higher memory_limit_bytes",
-                    bytes, mapping_.bytes(), held_back_text()),
+                    bytes, limit_of(mapping_.bytes()), held_back_text()),
         0, 0};
 }
 
@@ -261,7 +261,7 @@ Error StoreImpl::cannot_spill(std::uint64_t bytes, int cause) const {
             fmt::format(
                 "no room for {} more bytes: the store's memory limit is {} bytes, and nothing can be spilled to "
                 "{}: {}; {}, and appends go on",
-                bytes, mapping_.bytes(), files_.folder(), std::strerror(cause), advice),
+                bytes, limit_of(mapping_.bytes()), files_.folder(), std::strerror(cause), advice),
             cause, 0};
 }
 

@@ -189,9 +189,7 @@ Judgement judge(const Candidate& candidate) {
 }
 
 // Whether a thread is attached: it would have its presence too, so this is to be safe twice.
-bool has_live_slot(int arena) {
-    return is_locked(arena, plan_arena(kMinimumArenaBytes).slots_at, kSlots * sizeof(Slot));
-}
+bool has_live_slot(int arena) { return is_locked(arena, slot_byte(0), kSlots); }
 
 bool still_has_its_name(int folder, const std::string& name, int arena) {
     struct stat named {};

@@ -102,13 +102,13 @@ Result<std::uint64_t> arena_bytes_for(const Options& options, std::uint64_t free
     if (bytes == 0) {
         const auto memory = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
                             static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-        bytes = std::max(std::min(free_bytes / 2, memory / 2) / kPieceBytes * kPieceBytes, kMinimumArenaBytes);
+        bytes = std::max(std::min(free_bytes / 2, memory / 2) / kPieceBytes * kPieceBytes, kMinimumLimitBytes);
     }
-    if (bytes < kMinimumArenaBytes || bytes > 1ULL << 44) {
+    if (bytes < kMinimumLimitBytes || bytes > kMostLimitBytes) {
         return tl::unexpected(
             Error{Code::kInvalidArgument,
                   fmt::format("memory_limit_bytes is {}: an arena takes from {} (8 MiB) to {} bytes", bytes,
-                              kMinimumArenaBytes, 1ULL << 44)});
+                              kMinimumLimitBytes, kMostLimitBytes)});
     }
     const auto is_size = [](std::uint32_t value, std::uint32_t low, std::uint32_t high) {
         return std::has_single_bit(value) && value >= low && value <= high;
@@ -121,7 +121,7 @@ Result<std::uint64_t> arena_bytes_for(const Options& options, std::uint64_t free
                         "from 64 KiB to 1 MiB, the first from 64 to the second",
                         options.first_segment_bytes, options.max_segment_bytes)});
     }
-    return round_up(bytes, kPieceBytes);
+    return round_up(bytes, kPieceBytes) + kSlotTableBytes;
 }
 
 Result<ArenaPlace> choose_place(const Options& options, const std::string& store_dir) {
@@ -140,7 +140,7 @@ Result<ArenaPlace> choose_place(const Options& options, const std::string& store
         }
         return place_in(options.arena_dir, "");
     }
-    const std::uint64_t wanted = std::max(options.memory_limit_bytes, kMinimumArenaBytes);
+    const std::uint64_t wanted = std::max(options.memory_limit_bytes, kMinimumLimitBytes);
     std::string refused;
     for (const std::string& dir : tmpfs_candidates()) {
         if (!room_of(dir, &room) || !room.tmpfs) {

@@ -425,7 +425,7 @@ Result<Stats> StoreImpl::stats() {
     stats.arena_path = arena_path_;
     stats.arena_note = arena_note_;
     stats.store_id = id_text(mapping_.header().store_id);
-    stats.memory_limit_bytes = mapping_.bytes();
+    stats.memory_limit_bytes = limit_of(mapping_.bytes());
     const Blocks::Usage usage = blocks_.usage();
     stats.real_bytes = usage.real_bytes;
     stats.used_bytes = usage.used_bytes;

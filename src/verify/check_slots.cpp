@@ -99,6 +99,14 @@ bool holds_nothing(const Slot& slot) {
 
 void check_slots(Inspection& inspection) {
     const ArenaHeader& header = inspection.header();
+    const std::uint32_t real = header.slots_real.load(std::memory_order_relaxed);
+    if (real == 0 || real > kSlots || real % kSlotsAChunk != 0) {
+        inspection.damage("slots I4", offsetof(ArenaHeader, slots_real),
+                          fmt::format("memory is there for {} slots: no such number of them grows", real));
+    } else if (const std::uint32_t high = header.slots_high_water.load(std::memory_order_relaxed); high > real) {
+        inspection.damage("slots I4", offsetof(ArenaHeader, slots_high_water),
+                          fmt::format("{} slots have been taken, and memory is there for {}", high, real));
+    }
     const std::uint64_t epoch = header.epoch.load(std::memory_order_relaxed) & ~kDestroyedBit;
     const Slot* slots = inspection.mapping().at<Slot>(kSlotsAt);
     for (std::uint32_t number = 0; number < kSlots; ++number) {

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <xxhash.h>
 #include <shoal/store.hpp>
@@ -21,15 +23,18 @@
 namespace shoal {
 namespace {
 
-constexpr std::uint64_t kSlotsBytes = kSlots * sizeof(Slot);
-
 bool anyone_has_a_slot(const Mapping& mapping) noexcept {
-    return is_locked(mapping.descriptor(), kSlotsAt, kSlotsBytes);
+    return is_locked(mapping.descriptor(), slot_byte(0), kSlots);
+}
+
+// Whose memory is there: to read others would allocate it.
+std::uint32_t real_slots(const Mapping& mapping) noexcept {
+    return std::min(mapping.header().slots_real.load(std::memory_order_acquire), kSlots);  // pairs with Slots::grow
 }
 
 // Of the process table: the same before and after, when nobody came in between.
 std::uint64_t table_sum(const Mapping& mapping) noexcept {
-    return XXH3_64bits(mapping.at<std::byte>(kSlotsAt), kSlotsBytes);
+    return XXH3_64bits(mapping.at<std::byte>(kSlotsAt), real_slots(mapping) * sizeof(Slot));
 }
 
 void check_all(Inspection& inspection) {
@@ -75,14 +80,14 @@ PageOwner page_owner_of(const Mapping& mapping, std::uint64_t page) noexcept {
 
 std::pair<std::uint32_t, std::uint32_t> living_and_dead(const Mapping& mapping) {
     std::pair<std::uint32_t, std::uint32_t> count{0, 0};
-    for (std::uint32_t number = 0; number < kSlots; ++number) {
+    for (std::uint32_t number = 0; number < real_slots(mapping); ++number) {
         const std::uint64_t at = kSlotsAt + number * sizeof(Slot);
         // relaxed: a count of one moment
         if (mapping.at<Slot>(at)->state.load(std::memory_order_relaxed) ==
             static_cast<std::uint32_t>(SlotState::kFree)) {
             continue;
         }
-        (is_locked(mapping.descriptor(), at, 1) ? count.first : count.second) += 1;
+        (is_locked(mapping.descriptor(), slot_byte(number), 1) ? count.first : count.second) += 1;
     }
     return count;
 }

@@ -142,6 +142,7 @@ const std::vector<Window>& windows() {
         {CrashPoint::kListDrained, kErase},
         {CrashPoint::kEpochMoved, kErase},
         // slots
+        {CrashPoint::kSlotsReal, kCrowd, 1, 0, 2},
         {CrashPoint::kSlotLocked, kComeAndGo},
         {CrashPoint::kSlotTaken, kComeAndGo},
         {CrashPoint::kSlotSourcesBack, kComeAndGo},

@@ -131,6 +131,18 @@ inline const Deed kComeAndGo{"a thread comes and goes", kNewKeys.prepare,
                                  EXPECT_OK(other);
                                  return append_next(scene, *other);
                              }};
+// So many at once that the process table grows.
+inline const Deed kCrowd{"hundreds come at once", [](Scene&) {},
+                         [](Scene& scene, Store&, std::uint64_t) -> std::string {
+                             std::vector<Store> crowd;
+                             for (std::uint32_t number = 0; number < shoal::kSlotsAChunk; ++number) {
+                                 auto other = Store::attach(scene.path());
+                                 EXPECT_OK(other);
+                                 crowd.push_back(std::move(*other));
+                                 EXPECT_OK(crowd.back().contains(kTarget));
+                             }
+                             return {};
+                         }};
 inline const Deed kView{"view", [](Scene&) {},
                         [](Scene&, Store& own, std::uint64_t) -> std::string {
                             EXPECT_OK(own.view(kTarget));

@@ -12,7 +12,7 @@ namespace {
 // By slot; the process that has it + 1, or 0. What the kernel orders is acquire and release here.
 std::array<Atomic<std::uint64_t>, kSlots> holders;
 
-Atomic<std::uint64_t>& holder_of(std::uint64_t offset) noexcept { return holders[offset / sizeof(Slot) % kSlots]; }
+Atomic<std::uint64_t>& holder_of(std::uint64_t offset) noexcept { return holders[(offset - kSlotsAt) % kSlots]; }
 
 }  // namespace
 
@@ -32,6 +32,13 @@ void unlock_byte(int, std::uint64_t offset) noexcept {
 bool is_locked(int, std::uint64_t offset, std::uint64_t) noexcept {
     const std::uint64_t holder = holder_of(offset).load(std::memory_order_acquire);
     return holder != 0 && holder != model::current_process() + 1;
+}
+
+LockedBytes locked_bytes(int descriptor, std::uint64_t offset, std::uint64_t bytes) noexcept {
+    for (std::uint64_t at = offset; at < offset + bytes; ++at) {
+        if (is_locked(descriptor, at, 1)) return {at, at + 1};
+    }
+    return {};
 }
 
 void model::release_locks(unsigned process) noexcept {

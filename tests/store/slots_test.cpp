@@ -63,33 +63,30 @@ TEST_CASE("Memory that a thread held is used again after its end", "[threads]") 
     }
 }
 
-TEST_CASE("More threads at once than there are slots get a typed error, and later ones a slot", "[threads]") {
+// To fill the table takes more threads than machines start: see tests/arena/slot_table_test.cpp.
+TEST_CASE("Two thousand threads at once have a slot each, and give it back", "[threads]") {
     if (kSanitizer) SHOAL_SKIP("so many threads at once are too many under a sanitizer");
     auto store = Store::in_memory(with_limit(64 * kMiB));
     REQUIRE_OK(store);
     REQUIRE_OK(store->append("k", "x"));
-    const std::size_t slots = store->stats()->slots_total;
+    CHECK(store->stats()->slots_total >= 32'768);
     const std::size_t in_use = store->stats()->slots_in_use;
-    const std::size_t attempts = slots + 20;
-    if (attempts > 20'000) SHOAL_SKIP("a process table of " << slots << " slots needs too many threads to fill");
+    constexpr std::size_t kThreads = 2000;
 
     std::mutex mutex;
     std::condition_variable changed;
-    std::size_t arrived = 0, refused = 0;
-    std::string other_failures;
+    std::size_t arrived = 0;
+    std::string failures;
     bool leave = false;
     std::vector<std::thread> threads;
     std::string cannot_start;
-    for (std::size_t i = 0; i < attempts && cannot_start.empty(); ++i) {
+    while (threads.size() < kThreads && cannot_start.empty()) {
         try {
             threads.emplace_back([&] {
                 const auto appended = store->append("k", "x");
                 std::unique_lock lock(mutex);
                 ++arrived;
-                if (failed_with(appended, Code::kTooManyThreads))
-                    ++refused;
-                else if (!appended)
-                    other_failures += describe(appended) + "\n";
+                if (!appended) failures += describe(appended) + "\n";
                 changed.notify_all();
                 changed.wait(lock, [&] { return leave; });
             });
@@ -97,35 +94,28 @@ TEST_CASE("More threads at once than there are slots get a typed error, and late
             cannot_start = error.what();
         }
     }
+    std::size_t in_use_then = 0;
     {
         std::unique_lock lock(mutex);
         changed.wait(lock, [&] { return arrived == threads.size(); });
+        in_use_then = store->stats()->slots_in_use;
         leave = true;
         changed.notify_all();
     }
     for (std::thread& thread : threads) thread.join();
     if (!cannot_start.empty())
         SHOAL_SKIP("the machine starts only " << threads.size() << " threads: " << cannot_start);
-    CHECK(other_failures == "");
-    CHECK(refused == attempts - (slots - in_use));
-    CHECK(store->size("k")->records == 1 + attempts - refused);
-
-    shoal::Result<void> late = tl::unexpected(shoal::Error{});
-    std::thread([&] { late = store->append("k", "x"); }).join();
-    REQUIRE_OK(late);
+    CHECK(failures == "");
+    CHECK(in_use_then == in_use + kThreads);
+    CHECK(store->size("k")->records == 1 + kThreads);
+    CHECK(store->stats()->slots_in_use == in_use);
 }
 
 TEST_CASE("Slots of killed processes are used again", "[process]") {
     TemporaryStore place;
-    std::size_t slots = 0;
-    {
-        auto store = Store::open(place.path(), with_limit(64 * kMiB));
-        REQUIRE_OK(store);
-        slots = store->stats()->slots_total;
-    }
+    REQUIRE_OK(Store::open(place.path(), with_limit(64 * kMiB)));
     // Each process dies with so many slots taken.
-    const std::size_t threads = scaled(64, 8), processes = scaled(slots / threads + 10, 10);
-    if (processes > 2000) SHOAL_SKIP("a process table of " << slots << " slots needs too many processes to fill");
+    const std::size_t threads = scaled(64, 8), processes = scaled(30, 10);
     for (std::size_t i = 0; i < processes; ++i) {
         Child child = Child::start([&]() -> std::string {
             auto store = Store::attach(place.path());
@@ -162,8 +152,7 @@ TEST_CASE("A thread whose own objects append as it ends gives its slot back too"
         shoal::Store* store = nullptr;
         ~Flush() { (void)store->append("k", "at the end"); }
     };
-    const std::uint32_t slots = store.stats()->slots_total;
-    for (std::uint32_t round = 0; round < slots + 100; ++round) {
+    for (int round = 0; round < 1000; ++round) {
         bool appended = false;
         std::thread([&] {
             static thread_local Flush flush;  // made before the thread's first call, so it ends after

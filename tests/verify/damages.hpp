@@ -125,6 +125,10 @@ inline const std::vector<Damaging> kDamages{
      [](ArenaEditor& arena) { arena.set(arena.process_slot(17).sources[2].page, 1); }},
     {"slots I2", "a free slot has made something",
      [](ArenaEditor& arena) { arena.set(arena.process_slot(17).made[1], 1); }},
+    {"slots I4", "more slots were taken than have memory",
+     [](ArenaEditor& arena) { arena.set(arena.header().slots_high_water, kSlotsAChunk + 1); }},
+    {"slots I4", "a part of a chunk of slots has memory",
+     [](ArenaEditor& arena) { arena.set(arena.header().slots_real, kSlotsAChunk - 1); }},
     {"slots I3", "a slot of a state that is none",
      [](ArenaEditor& arena) { arena.set(arena.process_slot(17).state, 5); }},
     {"slots I3", "a slot allocates from a page that is none",
@@ -208,7 +212,7 @@ inline const std::vector<Damaging> kDamages{
      [](ArenaEditor& arena) {
          auto& segment = arena.segment("twin", 0);
          arena.set(segment.reserve, ArenaEditor::get(segment.reserve) + segment.claimable_units + 1);
-         arena.set(segment.next, erased_mark(5000, 1));
+         arena.set(segment.next, erased_mark(kSlots, 1));
      }},
     {"chain I5", "a key too long for one",
      [](ArenaEditor& arena) { arena.set(arena.chain("long").key_bytes, 100'000); }},
