@@ -18,14 +18,6 @@ using shoal::Store;
 
 namespace {
 
-struct Window {
-    CrashPoint point;
-    const Deed& deed;
-    std::uint32_t passing = 1;       // of the point, at which the child stops or dies
-    std::uint64_t leaked_bytes = 0;  // that one death may leave: a block that was taken and is nobody's yet
-    std::size_t deaths = 20;
-};
-
 constexpr std::uint64_t kPage = 64 << 10;
 constexpr std::uint64_t kLargestBlock = 32 << 10;     // that is no run of pages
 constexpr std::uint64_t kLargestSegment = 256 << 10;  // of a store as small as these
@@ -318,7 +310,8 @@ std::string stop_and_kill(Scene& scene, const Window& window) {
         EXPECT_OK(store);
         return go_on(records, *store, theirs, theirs_new, 400, scene.spills());
     });
-    std::string wrong = go_on(records, scene.store(), ours, ours_new, 400, scene.spills()) + other.wait();
+    std::string wrong = go_on(records, scene.store(), ours, ours_new, 400, scene.spills()) +
+                        use_in_every_way(scene, scene.store()) + other.wait();
     if (wrong.empty()) wrong = scene.check(scene.store());
     if (!wrong.empty()) return "while it is stopped: " + wrong;
     child.kill();
@@ -471,6 +464,8 @@ TEST_CASE("Each window that src/ORDERING.md leaves to a repair is one that a tes
     }
     CHECK(found >= 20);
 }
+
+const std::vector<Window>& shoal_test::windows_of_operations() { return windows(); }
 
 std::set<CrashPoint> shoal_test::points_in_operations() {
     std::set<CrashPoint> points;

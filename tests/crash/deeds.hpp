@@ -243,7 +243,10 @@ inline Deed recovers(const Deed& deed, CrashPoint first, std::uint32_t passing =
             [=](Scene& scene) {
                 Child child = start_deed(scene, deed, first, passing, shoal::crash::kill_here);
                 const std::string ended = child.wait();
-                if (child.killed_by() != SIGKILL) std::fprintf(stderr, "%s\n", ended.c_str());
+                const bool may_not_come_there =
+                    static_cast<bool>(scene.before_deed);  // which may have taken all memory
+                if (child.killed_by() != SIGKILL && !may_not_come_there)
+                    std::fprintf(stderr, "%s\n", ended.c_str());
             },
             [](Scene&, Store&, std::uint64_t) -> std::string { return "it came through the recovery"; },
             deed.spills};

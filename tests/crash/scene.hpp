@@ -27,13 +27,14 @@ inline constexpr std::uint64_t kSpillAll = 64 * kMiB;
 
 class Scene {
 public:
-    explicit Scene(bool spills = false) : spills_(spills), progress_(1) {
+    explicit Scene(bool spills = false, std::uint64_t limit_bytes = 64 * kMiB) : spills_(spills), progress_(1) {
         shoal::Options options = without_spill_thread();
-        options.memory_limit_bytes = 64 * kMiB;
+        options.memory_limit_bytes = limit_bytes;
         if (spills) options.spill_dir = place_.directory().path();
         store_.emplace(*shoal::Store::open(place_.path(), options));
         (void)store_->drop();
         bytes_when_empty_ = store_->stats()->used_bytes;
+        bytes_without_index_ = bytes_when_empty_ - store_->stats()->index_bytes;
         bystander_ =
             records.add_writer({[](std::uint64_t number) { return "bystander " + std::to_string(number % 60); },
                                 [](std::uint64_t number) { return 20 + number * 13 % 200; }});
@@ -57,6 +58,13 @@ public:
     }
     [[nodiscard]] std::uint64_t leaked_bytes() {  // when the store is empty
         return store().stats()->used_bytes - std::min(bytes_when_empty_, store().stats()->used_bytes);
+    }
+
+    // The same of a store whose keys are erased one by one: the index keeps what it had grown to.
+    [[nodiscard]] std::uint64_t leaked_outside_of_index() {
+        const auto stats = store().stats();
+        const std::uint64_t bytes = stats->used_bytes - stats->index_bytes;
+        return bytes - std::min(bytes_without_index_, bytes);
     }
 
     // Of the store as it lies there, with the dead in it. Nobody is attached then, and the next to ask for store()
@@ -126,6 +134,8 @@ public:
     std::vector<std::string> victims;
     bool drops = false;                  // the child drops the store: what was written before may be gone
     std::vector<std::string> deep_keys;  // whose hashes begin alike
+    std::function<void()> before_deed;   // if any: once a deed is prepared, before its child starts
+    shoal::Options options_of_child = without_spill_thread();
 
 private:
     bool spills_;
@@ -135,6 +145,7 @@ private:
     std::size_t bystander_ = 0;
     std::size_t names_ = 0;
     std::uint64_t bytes_when_empty_ = 0;
+    std::uint64_t bytes_without_index_ = 0;
 };
 
 // What the child does until it dies: a turn after another.
@@ -148,9 +159,10 @@ struct Deed {
 inline Child start_deed(Scene& scene, const Deed& deed, shoal::CrashPoint point, std::uint32_t passing,
                         void (*action)()) {
     deed.prepare(scene);
+    if (scene.before_deed) scene.before_deed();
     return Child::start([&]() -> std::string {
         shoal::crash::at(point, passing, action);
-        auto own = shoal::Store::attach(scene.path(), without_spill_thread());
+        auto own = shoal::Store::attach(scene.path(), scene.options_of_child);
         EXPECT_OK(own);
         for (std::uint64_t turn = 0; turn < 20'000; ++turn) {
             const std::string wrong = deed.turn(scene, *own, turn);
@@ -187,6 +199,49 @@ inline std::string go_on(Records& records, shoal::Store& store, std::size_t to_t
     EXPECT(*erased);
     EXPECT(!*store.contains(mine));
     EXPECT_OK(store.keys());
+    return {};
+}
+
+// The operations that go_on leaves out, each of which ends too while a process is stopped, or dead, at a crash
+// point.
+inline std::string use_in_every_way(Scene& scene, shoal::Store& store) {
+    const std::string key = std::string(kAside) + std::to_string(::getpid());
+    const std::string large_key = key + " large", once = key + " once", large(70'000, 'x');
+    const shoal::Pair batch[] = {{key, "1,"}, {large_key, large}, {key, "2,"}};
+    EXPECT_OK(store.append(batch));
+    const auto set = store.iset(once, "set");
+    EXPECT_OK(set);
+    EXPECT(*set);
+    const auto records = store.records(key);
+    EXPECT_OK(records);
+    EXPECT(records->size() == 2);
+    EXPECT_OK(store.view(key));
+    EXPECT(store.size(key)->records == 2);
+    EXPECT_OK(store.stats());
+    EXPECT_OK(store.attached());
+    if (scene.spills()) {
+        EXPECT_OK(store.sync());
+        EXPECT_OK(store.spill(kSpillAll));
+    }
+    {  // one that attaches, and syncs when it closes
+        shoal::Options options = without_spill_thread();
+        options.durable = scene.spills();
+        auto late = shoal::Store::attach(scene.path(), options);
+        EXPECT_OK(late);
+        EXPECT_OK(late->append(key, "3,"));
+    }
+    const std::string forked = Child::run([&]() -> std::string {
+        EXPECT(store.get(key)->text() == "1,2,3,");
+        EXPECT_OK(store.append(key, "4,"));
+        if (scene.spills()) EXPECT_OK(store.sync());
+        EXPECT(*store.erase(large_key));
+        return {};
+    });
+    if (!forked.empty()) return "in a forked child: " + forked;
+    EXPECT(store.get(key)->text() == "1,2,3,4,");
+    EXPECT(!*store.contains(large_key));
+    EXPECT(*store.erase(key));
+    EXPECT(*store.erase(once));
     return {};
 }
 
