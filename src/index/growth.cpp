@@ -71,8 +71,7 @@ AllocationStatus Index::replace_leaf(ArenaOffset tree, Leaf& leaf, std::uint64_t
     if (leaf.successor.load(std::memory_order_acquire) == 0) {  // pairs with the release below
         // Memory first: a leaf frozen without it would have to wait for some.
         std::uint64_t consumed = 0;
-        Entry* entry = find_entry(tree, hash, &consumed);
-        if (mapping_->at<Leaf>(entry->load(std::memory_order_acquire)) != &leaf) return AllocationStatus::kDone;
+        if (mapping_->at<Leaf>(find_leaf(tree, hash, &consumed)) != &leaf) return AllocationStatus::kDone;
         const AllocationStatus status = make_replacement(leaf, consumed, maker, slot);
         if (status != AllocationStatus::kDone) return status;
         crash_point(CrashPoint::kLeafAllocated);
@@ -194,7 +193,7 @@ void Index::install(ArenaOffset tree, Leaf& leaf, std::uint64_t hash, Slot& make
     crash_point(CrashPoint::kLeafNamed);
     for (std::uint64_t index = 0; index < count; ++index) {
         std::uint64_t expected = old;
-        // release: pairs with find_entry's acquire
+        // release: pairs with find_leaf's acquire
         entry[index].compare_exchange_strong(expected, index < (count + 1) / 2 ? lower : upper,
                                              std::memory_order_acq_rel, std::memory_order_relaxed);
         crash_point(CrashPoint::kLeafInstalling);

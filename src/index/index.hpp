@@ -46,8 +46,7 @@ public:
 
     [[nodiscard]] const Leaf& leaf_for(ArenaOffset tree, std::uint64_t hash) const noexcept {
         std::uint64_t consumed = 0;
-        return *mapping_->at<Leaf>(static_cast<ArenaOffset>(
-            find_entry(tree, hash, &consumed)->load(std::memory_order_acquire)));  // pairs with install's release
+        return *mapping_->at<Leaf>(find_leaf(tree, hash, &consumed));
     }
 
     // The second entry on the way to the hash's leaf, or the first where there is but one: to be asked for ahead.
@@ -151,15 +150,17 @@ private:
     // The same where a drop has put another in its place.
     [[nodiscard]] ArenaOffset tree_behind(ArenaOffset tree) const noexcept;
 
-    // The entry that names the hash's leaf; *consumed: bits of hash that lead to its node's entry.
-    [[nodiscard]] Entry* find_entry(ArenaOffset tree, std::uint64_t hash, std::uint64_t* consumed) const noexcept {
-        Entry* entries = mapping_->at<Entry>(mapping_->at<Tree>(tree)->root);
+    // The hash's leaf; *consumed: bits of hash that lead to its node's entry. The entry is loaded once: after the
+    // load that finds a leaf there, the entry may name a node.
+    [[nodiscard]] std::uint64_t find_leaf(ArenaOffset tree, std::uint64_t hash,
+                                          std::uint64_t* consumed) const noexcept {
+        const Entry* entries = mapping_->at<Entry>(mapping_->at<Tree>(tree)->root);
         unsigned shift = 64 - kRootBits;
-        Entry* entry = &entries[hash >> shift];
+        const Entry* entry = &entries[hash >> shift];
         for (;;) {
             const std::uint64_t word = entry->load(std::memory_order_acquire);  // pairs with install's release
             *consumed = 64 - shift;
-            if ((word & kNodeTag) == 0 || shift < kNodeBits) return entry;  // the latter in a damaged arena
+            if ((word & kNodeTag) == 0 || shift < kNodeBits) return word;  // the latter in a damaged arena
             shift -= kNodeBits;
             entry = &mapping_->at<Entry>(word & ~kNodeTag)[hash >> shift & ((1U << kNodeBits) - 1)];
         }

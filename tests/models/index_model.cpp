@@ -117,6 +117,26 @@ public:
     void after() override { expect_keys(0b0110'1110); }
 };
 
+// One splits a leaf below a new node, another looks for what is there, at any moment.
+class NodeModel : public IndexModel {
+public:
+    NodeModel() {
+        for (const std::uint64_t key : {1U, 5U, 3U}) expect(insert(0, key), "it is new");  // of two leaves
+    }
+    void thread(unsigned number) override {
+        Process& process = *processes_[number];
+        process.enter();
+        if (number == 0) {
+            expect(process.insert(9), "it is new");
+        } else {
+            idle(100);
+            expect(!is_null(process.find(number == 1 ? 1 : 3)), "a key stays while its leaf is replaced by a node");
+        }
+        process.leave();
+    }
+    void after() override { expect_keys(0b10'0010'1010); }
+};
+
 }  // namespace
 
 TEST_CASE("Who insert one key meet, and who finds it finds its record") {
@@ -129,6 +149,8 @@ TEST_CASE("They would not find it, if an insert did not release") {
 }
 
 TEST_CASE("Keys stay while two threads split their leaves") { check_holds(3, make<GrowthModel>(), 40'000); }
+
+TEST_CASE("Keys stay while a node takes the place of their leaf") { check_holds(3, make<NodeModel>(), 40'000); }
 
 TEST_CASE("They would not, if installing new leaves did not release") {
     const Mutant mutant{"Index::install", Kind::kExchangeIf, std::memory_order_acq_rel};
