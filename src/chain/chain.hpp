@@ -12,6 +12,7 @@
 
 #include "arena/blocks.hpp"
 #include "arena/made.hpp"
+#include "arena/slots.hpp"
 #include "chain/layout.hpp"
 #include "segment/walk.hpp"
 
