@@ -127,11 +127,13 @@
     POINT(LeafPartTaken)                                                \
     POINT(LeafPartRemembered)                                           \
     POINT(LeafAllocated)                                                \
-    POINT(LeafFreezing)                                                 \
-    POINT(LeafFrozen)                                                   \
-    POINT(LeafCopied)                                                   \
+    POINT(LeafPublished)                                                \
     POINT(LeafNotNeeded)                                                \
     POINT(LeafPartForgotten)                                            \
+    POINT(LeafFreezing)                                                 \
+    POINT(LeafFrozen)                                                   \
+    POINT(LeafCopying)                                                  \
+    POINT(LeafCopied)                                                   \
     POINT(LeafSucceeded)                                                \
     POINT(LeafReplaced)                                                 \
     POINT(LeafNamed)                                                    \

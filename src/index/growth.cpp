@@ -1,5 +1,6 @@
-// How a leaf without room is replaced: frozen, copied into one or two new ones, and put out of the entries that
-// named it. Anyone may do, or finish, each step (index/layout.hpp).
+// How a leaf without room is replaced: its replacement is made and published, the leaf frozen and copied, and put
+// out of the entries that named it. Any thread may do, or finish, each step behind the first; only that one needs
+// memory (index/layout.hpp).
 #include <algorithm>
 
 #include "arena/crash_point.hpp"
@@ -8,17 +9,33 @@
 
 namespace shoal {
 
-AllocationStatus Index::make_replacement(const Leaf& leaf, std::uint64_t consumed, Slot& maker,
-                                         Slot& slot) noexcept {
-    const std::size_t parts = leaf.depth == consumed ? 3 : 2;  // it has one entry: two need a node below
+// A leaf that is not frozen yet may fill or empty further: the copy is more crowded then, or less, and no less
+// right.
+SuccessorKind Index::choose_kind(const Leaf& leaf, std::uint64_t consumed) const noexcept {
+    std::uint32_t live = 0;
+    std::uint32_t tombstones = 0;
+    for (const auto& leaf_slot : leaf.slots) {
+        const std::uint64_t word = leaf_slot.load(std::memory_order_relaxed);  // relaxed: a count of one moment
+        tombstones += (word & kTombstoneSlot) != 0;
+        live += is_chain(word);
+    }
+    // Without many tombstones a copy would be no less crowded where it matters: split then, however few live.
+    const std::uint32_t depth = snapshot(leaf.depth);
+    const bool split = depth < kMaxDepth && (live > kLeafSlots / 2 || tombstones < kProbeSlots);
+    if (!split) return SuccessorKind::kRebuilt;
+    return depth == consumed ? SuccessorKind::kNode : SuccessorKind::kSplit;  // it has one entry: two need a node
+}
+
+AllocationStatus Index::make_replacement(const Leaf& leaf, SuccessorKind kind, Slot& slot) noexcept {
+    const auto parts = static_cast<std::size_t>(kind);
     for (std::size_t part = 0; part < parts; ++part) {
         const Allocation block = blocks_->allocate(slot, part == kNodePart ? kNodeBytes : sizeof(Leaf));
         if (is_null(block.offset)) {
-            discard_replacement(maker, slot);
+            discard_replacement(slot, slot);
             return block.status;
         }
         crash_point(CrashPoint::kLeafPartTaken);
-        remember_made(maker, MadeKind::kLeaves, static_cast<ArenaOffset>(offset_of(leaf)), part, block.offset);
+        remember_made(slot, MadeKind::kLeaves, static_cast<ArenaOffset>(offset_of(leaf)), part, block.offset);
         crash_point(CrashPoint::kLeafPartRemembered);
     }
     return AllocationStatus::kDone;
@@ -29,12 +46,8 @@ void Index::discard_replacement(Slot& maker, Slot& slot) noexcept {
 }
 
 void Index::forget_replacement(Slot& maker) noexcept {
-    // The part that the leaf's successor names goes last, as recovery tells by it that all are linked. relaxed: as
-    // in discard_part
-    const bool by_node = maker.made[kNodePart].load(std::memory_order_relaxed) != 0;
-    forget_made(maker, kUpperPart);
-    forget_made(maker, by_node ? kLowerPart : kNodePart);
-    forget_made(maker, by_node ? kNodePart : kLowerPart);
+    // The part that the leaf's successor names goes last, as recovery tells by it that all are linked.
+    for (const std::size_t part : {kUpperPart, kNodePart, kLowerPart}) forget_made(maker, part);
 }
 
 void Index::discard_part(Slot& maker, std::size_t part, Slot& slot) noexcept {
@@ -48,103 +61,124 @@ void Index::discard_part(Slot& maker, std::size_t part, Slot& slot) noexcept {
 }
 
 bool Index::is_replacement_linked(ArenaOffset leaf, const Slot& maker) const noexcept {
-    // acquire: pairs with replace_leaf
+    // acquire: pairs with publish_replacement
     const std::uint64_t successor = mapping_->at<Leaf>(leaf)->successor.load(std::memory_order_acquire);
-    const bool node = static_cast<SuccessorKind>(successor & kSuccessorKindBits) == SuccessorKind::kNode;
     // relaxed: the maker is dead, and recovery has acquired its last words
-    return successor != 0 && (successor & ~kSuccessorKindBits) ==
-                                 maker.made[node ? kNodePart : kLowerPart].load(std::memory_order_relaxed);
+    return successor != 0 && lower_of(successor) == maker.made[kLowerPart].load(std::memory_order_relaxed);
 }
 
-void Index::put(Leaf& leaf, std::uint64_t word, std::uint64_t hash) const noexcept {
-    std::uint32_t at = home_slot(hash);
-    // relaxed: nobody sees the leaf yet. All of it taken: what the arena called free was not.
-    for (std::uint32_t probed = 0; probed < kLeafSlots; ++probed) {
-        if (leaf.slots[at].load(std::memory_order_relaxed) == 0) break;
-        at = next_slot(at);
-    }
-    leaf.slots[at].store(word, std::memory_order_relaxed);
-}
-
-AllocationStatus Index::replace_leaf(ArenaOffset tree, Leaf& leaf, std::uint64_t hash, Slot& maker,
-                                     Slot& slot) noexcept {
-    if (leaf.successor.load(std::memory_order_acquire) == 0) {  // pairs with the release below
-        // Memory first: a leaf frozen without it would have to wait for some.
-        std::uint64_t consumed = 0;
-        if (mapping_->at<Leaf>(find_leaf(tree, hash, &consumed)) != &leaf) return AllocationStatus::kDone;
-        const AllocationStatus status = make_replacement(leaf, consumed, maker, slot);
+AllocationStatus Index::replace_leaf(ArenaOffset tree, Leaf& leaf, std::uint64_t hash, Slot& slot) noexcept {
+    if (leaf.successor.load(std::memory_order_acquire) == 0) {  // pairs with publish_replacement
+        const AllocationStatus status = publish_replacement(tree, leaf, hash, slot);
         if (status != AllocationStatus::kDone) return status;
-        crash_point(CrashPoint::kLeafAllocated);
-        for (auto& leaf_slot : leaf.slots) {
-            // acq_rel: what was inserted before is seen by the copy below
-            leaf_slot.fetch_or(kFrozen, std::memory_order_acq_rel);
-            crash_point(CrashPoint::kLeafFreezing);
-        }
-        crash_point(CrashPoint::kLeafFrozen);
-        const std::uint64_t successor = fill_replacement(leaf, maker, slot);
-        crash_point(CrashPoint::kLeafCopied);
-        std::uint64_t expected = 0;
-        // release: the new leaves are whole when they can be reached; a failed try: another was first
-        if (leaf.successor.compare_exchange_strong(expected, successor, std::memory_order_acq_rel,
-                                                   std::memory_order_acquire)) {
-            crash_point(CrashPoint::kLeafSucceeded);
-            forget_replacement(maker);
-        } else {
-            crash_point(CrashPoint::kLeafNotNeeded);
-            discard_replacement(maker, slot);
-        }
     }
-    crash_point(CrashPoint::kLeafReplaced);
-    install(tree, leaf, hash, maker);
+    carry_through(tree, leaf, hash, slot);
     return AllocationStatus::kDone;
 }
 
-// Copies what lives in a frozen leaf; gives back the parts of the replacement that are not needed.
-std::uint64_t Index::fill_replacement(const Leaf& leaf, Slot& maker, Slot& slot) noexcept {
-    std::uint32_t live = 0;
-    std::uint32_t tombstones = 0;
-    for (const auto& leaf_slot : leaf.slots) {
-        // relaxed: frozen, so it never changes; our fetch_or acquired it
-        const std::uint64_t word = leaf_slot.load(std::memory_order_relaxed);
-        tombstones += (word & kTombstoneSlot) != 0;
-        if (!is_chain(word)) continue;
-        prefetch_to_read(mapping_->at<Chain>(slot_chain(word)));
-        ++live;
+// Memory first: whoever meets a frozen slot finds the blocks that its copy goes to, and needs none (I4).
+AllocationStatus Index::publish_replacement(ArenaOffset tree, Leaf& leaf, std::uint64_t hash, Slot& slot) noexcept {
+    std::uint64_t consumed = 0;
+    // Another has replaced it: the caller looks anew.
+    if (mapping_->at<Leaf>(find_leaf(tree, hash, &consumed)) != &leaf) return AllocationStatus::kDone;
+    const SuccessorKind kind = choose_kind(leaf, consumed);
+    const AllocationStatus status = make_replacement(leaf, kind, slot);
+    if (status != AllocationStatus::kDone) return status;
+    crash_point(CrashPoint::kLeafAllocated);
+    const std::uint64_t successor = link_replacement(leaf, kind, slot);
+    std::uint64_t expected = 0;
+    // release: what the blocks say of themselves is seen with them; a failed try: another was first
+    if (leaf.successor.compare_exchange_strong(expected, successor, std::memory_order_acq_rel,
+                                               std::memory_order_acquire)) {
+        crash_point(CrashPoint::kLeafPublished);
+        forget_replacement(slot);
+    } else {
+        crash_point(CrashPoint::kLeafNotNeeded);
+        discard_replacement(slot, slot);
     }
-    // Without many tombstones a copy would be no less crowded where it matters: split then, however few live.
-    const std::uint32_t old_depth = snapshot(leaf.depth);
-    const bool split = old_depth < kMaxDepth && (live > kLeafSlots / 2 || tombstones < kProbeSlots);
-    if (!split) {
-        discard_part(maker, kUpperPart, slot);
-        discard_part(maker, kNodePart, slot);
-    }
-    const auto made = [&](std::size_t part) {  // relaxed: as in discard_part
-        return static_cast<ArenaOffset>(maker.made[part].load(std::memory_order_relaxed));
+    return AllocationStatus::kDone;
+}
+
+// Writes all of the new leaves and their node but what the old one holds; the successor to publish.
+std::uint64_t Index::link_replacement(const Leaf& leaf, SuccessorKind kind, const Slot& slot) const noexcept {
+    const auto made = [&](std::size_t part) {  // relaxed: our own slot's words
+        return static_cast<ArenaOffset>(slot.made[part].load(std::memory_order_relaxed));
     };
-    const std::uint32_t depth = old_depth + (split ? 1 : 0);
+    const bool split = kind != SuccessorKind::kRebuilt;
+    const std::uint32_t depth = snapshot(leaf.depth) + (split ? 1 : 0);
+    // By a node it is one exchange of one entry, installed or not: no entry names the old leaf beside the new ones.
+    const std::uint64_t parent = kind == SuccessorKind::kNode ? 0 : offset_of(leaf);
     Leaf* lower = make_leaf(made(kLowerPart), depth);
-    Leaf* upper = split ? make_leaf(made(kUpperPart), depth) : nullptr;
     lower->sibling = raw(made(kUpperPart));
-    const bool by_node = split && !is_null(made(kNodePart));  // one exchange of one entry: installed or not
-    const std::uint64_t parent = by_node ? 0 : offset_of(leaf);
-    lower->parent.store(parent, std::memory_order_relaxed);  // relaxed, both: published by the successor's release
-    if (upper != nullptr) upper->parent.store(parent, std::memory_order_relaxed);
+    lower->node = raw(made(kNodePart));
+    lower->parent.store(parent, std::memory_order_relaxed);  // relaxed, as all here: published by the successor
+    if (split) make_leaf(made(kUpperPart), depth)->parent.store(parent, std::memory_order_relaxed);
+    if (kind == SuccessorKind::kNode) {
+        auto* entries = mapping_->at<Entry>(made(kNodePart));
+        for (std::uint64_t index = 0; index < 1ULL << kNodeBits; ++index) {
+            const bool upper_half = index >= 1ULL << (kNodeBits - 1);
+            entries[index].store(raw(upper_half ? made(kUpperPart) : made(kLowerPart)), std::memory_order_relaxed);
+        }
+    }
+    return raw(made(kLowerPart)) | static_cast<std::uint64_t>(kind) | kPending;
+}
+
+// From a published replacement to one that is in every entry. Any number of threads may do so at once, each all of
+// it, and any of them may be stopped or killed on the way.
+void Index::carry_through(ArenaOffset tree, Leaf& leaf, std::uint64_t hash, Slot& maker) noexcept {
+    const std::uint64_t successor = leaf.successor.load(std::memory_order_acquire);  // pairs: publish_replacement
+    if (is_pending(successor)) {
+        copy_leaf(leaf, successor);
+        // release: pairs with install; the new leaves hold every copy when they can be reached (I4). Done by
+        // another before, it changes nothing.
+        leaf.successor.fetch_and(~kPending, std::memory_order_acq_rel);
+        crash_point(CrashPoint::kLeafSucceeded);
+    }
+    crash_point(CrashPoint::kLeafReplaced);
+    install(tree, leaf, hash, maker);
+}
+
+// Freezes the leaf and puts what lives in it into the new ones. A frozen slot never changes, so all who copy come
+// to the same words in the same slots; and each word is exchanged for 0. One who is late, and finds the new leaves
+// in use, changes nothing there: all slots that the copy fills were filled before, and none becomes empty again
+// (I1).
+void Index::copy_leaf(Leaf& leaf, std::uint64_t successor) const noexcept {
+    for (auto& leaf_slot : leaf.slots) {
+        // acquire: what was inserted before is seen by the copy; release: one who meets a frozen slot sees the
+        // successor
+        const std::uint64_t word = leaf_slot.fetch_or(kFrozen, std::memory_order_acq_rel);
+        crash_point(CrashPoint::kLeafFreezing);
+        if (is_chain(word)) prefetch_to_read(mapping_->at<Chain>(slot_chain(word)));
+    }
+    crash_point(CrashPoint::kLeafFrozen);
+    const bool split = kind_of(successor) != SuccessorKind::kRebuilt;
+    Leaf& lower = *mapping_->at<Leaf>(lower_of(successor));
+    const unsigned told_apart = snapshot(leaf.depth) % 64;  // by which bit of the hash; in a damaged arena any
+    std::array<Words, 2> halves{};
     for (const auto& leaf_slot : leaf.slots) {
-        const std::uint64_t word = leaf_slot.load(std::memory_order_relaxed);  // relaxed: as above
+        const std::uint64_t word =
+            leaf_slot.load(std::memory_order_relaxed);  // relaxed: frozen, and acquired above
         if (!is_chain(word)) continue;
         const std::uint64_t hash = snapshot(mapping_->at<Chain>(slot_chain(word))->hash);
-        const bool goes_up = split && (hash >> (64 - depth) & 1) != 0;
-        put(goes_up ? *upper : *lower, word & ~kFrozen, hash);
+        Words& words = halves[split ? hash >> (63 - told_apart) & 1 : 0];
+        std::uint32_t at = home_slot(hash);
+        while (words[at] != 0) at = next_slot(at);  // it ends: so many slots have no more words
+        words[at] = word & ~kFrozen;
     }
-    if (!split) return raw(made(kLowerPart)) | static_cast<std::uint64_t>(SuccessorKind::kRebuilt);
-    if (is_null(made(kNodePart))) return raw(made(kLowerPart)) | static_cast<std::uint64_t>(SuccessorKind::kSplit);
-    auto* entries = mapping_->at<Entry>(made(kNodePart));
-    for (std::uint64_t index = 0; index < 1ULL << kNodeBits; ++index) {
-        const bool upper_half = index >= 1ULL << (kNodeBits - 1);
-        // relaxed: published by the successor's release
-        entries[index].store(raw(upper_half ? made(kUpperPart) : made(kLowerPart)), std::memory_order_relaxed);
-    }
-    return raw(made(kNodePart)) | static_cast<std::uint64_t>(SuccessorKind::kNode);
+    const auto fill = [](Leaf& fresh, const Words& words) {
+        for (std::uint32_t at = 0; at < kLeafSlots; ++at) {
+            if (words[at] == 0) continue;
+            std::uint64_t empty = 0;
+            // relaxed: those who reach the leaf acquire what one released who had acquired each chain, and had
+            // filled this slot or seen it filled. A failed try: another has filled it.
+            fresh.slots[at].compare_exchange_strong(empty, words[at], std::memory_order_relaxed,
+                                                    std::memory_order_relaxed);
+            crash_point(CrashPoint::kLeafCopying);
+        }
+    };
+    fill(lower, halves[0]);
+    if (split) fill(*mapping_->at<Leaf>(lower.sibling), halves[1]);
+    crash_point(CrashPoint::kLeafCopied);
 }
 
 // Before a leaf is changed: carries the replacement through that it came from. Else it could itself be replaced and
@@ -177,12 +211,12 @@ Entry* Index::entries_of_leaf(ArenaOffset tree, std::uint64_t hash, unsigned dep
 // did this entry. One of those who have come to the end retires the leaf; who is killed before that is seen by the
 // recoverer of the slot, which names the leaf from before the first exchange until it is retired.
 void Index::install(ArenaOffset tree, Leaf& leaf, std::uint64_t hash, Slot& maker) noexcept {
-    const std::uint64_t successor = leaf.successor.load(std::memory_order_acquire);  // pairs with replace_leaf
-    const auto kind = static_cast<SuccessorKind>(successor & kSuccessorKindBits);
-    const std::uint64_t offset = successor & ~kSuccessorKindBits;
-    if (offset == 0) return;  // a damaged arena: nothing replaces this leaf
-    const std::uint64_t lower = kind == SuccessorKind::kNode ? offset | kNodeTag : offset;
-    const std::uint64_t upper = kind == SuccessorKind::kSplit ? mapping_->at<Leaf>(offset)->sibling : lower;
+    const std::uint64_t successor = leaf.successor.load(std::memory_order_acquire);  // pairs with carry_through
+    if (!is_replaced(successor)) return;  // a damaged arena: nothing replaces this leaf
+    const SuccessorKind kind = kind_of(successor);
+    const Leaf& fresh = *mapping_->at<Leaf>(lower_of(successor));
+    const std::uint64_t lower = kind == SuccessorKind::kNode ? fresh.node | kNodeTag : lower_of(successor);
+    const std::uint64_t upper = kind == SuccessorKind::kSplit ? fresh.sibling : lower;
 
     std::uint64_t count = 0;
     Entry* entry = entries_of_leaf(tree, hash, snapshot(leaf.depth), &count);

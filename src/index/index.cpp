@@ -141,8 +141,7 @@ Index::Inserted Index::insert(ArenaOffset tree, ArenaOffset fresh, Slot& slot) n
             if (++probed == kLeafSlots) replace = true;  // not one empty slot
         }
         const bool hopeless = probed == kLeafSlots && leaf.depth >= kMaxDepth && !has_tombstone(leaf);
-        const AllocationStatus status =
-            hopeless ? AllocationStatus::kLimit : replace_leaf(tree, leaf, hash, slot, slot);
+        const AllocationStatus status = hopeless ? AllocationStatus::kLimit : replace_leaf(tree, leaf, hash, slot);
         if (status != AllocationStatus::kDone) {
             return {status == AllocationStatus::kLimit ? InsertOutcome::kLimit : InsertOutcome::kNoSpace,
                     ArenaOffset::kNull};
@@ -152,7 +151,7 @@ Index::Inserted Index::insert(ArenaOffset tree, ArenaOffset fresh, Slot& slot) n
     return {InsertOutcome::kDamaged, ArenaOffset::kNull};
 }
 
-AllocationStatus Index::unlink(ArenaOffset tree, ArenaOffset erased, Slot& maker, Slot& slot) noexcept {
+bool Index::unlink(ArenaOffset tree, ArenaOffset erased, Slot& maker) noexcept {
     const std::uint64_t hash = snapshot(mapping_->at<Chain>(erased)->hash);
     for (int turn = 0; turn < kMostReplacements; ++turn) {  // it ends here, or with the leaf replaced
         Leaf& leaf = const_cast<Leaf&>(leaf_for(tree, hash));
@@ -161,23 +160,22 @@ AllocationStatus Index::unlink(ArenaOffset tree, ArenaOffset erased, Slot& maker
         std::uint64_t word = 0;
         for (std::uint32_t probed = 0; probed < kLeafSlots; ++probed, at = next_slot(at)) {
             word = leaf.slots[at].load(std::memory_order_acquire);  // pairs with insert's release
-            if (is_empty_slot(word)) return AllocationStatus::kDone;
+            if (is_empty_slot(word)) return true;
             if (slot_chain(word) == erased) break;
         }
-        if (slot_chain(word) != erased) return AllocationStatus::kDone;  // another took it out
+        if (slot_chain(word) != erased) return true;  // another took it out
         if (!is_frozen(word)) {
             // release: pairs with find's acquire; a failed try: another took it out, or froze it
             if (leaf.slots[at].compare_exchange_strong(word, kTombstoneSlot, std::memory_order_acq_rel,
                                                        std::memory_order_acquire)) {
-                return AllocationStatus::kDone;
+                return true;
             }
             continue;
         }
-        const AllocationStatus status = replace_leaf(tree, leaf, hash, maker, slot);
-        if (status != AllocationStatus::kDone) return status;
+        carry_through(tree, leaf, hash, maker);     // frozen: its replacement is published (I4)
         if (&leaf_for(tree, hash) == &leaf) break;  // as in insert
     }
-    return AllocationStatus::kLimit;  // a damaged arena: the chain stays linked, and is passed over
+    return false;
 }
 
 bool Index::names(ArenaOffset tree, ArenaOffset chain) const noexcept {
@@ -275,7 +273,7 @@ void Index::empty_node(ArenaOffset tree, std::uint64_t node, unsigned bits, unsi
                 *left -= 1;
                 settle(tree, leaf, here, slot);
                 if (leaf.successor.load(std::memory_order_relaxed) != 0) {
-                    install(tree, leaf, here, slot);
+                    carry_through(tree, leaf, here, slot);
                     continue;
                 }
             }
@@ -305,7 +303,7 @@ void Index::empty_leaf(Leaf& leaf, Slot& slot) noexcept {
 std::uint64_t Index::bytes_of_node(std::uint64_t node, unsigned bits, unsigned consumed,
                                    std::uint64_t* left) const {
     const auto* entries = mapping_->at<Entry>(node);
-    std::uint64_t total = 8ULL << bits;
+    std::uint64_t total = Blocks::block_bytes(8ULL << bits);
     std::uint64_t last = 0;
     for (std::uint64_t index = 0; index < 1ULL << bits; ++index) {
         const std::uint64_t word = entries[index].load(std::memory_order_acquire);  // pairs with install's release
@@ -313,9 +311,26 @@ std::uint64_t Index::bytes_of_node(std::uint64_t node, unsigned bits, unsigned c
         last = word;
         *left -= 1;
         const bool is_node = (word & kNodeTag) != 0 && consumed < kMaxDepth;
-        total += is_node ? bytes_of_node(word & ~kNodeTag, kNodeBits, consumed + kNodeBits, left) : sizeof(Leaf);
+        total +=
+            is_node ? bytes_of_node(word & ~kNodeTag, kNodeBits, consumed + kNodeBits, left) : bytes_of_leaf(word);
     }
     return total;
+}
+
+// With what is to replace it; once that is installed, the old leaf is retired memory.
+std::uint64_t Index::bytes_of_leaf(std::uint64_t leaf) const noexcept {
+    // relaxed: an answer of one moment
+    const std::uint64_t successor = mapping_->at<Leaf>(leaf)->successor.load(std::memory_order_relaxed);
+    if (!is_pending(successor)) return sizeof(Leaf);
+    switch (kind_of(successor)) {
+        case SuccessorKind::kRebuilt:
+            return 2 * sizeof(Leaf);
+        case SuccessorKind::kSplit:
+            return 3 * sizeof(Leaf);
+        case SuccessorKind::kNode:
+            break;
+    }
+    return 3 * sizeof(Leaf) + Blocks::block_bytes(kNodeBytes);
 }
 
 std::uint64_t Index::bytes(ArenaOffset tree) const {

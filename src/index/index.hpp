@@ -1,10 +1,12 @@
 // Look-up, insert, unlink and growth of the index (index/layout.hpp).
 //
 // Thread safety: every function, from any process, inside an epoch. find() is wait-free but for the depth of the
-// trie; insert and unlink are lock-free: a failed turn means that another changed that very slot or leaf.
+// trie; insert and unlink are lock-free: a failed turn means that another changed that very slot or leaf. Only
+// insert and make_tree take memory.
 // A crash anywhere leaves an index that others use and grow as before; it leaks at most what was not yet linked.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -110,10 +112,10 @@ public:
     // Whether that very chain is in the tree.
     [[nodiscard]] bool names(ArenaOffset tree, ArenaOffset chain) const noexcept;
 
-    // Takes an erased chain out. kNoSpace or kLimit: a split that a dead process left half-done needs memory.
-    // `maker` is inside the epoch, and its recoverer finishes what is left half-done: the caller's slot, or a dead
-    // one that it recovers. `slot` is the caller's.
-    [[nodiscard]] AllocationStatus unlink(ArenaOffset tree, ArenaOffset chain, Slot& maker, Slot& slot) noexcept;
+    // Takes an erased chain out, and needs no memory for it. False in a damaged arena alone: then the chain stays
+    // linked, and is passed over. `maker` is inside the epoch, and its recoverer finishes what is left half-done:
+    // the caller's slot, or a dead one that it recovers.
+    [[nodiscard]] bool unlink(ArenaOffset tree, ArenaOffset chain, Slot& maker) noexcept;
 
     // Calls visit for every chain of the tree that is not marked erased; keys that are there throughout come once.
     // The calls happen inside the caller's epoch. False when the arena is damaged, and then perhaps not for all.
@@ -139,6 +141,9 @@ public:
     [[nodiscard]] std::uint64_t bytes(ArenaOffset tree) const;
 
 private:
+    // The words of a leaf that nobody can see yet.
+    using Words = std::array<std::uint64_t, kLeafSlots>;
+
     // What a leaf is replaced by, in Slot::made.
     static constexpr std::size_t kLowerPart = 0;
     static constexpr std::size_t kUpperPart = 1;
@@ -170,13 +175,19 @@ private:
     [[nodiscard]] Entry* entries_of_leaf(ArenaOffset tree, std::uint64_t hash, unsigned depth,
                                          std::uint64_t* count) const noexcept;
 
-    // `maker` and `slot`: as in unlink.
-    [[nodiscard]] AllocationStatus replace_leaf(ArenaOffset tree, Leaf& leaf, std::uint64_t hash, Slot& maker,
+    // Without memory for a replacement, and none published: nothing is frozen, and the leaf is as it was.
+    [[nodiscard]] AllocationStatus replace_leaf(ArenaOffset tree, Leaf& leaf, std::uint64_t hash,
                                                 Slot& slot) noexcept;
-    [[nodiscard]] AllocationStatus make_replacement(const Leaf& leaf, std::uint64_t consumed, Slot& maker,
-                                                    Slot& slot) noexcept;
+    [[nodiscard]] AllocationStatus publish_replacement(ArenaOffset tree, Leaf& leaf, std::uint64_t hash,
+                                                       Slot& slot) noexcept;
+    [[nodiscard]] SuccessorKind choose_kind(const Leaf& leaf, std::uint64_t consumed) const noexcept;
+    [[nodiscard]] AllocationStatus make_replacement(const Leaf& leaf, SuccessorKind kind, Slot& slot) noexcept;
+    [[nodiscard]] std::uint64_t link_replacement(const Leaf& leaf, SuccessorKind kind,
+                                                 const Slot& slot) const noexcept;
     void discard_part(Slot& maker, std::size_t part, Slot& slot) noexcept;
-    [[nodiscard]] std::uint64_t fill_replacement(const Leaf& leaf, Slot& maker, Slot& slot) noexcept;
+    // These need no memory. `maker`: as in unlink.
+    void carry_through(ArenaOffset tree, Leaf& leaf, std::uint64_t hash, Slot& maker) noexcept;
+    void copy_leaf(Leaf& leaf, std::uint64_t successor) const noexcept;
     void install(ArenaOffset tree, Leaf& leaf, std::uint64_t hash, Slot& maker) noexcept;
     [[nodiscard]] std::uint64_t offset_of(const Leaf& leaf) const noexcept;
     [[nodiscard]] std::uint32_t number_of(const Slot& slot) const noexcept;
@@ -186,7 +197,7 @@ private:
     void empty_leaf(Leaf& leaf, Slot& slot) noexcept;
     [[nodiscard]] std::uint64_t bytes_of_node(std::uint64_t node, unsigned bits, unsigned consumed,
                                               std::uint64_t* left) const;
-    void put(Leaf& leaf, std::uint64_t word, std::uint64_t hash) const noexcept;
+    [[nodiscard]] std::uint64_t bytes_of_leaf(std::uint64_t leaf) const noexcept;
     Leaf* make_leaf(ArenaOffset offset, std::uint32_t depth) const noexcept;
 
     const Mapping* mapping_;

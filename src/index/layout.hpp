@@ -7,16 +7,19 @@
 //            may name one leaf, as in extendible hashing
 //   slot     a word: chain offset, and 16 bits of the hash above it
 //
-// Growth is by leaf: a leaf with no room is frozen slot by slot, copied into one or two new ones, and replaced in
-// the entries. Anyone who meets a frozen slot and must change something helps; who only reads does not care.
+// Growth is by leaf. A thread that finds no room takes the blocks of one or two new leaves and publishes them in
+// the old leaf, as its pending successor. Only then is the old leaf frozen slot by slot, copied, and replaced in
+// the entries. A thread that meets a frozen slot and must change it carries all of that through in the blocks that
+// are published, and so needs no memory. A thread that only reads does not care.
 //
-// Thread safety: every word is atomic. A crash while splitting leaves a leaf partly frozen, or a successor not yet
-// in every entry: whoever comes next goes on (index/index.cpp).
-// Invariants: I1 a slot goes from empty to a chain to a tombstone, and never back; frozen, it never changes;
+// Thread safety: every word is atomic. A crash while splitting leaves a pending successor, or one that is not yet
+// in every entry. The next thread that must change the leaf goes on (index/growth.cpp). Invariants: I1 a slot goes
+// from empty to a chain to a tombstone, and never back; frozen, it never changes;
 //             I2 a key's chain is in the first slot of its probe sequence that was empty when it was inserted, so
 //                all who insert one key meet at one slot;
 //             I3 a key has at most one chain that is not marked erased;
-//             I4 successor is set once, when every slot is frozen;
+//             I4 a leaf's successor is published once, pending, before the first of its slots is frozen; it is no
+//                longer pending only when every slot is frozen and the new leaves hold the copy of each;
 //             I5 a leaf is changed only when no entry names the leaf that it replaced (Index::settle), and retired
 //                only when nothing does;
 //             I6 the 2^(bits - depth) entries of a node for the hashes of a leaf name that leaf, or while it is
@@ -68,17 +71,31 @@ struct Leaf {
     alignas(64) std::uint32_t depth;     // bits of hash that all of its keys share; immutable
     Atomic<std::uint32_t> retirer;       // slot number + 1 of the one who retires the leaf, 0 before
     std::uint64_t sibling;               // the other half, in the lower leaf of a split; immutable
-    Atomic<std::uint64_t> successor;     // offset | SuccessorKind, 0 until replaced
+    Atomic<std::uint64_t> successor;     // offset of the (lower) new leaf | SuccessorKind | kPending, 0 before
     Atomic<std::uint64_t> next_retired;  // link of arena/epoch
     Atomic<std::uint64_t> parent;        // offset of the leaf it replaces, while an entry may still name that one
+    std::uint64_t node;                  // the node over both halves, in the lower leaf of kNode; immutable
     alignas(64) std::array<Atomic<std::uint64_t>, kLeafSlots> slots;
 };
 static_assert(sizeof(Leaf) == kLeafBytes, "one block of 4 KiB");
 static_assert(offsetof(Leaf, slots) == 64, "a bucket is a cache line");
 static_assert(std::is_standard_layout_v<Leaf>, "offsets must mean the same in every build");
 
+// What replaces a leaf, and so of how many blocks that is: a leaf; two halves; two halves and a node over them.
 enum class SuccessorKind : std::uint64_t { kRebuilt = 1, kSplit = 2, kNode = 3 };
 inline constexpr std::uint64_t kSuccessorKindBits = 3;
+inline constexpr std::uint64_t kPending = 4;  // the blocks are there; what the leaf holds is not in them yet
+
+[[nodiscard]] constexpr bool is_pending(std::uint64_t successor) noexcept { return (successor & kPending) != 0; }
+[[nodiscard]] constexpr bool is_replaced(std::uint64_t successor) noexcept {
+    return successor != 0 && !is_pending(successor);
+}
+[[nodiscard]] constexpr SuccessorKind kind_of(std::uint64_t successor) noexcept {
+    return static_cast<SuccessorKind>(successor & kSuccessorKindBits);
+}
+[[nodiscard]] constexpr std::uint64_t lower_of(std::uint64_t successor) noexcept {
+    return successor & ~(kSuccessorKindBits | kPending);
+}
 
 // Slot words. Chains are 64 B aligned, so the low bits are free for flags.
 inline constexpr std::uint64_t kFrozen = 1;

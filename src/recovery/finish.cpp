@@ -23,7 +23,7 @@ void finish_work(const Mapping& mapping, Blocks& blocks, Index& index, Epochs& e
     undo_making(mapping, blocks, index, dead, own);
     index.finish_replacement(dead);
     crash_point(CrashPoint::kDeadLeafReplaced);
-    finish_erase(mapping, index, epochs, slots, dead, own);
+    finish_erase(mapping, index, epochs, slots, dead);
     finish_drop(mapping, index, epochs, slots, dead);
     finish_spilling(mapping, blocks, epochs, slots, dead, own);
     epochs.forget_reclaimer(dead);
@@ -108,7 +108,7 @@ void undo_making(const Mapping& mapping, Blocks& blocks, Index& index, Slot& dea
     forget_made_chain(dead);
 }
 
-void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Slots& slots, Slot& dead, Slot& own) {
+void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Slots& slots, Slot& dead) {
     const auto offset =
         static_cast<ArenaOffset>(dead.erasing_chain.load(std::memory_order_acquire));  // pairs: erase
     if (is_null(offset)) return;
@@ -118,8 +118,7 @@ void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Sl
     const auto tail = static_cast<ArenaOffset>(chain.tail.load(std::memory_order_acquire));  // as in append_to
     if (mapping.at<Segment>(tail)->next.load(std::memory_order_acquire) == mark) {  // else it was not the one
         const auto tree = static_cast<ArenaOffset>(dead.erasing_tree.load(std::memory_order_relaxed));  // as above
-        if (index.unlink(tree, offset, dead, own) == AllocationStatus::kDone &&
-            !epochs.is_retired(RetiredKind::kChain, offset)) {
+        if (index.unlink(tree, offset, dead) && !epochs.is_retired(RetiredKind::kChain, offset)) {
             crash_point(CrashPoint::kDeadEraseUnlinked);
             mapping.header().retirements.fetch_add(1,
                                                    std::memory_order_release);  // pairs with StoreImpl::find_chain

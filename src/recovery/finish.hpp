@@ -10,7 +10,7 @@ namespace shoal {
 
 // All of the following, in the order that recovery needs: pages on their way, claims, what was made, a replaced
 // leaf, an erase, a drop, a spill; and the drain of retired memory is nobody's from then on. `own` is the slot to
-// allocate with, and may be the dead one.
+// give memory back with, and may be the dead one. Nothing of this takes memory.
 void finish_work(const Mapping& mapping, Blocks& blocks, Index& index, Epochs& epochs, const Slots& slots,
                  Slot& dead, Slot& own);
 
@@ -26,9 +26,8 @@ void finish_claims(const Mapping& mapping, const Slots& slots, Slot& dead);
 // were made for. Broken off by a crash and begun anew it leaks one block.
 void undo_making(const Mapping& mapping, Blocks& blocks, Index& index, Slot& dead, Slot& own);
 
-// An erase: the chain is marked by the dead slot, and is unlinked and retired if it is not yet. `own` is the slot
-// to allocate with.
-void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Slots& slots, Slot& dead, Slot& own);
+// An erase: the chain is marked by the dead slot, and is unlinked and retired if it is not yet.
+void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Slots& slots, Slot& dead);
 
 // A drop: the tree is replaced if the dead slot was the one to do it, and retired if it is not yet.
 void finish_drop(const Mapping& mapping, Index& index, Epochs& epochs, const Slots& slots, Slot& dead);

@@ -99,8 +99,7 @@ Result<bool> StoreImpl::erase(const KeyRef& key) {
         crash_point(CrashPoint::kEraseNamed);
         erased = mark_erased(context(slot), *mapping_.at<Chain>(chain));
         crash_point(CrashPoint::kEraseMarked);
-        // Without memory for a split that a dead process left half-done the chain stays linked, and is passed over.
-        if (erased && index_.unlink(tree, chain, slot, slot) == AllocationStatus::kDone) {
+        if (erased && index_.unlink(tree, chain, slot)) {
             crash_point(CrashPoint::kEraseUnlinked);
             mapping_.header().retirements.fetch_add(1, std::memory_order_release);  // pairs with find_chain
             crash_point(CrashPoint::kEraseCounted);

@@ -16,6 +16,16 @@ bool is_malformed(std::uint64_t word) noexcept {
                                         : !is_chain(word) && !is_empty_slot(word);
 }
 
+// relaxed, both: at rest
+bool is_frozen_wholly(const Leaf& leaf) noexcept {
+    return std::all_of(leaf.slots.begin(), leaf.slots.end(),
+                       [](const auto& slot) { return is_frozen(slot.load(std::memory_order_relaxed)); });
+}
+bool has_frozen(const Leaf& leaf) noexcept {
+    return std::any_of(leaf.slots.begin(), leaf.slots.end(),
+                       [](const auto& slot) { return is_frozen(slot.load(std::memory_order_relaxed)); });
+}
+
 std::uint64_t top_bits(std::uint64_t hash, unsigned count) noexcept {
     return count == 0 ? 0 : hash >> (64 - count) << (64 - count);
 }
@@ -111,7 +121,7 @@ void IndexCheck::check_entry(std::uint64_t leaf, std::uint64_t from, unsigned co
     }
     const std::uint64_t count = 1ULL << (consumed - depth);
     const std::uint64_t first = index & ~(count - 1);
-    const bool replaced = here.successor.load(std::memory_order_acquire) != 0;  // pairs with replace_leaf
+    const bool replaced = is_replaced(here.successor.load(std::memory_order_acquire));  // pairs with carry_through
     if (first != index && !replaced && state_ == State::kWhole && inspection_.at_rest()) {
         inspection_.damage(
             "index I6", from,
@@ -133,11 +143,17 @@ bool IndexCheck::check_leaf(std::uint64_t at, std::uint64_t from, std::uint64_t 
     const Place place{top_bits(prefix, depth), depth};
     if (inspection_.at_rest()) {
         check_parent(leaf, at, place);
-        const std::uint64_t successor = leaf.successor.load(std::memory_order_acquire);  // pairs with replace_leaf
-        if (successor != 0) {  // its chains are in the successors as well
+        // acquire: pairs with carry_through
+        const std::uint64_t successor = leaf.successor.load(std::memory_order_acquire);
+        if (is_replaced(successor)) {  // its chains are in the successors as well
             side_by_side_.insert(at);
             check_successor(leaf, at, place, successor);
             return true;
+        }
+        if (is_pending(successor)) {
+            check_pending(leaf, at, place, successor);
+        } else if (state_ == State::kWhole && has_frozen(leaf)) {
+            inspection_.damage("index I4", at, "a slot is frozen, and nothing is to replace the leaf");
         }
     }
     check_slots(leaf, at, place);
@@ -205,11 +221,61 @@ void IndexCheck::check_for_twins(const std::vector<std::pair<std::uint64_t, std:
     }
 }
 
+void IndexCheck::check_pending(const Leaf& leaf, std::uint64_t at, Place place, std::uint64_t successor) {
+    const std::uint64_t from = at + offsetof(Leaf, successor);
+    const SuccessorKind kind = kind_of(successor);
+    const bool split = kind == SuccessorKind::kSplit || kind == SuccessorKind::kNode;
+    if (!split && kind != SuccessorKind::kRebuilt) {
+        inspection_.damage("index I4", from, fmt::format("{:#x} is no successor of a leaf", successor));
+        return;
+    }
+    const auto take = [&](std::uint64_t block, std::uint64_t bytes, std::uint64_t named_by) {
+        const Reached reached = inspection_.reach(block, bytes, named_by, "what is to replace a leaf", holder_);
+        if (reached == Reached::kAgain) {
+            inspection_.damage("blocks I3", named_by,
+                               fmt::format("names {:#x}, which something else names", block));
+        }
+        return reached == Reached::kNew;
+    };
+    const std::uint64_t lower = lower_of(successor);
+    if (!take(lower, sizeof(Leaf), from)) return;
+    const unsigned depth = place.depth + (split ? 1 : 0);
+    const std::uint64_t parent = kind == SuccessorKind::kNode ? 0 : at;
+    check_pending_half(leaf, lower, parent, depth);
+    if (!split) return;
+    const Leaf& first = *inspection_.mapping().at<Leaf>(lower);
+    const std::uint64_t upper = snapshot(first.sibling);
+    if (take(upper, sizeof(Leaf), lower + offsetof(Leaf, sibling))) check_pending_half(leaf, upper, parent, depth);
+    if (kind == SuccessorKind::kNode)
+        static_cast<void>(take(snapshot(first.node), kNodeBytes, lower + offsetof(Leaf, node)));
+}
+
+void IndexCheck::check_pending_half(const Leaf& leaf, std::uint64_t half, std::uint64_t parent, unsigned depth) {
+    const Leaf& fresh = *inspection_.mapping().at<Leaf>(half);
+    // relaxed, all: at rest
+    if (snapshot(fresh.depth) != depth || fresh.parent.load(std::memory_order_relaxed) != parent) {
+        inspection_.damage("index I4", half,
+                           fmt::format("is to replace a leaf at {:#x} of depth {}, and says depth {} and {:#x}",
+                                       inspection_.offset_of(&leaf), depth, snapshot(fresh.depth),
+                                       fresh.parent.load(std::memory_order_relaxed)));
+    }
+    std::unordered_set<std::uint64_t> frozen;
+    for (const auto& slot : leaf.slots) {
+        const std::uint64_t word = slot.load(std::memory_order_relaxed);
+        if (is_frozen(word) && is_chain(word)) frozen.insert(word & ~kFrozen);
+    }
+    const bool whole = is_frozen_wholly(leaf);
+    for (std::uint32_t slot = 0; slot < kLeafSlots; ++slot) {
+        const std::uint64_t word = fresh.slots[slot].load(std::memory_order_relaxed);
+        if (word == 0 || (whole && frozen.contains(word))) continue;
+        inspection_.damage("index I4", half + offsetof(Leaf, slots) + slot * 8,
+                           fmt::format("{:#x} is no copy of a frozen slot of the leaf that is replaced", word));
+    }
+}
+
 void IndexCheck::check_successor(const Leaf& leaf, std::uint64_t at, Place place, std::uint64_t successor) {
     const bool strict = state_ == State::kWhole;
-    const bool frozen = std::all_of(leaf.slots.begin(), leaf.slots.end(), [](const auto& slot) {
-        return is_frozen(slot.load(std::memory_order_relaxed));  // relaxed: at rest
-    });
+    const bool frozen = is_frozen_wholly(leaf);
     const std::uint64_t from = at + offsetof(Leaf, successor);
     if (strict && !frozen)
         inspection_.damage("index I4", from, "the leaf has a successor and is not wholly frozen");
@@ -217,12 +283,12 @@ void IndexCheck::check_successor(const Leaf& leaf, std::uint64_t at, Place place
         inspection_.damage("index I5", at, "the leaf is retired, and can still be reached");
     }
     if (strict) replaced_.push_back(at);
-    const std::uint64_t next = successor & ~kSuccessorKindBits;
+    const std::uint64_t next = lower_of(successor);
     const auto follow = [&](std::uint64_t offset, std::uint64_t named_by, unsigned depth, std::uint64_t prefix) {
         if (inspection_.bytes().inside(offset, sizeof(Leaf)) && inspection_.was_reached(offset)) return;
         if (check_leaf(offset, named_by, prefix, depth, depth)) side_by_side_.insert(offset);
     };
-    switch (static_cast<SuccessorKind>(successor & kSuccessorKindBits)) {
+    switch (kind_of(successor)) {
         case SuccessorKind::kRebuilt:
             return follow(next, from, place.depth, place.prefix);
         case SuccessorKind::kSplit: {
@@ -235,10 +301,12 @@ void IndexCheck::check_successor(const Leaf& leaf, std::uint64_t at, Place place
         }
         case SuccessorKind::kNode: {
             const unsigned consumed = place.depth + kNodeBits;
-            if (consumed > kMaxDepth) break;
-            if (inspection_.reach(next, kNodeBytes, from, "a node", holder_) != Reached::kNew) return;
-            side_by_side_.insert(next);
-            static_cast<void>(check_node(next, kNodeBits, consumed, place.prefix));
+            if (consumed > kMaxDepth || !inspection_.readable(next, sizeof(Leaf), from, "a leaf")) break;
+            const std::uint64_t node = snapshot(inspection_.mapping().at<Leaf>(next)->node);
+            const std::uint64_t named_by = next + offsetof(Leaf, node);
+            if (inspection_.reach(node, kNodeBytes, named_by, "a node", holder_) != Reached::kNew) return;
+            side_by_side_.insert(node);
+            static_cast<void>(check_node(node, kNodeBits, consumed, place.prefix));
             return;
         }
     }
@@ -259,8 +327,8 @@ void IndexCheck::check_parent(const Leaf& leaf, std::uint64_t at, Place place) {
     side_by_side_.insert(parent);
     const Leaf& old = *inspection_.mapping().at<Leaf>(parent);
     const unsigned depth = snapshot(old.depth);
-    const std::uint64_t successor = old.successor.load(std::memory_order_acquire);  // pairs with replace_leaf
-    if (successor == 0 || depth > place.depth || depth + 1 < place.depth) {
+    const std::uint64_t successor = old.successor.load(std::memory_order_acquire);  // pairs with carry_through
+    if (!is_replaced(successor) || depth > place.depth || depth + 1 < place.depth) {
         inspection_.damage("index I5", from, fmt::format("names {:#x}, which this leaf does not replace", parent));
         return;
     }

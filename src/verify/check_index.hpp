@@ -43,6 +43,10 @@ private:
     void check_for_twins(const std::vector<std::pair<std::uint64_t, std::uint64_t>>& chains);
     [[nodiscard]] bool is_erased_now(const Chain& chain);
     void check_successor(const Leaf& leaf, std::uint64_t at, Place place, std::uint64_t successor);
+    // The blocks of a replacement that is published, and what has been copied to them. The leaf's slots still
+    // count.
+    void check_pending(const Leaf& leaf, std::uint64_t at, Place place, std::uint64_t successor);
+    void check_pending_half(const Leaf& leaf, std::uint64_t half, std::uint64_t parent, unsigned depth);
     void check_parent(const Leaf& leaf, std::uint64_t at, Place place);
     void check_copies();
 

@@ -235,7 +235,7 @@ inline Deed sets_together(const std::string& name, CrashPoint point) {
             }};
 }
 inline const Deed kSetTogether = sets_together("new key, another is quicker", CrashPoint::kChainMade);
-inline const Deed kGrowTogether = sets_together("growth, another is quicker", CrashPoint::kLeafCopied);
+inline const Deed kGrowTogether = sets_together("growth, another is quicker", CrashPoint::kLeafAllocated);
 
 // The child attaches, and so recovers one that has died before at `first`.
 inline Deed recovers(const Deed& deed, CrashPoint first, std::uint32_t passing = 1) {
@@ -258,7 +258,8 @@ inline const Deed kRecoverWholeRun = recovers(kHugeComeAndGo, CrashPoint::kSegme
 inline const Deed kRecoverNamedRun = recovers(kAppendLarge, CrashPoint::kSegmentBlockNamed);
 inline const Deed kRecoverSegment = recovers(kAppend, CrashPoint::kSegmentMade);
 inline const Deed kRecoverChain = recovers(kNewKeys, CrashPoint::kChainMade);
-inline const Deed kRecoverLeaves = recovers(kNewKeys, CrashPoint::kLeafCopied);
+inline const Deed kRecoverLeaves = recovers(kNewKeys, CrashPoint::kLeafAllocated);
+inline const Deed kRecoverPublishedLeaves = recovers(kNewKeys, CrashPoint::kLeafPublished);
 inline const Deed kRecoverLeafNamed = recovers(kNewKeys, CrashPoint::kLeafNamed);
 inline const Deed kRecoverLeafSettled = recovers(kNewKeys, CrashPoint::kLeafSettled);
 inline const Deed kRecoverLeafRetired = recovers(kNewKeys, CrashPoint::kLeafRetired);

@@ -72,20 +72,25 @@ struct Process {
         return index.find(index.tree(), bytes_of(key), hash_of(key), Index::Which::kLive);
     }
 
-    // As StoreImpl::append_anew, inside: one record, the key itself. True when the key was not there.
-    bool insert(std::uint64_t key) {
+    // As StoreImpl::append_anew, inside: one record, the key itself.
+    Index::InsertOutcome try_insert(std::uint64_t key) {
         const ByteView bytes = bytes_of(key);
         const ArenaOffset tree = index.tree();
         const NewChain fresh = make_chain(context(), tree, bytes, hash_of(key), Payload::record({&bytes, 1}));
-        expect(!is_null(fresh.offset), "there is room for a chain");
+        if (is_null(fresh.offset)) return Index::InsertOutcome::kLimit;
         const Index::Inserted inserted = index.insert(tree, fresh.offset, slot);
-        const bool ours = inserted.outcome == Index::InsertOutcome::kInserted;
-        expect(ours || inserted.outcome == Index::InsertOutcome::kFound, "there is room in the index");
-        if (ours) {
+        if (inserted.outcome == Index::InsertOutcome::kInserted) {
             forget_made_chain(slot);
         } else {
             discard_chain(mapping, blocks, slot, slot);
         }
+        return inserted.outcome;
+    }
+    // True when the key was not there.
+    bool insert(std::uint64_t key) {
+        const Index::InsertOutcome outcome = try_insert(key);
+        const bool ours = outcome == Index::InsertOutcome::kInserted;
+        expect(ours || outcome == Index::InsertOutcome::kFound, "there is room for a chain, and in the index");
         return ours;
     }
 
@@ -103,8 +108,8 @@ struct Process {
         if (is_null(chain)) return;
         slot.erasing_tree.store(raw(tree), std::memory_order_relaxed);
         slot.erasing_chain.store(raw(chain), std::memory_order_release);
-        if (mark_erased(context(), *mapping.at<Chain>(chain)) &&
-            index.unlink(tree, chain, slot, slot) == AllocationStatus::kDone) {
+        if (mark_erased(context(), *mapping.at<Chain>(chain))) {
+            expect(index.unlink(tree, chain, slot), "an erased chain is taken out");
             epochs.retire(RetiredKind::kChain, chain);
         }
         slot.erasing_chain.store(0, std::memory_order_release);

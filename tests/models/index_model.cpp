@@ -162,6 +162,11 @@ TEST_CASE("What is inserted while its leaf is frozen is whole in the new one") {
 }
 
 TEST_CASE("It would not be, if freezing a slot did not acquire what was inserted there") {
-    const Mutant mutant{"Index::replace_leaf", Kind::kChange, std::memory_order_acq_rel};
+    const Mutant mutant{"Index::copy_leaf", Kind::kChange, std::memory_order_acq_rel, std::memory_order_release};
     check_breaks(3, make<FreezeModel>(), 50'000, mutant);
+}
+
+TEST_CASE("Keys would be missing in a new leaf, if completing the replacement did not release") {
+    const Mutant mutant{"Index::carry_through", Kind::kChange, std::memory_order_acq_rel};
+    check_breaks(3, make<GrowthModel>(), 50'000, mutant);
 }

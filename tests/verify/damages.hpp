@@ -51,6 +51,15 @@ inline Atomic<std::uint64_t>& empty_slot_of(Leaf& leaf) {
     return *std::find_if(leaf.slots.begin(), leaf.slots.end(), [](const auto& word) { return word.load() == 0; });
 }
 
+// The first block of a page that was free: a leaf, all zero.
+inline Leaf& take_leaf(ArenaEditor& arena) {
+    Leaf& fresh = arena.at<Leaf>(arena.header().pages_at + arena.real_page(false) * kPageBytes);
+    const std::uint64_t page = arena.page_of(&fresh);
+    arena.set(arena.used(page), ArenaEditor::get(arena.used(page)) | kBit << (page % 64));
+    arena.set(arena.owner(page), page_of_class(6));
+    return fresh;
+}
+
 inline void take_slot(ArenaEditor& arena, std::uint32_t number) { arena.set(arena.process_slot(number).state, 1); }
 
 inline const std::vector<Damaging> kDamages{
@@ -246,13 +255,36 @@ inline const std::vector<Damaging> kDamages{
      [](ArenaEditor& arena) {
          arena.set(arena.leaf("long").successor, ArenaEditor::get(arena.entry(~arena.hash("long"))) | 1);
      }},
+    {"index I4", "a slot is frozen in a leaf that nothing is to replace",
+     [](ArenaEditor& arena) { arena.set(arena.slot("long"), ArenaEditor::get(arena.slot("long")) | kFrozen); }},
+    {"index I4", "what is to replace a leaf holds what the leaf does not",
+     [](ArenaEditor& arena) {
+         Leaf& leaf = arena.leaf("long");
+         Leaf& fresh = take_leaf(arena);
+         arena.set(fresh.depth, leaf.depth);
+         arena.set(fresh.parent, arena.offset_of(&leaf));
+         for (auto& word : leaf.slots) arena.set(word, ArenaEditor::get(word) | kFrozen);
+         arena.set(fresh.slots[7], ArenaEditor::get(arena.slot("long")) ^ kBit << 60);
+         arena.set(leaf.successor,
+                   arena.offset_of(&fresh) | static_cast<std::uint64_t>(SuccessorKind::kRebuilt) | kPending);
+     }},
+    {"index I4", "what is to replace a leaf says that it replaces another",
+     [](ArenaEditor& arena) {
+         Leaf& leaf = arena.leaf("long");
+         Leaf& fresh = take_leaf(arena);
+         arena.set(fresh.depth, leaf.depth);
+         arena.set(leaf.successor,
+                   arena.offset_of(&fresh) | static_cast<std::uint64_t>(SuccessorKind::kRebuilt) | kPending);
+     }},
+    {"blocks I3", "what is to replace a leaf is another leaf",
+     [](ArenaEditor& arena) {
+         arena.set(arena.leaf("long").successor, ArenaEditor::get(arena.entry(~arena.hash("long"))) | kPending |
+                                                     static_cast<std::uint64_t>(SuccessorKind::kRebuilt));
+     }},
     {"index I4", "the successor of a leaf lacks a chain",
      [](ArenaEditor& arena) {
          Leaf& leaf = arena.leaf("long");
-         Leaf& empty = arena.at<Leaf>(arena.header().pages_at + arena.real_page(false) * kPageBytes);
-         const std::uint64_t page = arena.page_of(&empty);
-         arena.set(arena.used(page), ArenaEditor::get(arena.used(page)) | kBit << (page % 64));
-         arena.set(arena.owner(page), 7);
+         Leaf& empty = take_leaf(arena);
          arena.set(empty.depth, leaf.depth);
          for (auto& word : leaf.slots) arena.set(word, ArenaEditor::get(word) | kFrozen);
          arena.set(leaf.successor, arena.offset_of(&empty) | static_cast<std::uint64_t>(SuccessorKind::kRebuilt));

@@ -174,6 +174,12 @@ TEST_CASE("Lists and chains that run in circles come to an end") {
                         arena.offset_of(&leaf) | static_cast<std::uint64_t>(SuccessorKind::kRebuilt));
           }) == Code::kInvalidArgument);  // found all the same
     CHECK(with_circle([](ArenaEditor& arena) {
+              auto& leaf = arena.leaf("long");
+              arena.set(leaf.successor,
+                        arena.offset_of(&leaf) | static_cast<std::uint64_t>(SuccessorKind::kSplit) | kPending);
+              arena.set(leaf.sibling, arena.offset_of(&leaf));
+          }) == Code::kInvalidArgument);
+    CHECK(with_circle([](ArenaEditor& arena) {
               for (auto& head : arena.header().retired) {
                   const std::uint64_t first = ArenaEditor::get(head) & ~63ULL;
                   if (first != 0) arena.set(arena.at<Chain>(first).next_retired, ArenaEditor::get(head));
