@@ -1,7 +1,9 @@
 #include "io/ring.hpp"
 
+#include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -54,6 +56,10 @@ bool knows_operations(io_uring& ring) {
 // neither of the unmapping nor of the mapping.
 std::atomic<std::uint32_t> rings_left{0};
 
+constexpr std::chrono::milliseconds kLookAgain{1};  // at completions, without a descriptor to wait by
+
+std::atomic<std::uint32_t> rings_made{0};  // relaxed use: counts
+
 }  // namespace
 
 Ring::Ring() : ring_(std::make_unique<io_uring>()) {}
@@ -65,6 +71,7 @@ std::unique_ptr<Ring> Ring::make(unsigned depth, std::string& why) {
         return nullptr;
     }
     made->exists_ = true;
+    made->mark();
     static_cast<void>(rings_left.load(std::memory_order_acquire));  // pairs with ~Ring
     if (!knows_operations(*made->ring_)) {
         why = "io_uring_register: it cannot be asked, or has no IORING_OP_READ (Linux 5.6)";
@@ -84,13 +91,26 @@ std::unique_ptr<Ring> Ring::make(unsigned depth, std::string& why) {
 Ring::~Ring() {
     if (!exists_) return;
     rings_left.fetch_add(1, std::memory_order_release);  // pairs with make
+    if (!is_ours()) ring_->ring_fd = -1;
     ::io_uring_queue_exit(ring_.get());
 }
 
 void Ring::leave_to_parent() noexcept {
-    if (exists_) ::close(ring_->ring_fd);
+    if (is_ours()) ::close(ring_->ring_fd);
     exists_ = false;
 }
+
+// All io_uring instances, epolls and the like are one inode. What tells this one from others is the signal that its
+// description would raise, were it asked to, which it never is: others have none, and of ours each has the next
+// one.
+void Ring::mark() noexcept {
+    const int kinds = SIGRTMAX - SIGRTMIN + 1;
+    const auto made = static_cast<int>(rings_made.fetch_add(1, std::memory_order_relaxed) % 1024);
+    const int signal = SIGRTMIN + made % kinds;
+    if (::fcntl(ring_->ring_fd, F_SETSIG, signal) == 0) mark_ = signal;
+}
+
+bool Ring::is_ours() const noexcept { return exists_ && ::fcntl(ring_->ring_fd, F_GETSIG) == mark_; }
 
 // A sandbox may allow the set-up and not the use.
 int Ring::works() {
@@ -135,6 +155,7 @@ void Ring::start(Transfer& transfer) {
 
 // One system call: 0, or why none of the queued was taken.
 int Ring::hand_over(unsigned wait_for) {
+    if (!is_ours()) return EBADF;
     std::optional<FileLimitSignalHeld> held;
     if (std::any_of(queued_.begin(), queued_.end(), [](const Transfer* transfer) { return !transfer->is_read(); }))
         held.emplace();
@@ -181,6 +202,10 @@ Transfer* Ring::reap() {
 }
 
 void Ring::sleep_until_one_is_done() {
+    if (!is_ours()) {  // the ring's memory keeps the ring
+        std::this_thread::sleep_for(kLookAgain);
+        return;
+    }
     io_uring_cqe* completion = nullptr;
     if (const int error = ::io_uring_wait_cqe(ring_.get(), &completion); error == 0 || error == -EINTR) return;
     // Refused since the set-up; what the kernel has taken is done nevertheless, and the descriptor tells.

@@ -1,7 +1,9 @@
 // The engine by io_uring: a step of a transfer is one SQE, and many are handed over by one system call.
 //
 // Any kernel that has IORING_OP_READ (5.6). The thread that submits has to be there until all is done. The ring's
-// memory is not inherited by a child of fork, so that a child cannot disturb it, not even by ending.
+// memory is not inherited by a child of fork, so that a child cannot disturb it, not even by ending. A program that
+// has closed the ring's descriptor takes the ring from it: what was handed over is done, what was not goes back
+// (EBADF).
 //
 // Thread safety: one thread at a time.
 #pragma once
@@ -42,6 +44,8 @@ public:
 
 private:
     Ring();
+    void mark() noexcept;
+    [[nodiscard]] bool is_ours() const noexcept;
     [[nodiscard]] int works();
     [[nodiscard]] int hand_over(unsigned wait_for);
     [[nodiscard]] Transfer* reap();
@@ -49,6 +53,7 @@ private:
 
     std::unique_ptr<io_uring> ring_;
     bool exists_ = false;            // in the kernel
+    int mark_ = 0;                   // of its descriptor, by which that is told from what may have its number later
     bool refused_ = false;           // the kernel takes no more
     std::vector<Transfer*> queued_;  // in the order of their SQEs
     std::size_t handed_over_ = 0;    // and not yet reaped

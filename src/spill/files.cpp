@@ -45,19 +45,20 @@ std::string checkpoint_path(const std::string& folder, const std::string& id_tex
 }
 
 OpenSpillFile::~OpenSpillFile() {
-    ::close(descriptor_);
-    if (direct_ >= 0) ::close(direct_);
+    for (const int number : {descriptor(), direct()}) {
+        if (number >= 0) ::close(number);
+    }
 }
 
 void OpenSpillFile::punch(std::uint64_t begin, std::uint64_t end) const noexcept {
     if (end <= begin) return;
-    static_cast<void>(::fallocate(descriptor_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+    static_cast<void>(::fallocate(descriptor(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                                   static_cast<off_t>(begin), static_cast<off_t>(end - begin)));
 }
 
 bool OpenSpillFile::is_removed() const noexcept {
     struct stat info {};
-    return ::fstat(descriptor_, &info) == 0 && info.st_nlink == 0;
+    return ::fstat(descriptor(), &info) == 0 && info.st_nlink == 0;
 }
 
 SpillFiles::SpillFiles(const Mapping& mapping, Slots& slots, Grant grant, bool page_cache)
@@ -184,7 +185,8 @@ Result<SharedSpillFile> SpillFiles::open(std::uint32_t number) {
     if (table_ == nullptr) return tl::unexpected(Error{Code::kDamaged, "the store has no spill files"});
     {
         const std::lock_guard lock(slots_->mutex());
-        if (const auto found = open_.find(number); found != open_.end()) return found->second;
+        const auto found = open_.find(number);
+        if (found != open_.end() && !found->second->is_lost()) return found->second;
     }
     auto file = open_anew(number, O_RDWR);
     if (!file && (file.error().system_errno == EROFS || file.error().system_errno == EACCES)) {

@@ -13,6 +13,7 @@
 
 #include <shoal/error.hpp>
 
+#include "arena/file_identity.hpp"
 #include "arena/location.hpp"
 #include "arena/mapping.hpp"
 #include "arena/slots.hpp"
@@ -20,19 +21,22 @@
 
 namespace shoal {
 
-// An open spill file, for as long as somebody has it.
+// An open spill file, for as long as somebody has it. Its numbers are kept for long: the program may have closed
+// them and got them for other files, which are not written to then, nor read, nor closed.
 class OpenSpillFile {
 public:
     OpenSpillFile(int descriptor, int direct, std::string path) noexcept
-        : descriptor_(descriptor), direct_(direct), path_(std::move(path)) {}
+        : descriptor_(descriptor), direct_(direct), file_(descriptor), path_(std::move(path)) {}
     OpenSpillFile(const OpenSpillFile&) = delete;
     OpenSpillFile& operator=(const OpenSpillFile&) = delete;
     ~OpenSpillFile();
-    [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
-    // Past the page cache (O_DIRECT); -1 where the file system cannot, or Options::page_cache was asked for.
-    [[nodiscard]] int direct() const noexcept { return direct_; }
+    // -1, here and below, where the number means another file now: EBADF. Cost: a system call.
+    [[nodiscard]] int descriptor() const noexcept { return file_.is_of(descriptor_) ? descriptor_ : -1; }
+    // Past the page cache (O_DIRECT); -1 also where the file system cannot, or Options::page_cache was asked for.
+    [[nodiscard]] int direct() const noexcept { return file_.is_of(direct_) ? direct_ : -1; }
     // For whole blocks from aligned memory: that one, or the other.
-    [[nodiscard]] int for_blocks() const noexcept { return direct_ >= 0 ? direct_ : descriptor_; }
+    [[nodiscard]] int for_blocks() const noexcept { return direct_ >= 0 ? direct() : descriptor(); }
+    [[nodiscard]] bool is_lost() const noexcept { return descriptor() < 0 || (direct_ >= 0 && direct() < 0); }
     // What lies there is in nobody's hands: the room of the blocks in it goes back to the file system, where that
     // cannot, with the whole file.
     void punch(std::uint64_t begin, std::uint64_t end) const noexcept;
@@ -42,6 +46,7 @@ public:
 private:
     int descriptor_;
     int direct_;
+    FileIdentity file_;
     std::string path_;
 };
 using SharedSpillFile = std::shared_ptr<const OpenSpillFile>;

@@ -136,7 +136,8 @@ private:
             return end(std::move(read));
         }
         read.file = std::move(*file);
-        const bool direct = read.bytes >= kDirectBytes && read.file->direct() >= 0;
+        const int past_cache = read.bytes >= kDirectBytes ? read.file->direct() : -1;
+        const bool direct = past_cache >= 0;
         std::uint64_t offset = read.offset;
         std::uint64_t memory_bytes = read.straight() ? read.bytes - read.payload_bytes : read.bytes;
         if (direct) {  // whole blocks, and the payload is copied from there
@@ -161,7 +162,7 @@ private:
             pieces[count++] = {read.memory.get(), memory_bytes};
         }
         const std::uint64_t tag = next_tag_++;
-        const int descriptor = direct ? read.file->direct() : read.file->descriptor();
+        const int descriptor = direct ? past_cache : read.file->descriptor();
         under_way_.emplace_back(tag, std::move(read));
         reader_->queue.submit({IoRequest::Kind::kRead, descriptor, offset, {pieces.data(), count}, tag});
     }

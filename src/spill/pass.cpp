@@ -145,7 +145,8 @@ SpillPass::Outcome SpillPass::run(std::uint64_t wanted, bool with_tails, const s
     left_ = {};
     spilled_ = 0;
     idle_rounds_ = 0;
-    if (file_ != nullptr && file_->is_removed()) leave_file();  // nobody else could read what we write to it
+    // Nobody else could read what we write to it, or we could not write.
+    if (file_ != nullptr && (file_->is_removed() || file_->is_lost())) leave_file();
     std::uint64_t gathered = 0;
     bool again = false;
     // relaxed: seen a batch later at the latest
