@@ -13,12 +13,15 @@
 // several Stores of one path, but for move and destruction.
 //
 // Lives of processes: after fork, also with threads running, the child may use the Store; it attaches by itself,
-// and its end, by _exit too, takes nothing from the parent (nor may it use the parent's views). vfork, posix_spawn
-// and system are fine, and a program begun by exec has nothing of the store. A thread may end in any way; what it
-// held is given back. A Store may be static or thread_local and be used in destructors of such. Several Stores of
-// one path in a process are as strangers to each other. Errors: every call that can fail returns Result; none
-// throws, but std::bad_alloc for memory of the caller's own (the bytes that get returns). Keys are any bytes, 0 to
-// kMaxKeyBytes, compared whole.
+// and its end, by _exit too, takes nothing from the parent (nor may it use the parent's views). A child that cannot
+// get locks of its own (no /proc, or privileges were dropped since the open) gets kSystem from every call, and
+// touches nothing of the parent's: open the store anew in it. A program that closes the store's descriptors
+// (close_range, as daemons do) keeps what it has in the arena; what needs a descriptor then fails with kSystem and
+// EBADF, and writes to no other file. vfork, posix_spawn and system are fine, and a program begun by exec has
+// nothing of the store. A thread may end in any way; what it held is given back. A Store may be static or
+// thread_local and be used in destructors of such. Several Stores of one path in a process are as strangers to each
+// other. Errors: every call that can fail returns Result; none throws, but std::bad_alloc for memory of the
+// caller's own (the bytes that get returns). Keys are any bytes, 0 to kMaxKeyBytes, compared whole.
 #pragma once
 
 #include <cstddef>

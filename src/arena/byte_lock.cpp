@@ -3,10 +3,13 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
 
 namespace shoal {
 namespace {
+
+constexpr std::uint64_t kToTheEnd = 0;  // fcntl: of a length of 0 bytes
 
 struct flock lock_of(std::uint64_t offset, std::uint64_t bytes, short type) noexcept {
     struct flock lock {};
@@ -17,20 +20,30 @@ struct flock lock_of(std::uint64_t offset, std::uint64_t bytes, short type) noex
     return lock;
 }
 
-int set_lock(int descriptor, std::uint64_t offset, short type) noexcept {
-    struct flock lock = lock_of(offset, 1, type);
+int set_lock(int descriptor, std::uint64_t offset, std::uint64_t bytes, short type) noexcept {
+    struct flock lock = lock_of(offset, bytes, type);
     return ::fcntl(descriptor, F_OFD_SETLK, &lock) == 0 ? 0 : errno;
+}
+
+void unlock(int descriptor, std::uint64_t offset, std::uint64_t bytes) noexcept {
+    const int cause = set_lock(descriptor, offset, bytes, F_UNLCK);
+    assert((cause == 0 || cause == EBADF) && "the kernel refuses to end a lock");
+    static_cast<void>(cause);
 }
 
 }  // namespace
 
-int try_lock_byte(int descriptor, std::uint64_t offset) noexcept { return set_lock(descriptor, offset, F_WRLCK); }
-
-void unlock_byte(int descriptor, std::uint64_t offset) noexcept {
-    static_cast<void>(set_lock(descriptor, offset, F_UNLCK));
+int try_lock_byte(int descriptor, std::uint64_t offset) noexcept {
+    return set_lock(descriptor, offset, 1, F_WRLCK);
 }
 
-int try_share_byte(int descriptor, std::uint64_t offset) noexcept { return set_lock(descriptor, offset, F_RDLCK); }
+void unlock_byte(int descriptor, std::uint64_t offset) noexcept { unlock(descriptor, offset, 1); }
+
+void unlock_all(int descriptor) noexcept { unlock(descriptor, 0, kToTheEnd); }
+
+int try_share_byte(int descriptor, std::uint64_t offset) noexcept {
+    return set_lock(descriptor, offset, 1, F_RDLCK);
+}
 
 bool wait_for_byte(int descriptor, std::uint64_t offset) noexcept {
     struct flock lock = lock_of(offset, 1, F_RDLCK);

@@ -117,6 +117,9 @@
     POINT(HeadMoved)                                                    \
     POINT(ListDrained)                                                  \
     POINT(EpochMoved)                                                   \
+    /* arena/lock_description.cpp: fork */                              \
+    POINT(ForkPrepared)                                                 \
+    POINT(ForkedChild)                                                  \
     /* arena/slots.cpp: coming and going */                             \
     POINT(SlotsReal)                                                    \
     POINT(SlotLocked)                                                   \

@@ -14,8 +14,6 @@
 #include <fmt/format.h>
 #include <boost/interprocess/exceptions.hpp>
 
-#include "arena/presence.hpp"
-
 namespace shoal {
 namespace {
 
@@ -81,7 +79,13 @@ std::uint64_t file_size_limit() noexcept {
     return limit.rlim_cur;
 }
 
-Result<Mapping> Mapping::map(int descriptor, std::uint64_t bytes, const std::string& name) {
+Result<Mapping> Mapping::map(int descriptor, LockDescription&& locks, std::uint64_t bytes,
+                             const std::string& name) {
+    if (const int cause = locks.keep(); cause != 0) {
+        return tl::unexpected(
+            Error{Code::kSystem, fmt::format("cannot keep the locks of arena {}: {}", name, std::strerror(cause)),
+                  cause});
+    }
     try {
         Addresses addresses(bytes);
         void* at = addresses.aligned();
@@ -89,9 +93,8 @@ Result<Mapping> Mapping::map(int descriptor, std::uint64_t bytes, const std::str
         ipc::mapped_region region(OpenFile{descriptor}, ipc::read_write, 0, bytes, at, MAP_FIXED);
         Guard guard = addresses.keep(at, bytes);
         if (!addresses.usable()) throw ipc::interprocess_exception(ipc::error_info(ENOMEM));
-        return Mapping(descriptor, std::move(region), std::move(guard));
+        return Mapping(std::move(locks), std::move(region), std::move(guard));
     } catch (const ipc::interprocess_exception& failure) {
-        ::close(descriptor);
         const int cause = failure.get_native_error();
         return tl::unexpected(Error{cause == ENOMEM ? Code::kMemoryLimit : Code::kSystem,
                                     fmt::format("cannot map {} bytes of arena {}: {}; lower memory_limit_bytes or "
@@ -101,28 +104,18 @@ Result<Mapping> Mapping::map(int descriptor, std::uint64_t bytes, const std::str
     }
 }
 
-Mapping::Mapping(int descriptor, ipc::mapped_region&& region, Guard&& guard) noexcept
-    : descriptor_(descriptor),
+Mapping::Mapping(LockDescription&& locks, ipc::mapped_region&& region, Guard&& guard) noexcept
+    : locks_(std::move(locks)),
       region_(std::move(region)),
       guard_(std::move(guard)),
       base_(static_cast<std::byte*>(region_.get_address())),
       bytes_(region_.get_size()) {}
 
-Mapping::Mapping(Mapping&& other) noexcept
-    : descriptor_(std::exchange(other.descriptor_, -1)),
-      region_(std::move(other.region_)),
-      guard_(std::move(other.guard_)),
-      base_(std::exchange(other.base_, nullptr)),
-      bytes_(other.bytes_) {}
-
-Mapping::~Mapping() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-}
-
 int Mapping::allocate(std::uint64_t offset, std::uint64_t length) const noexcept {
     if (offset + length > file_size_limit()) return EFBIG;
+    const int arena = descriptor();
     for (;;) {
-        if (::fallocate(descriptor_, 0, static_cast<off_t>(offset), static_cast<off_t>(length)) == 0) return 0;
+        if (::fallocate(arena, 0, static_cast<off_t>(offset), static_cast<off_t>(length)) == 0) return 0;
         if (errno != EINTR) return errno;
     }
 }
@@ -130,9 +123,10 @@ int Mapping::allocate(std::uint64_t offset, std::uint64_t length) const noexcept
 int Mapping::write_zeroes(std::uint64_t offset, std::uint64_t length) const noexcept {
     static constexpr std::array<std::byte, kPageBytes> kZeroes{};
     if (offset + length > file_size_limit()) return EFBIG;
+    const int arena = descriptor();
     while (length > 0) {
         const std::size_t count = std::min<std::uint64_t>(length, kZeroes.size());
-        const ssize_t written = ::pwrite(descriptor_, kZeroes.data(), count, static_cast<off_t>(offset));
+        const ssize_t written = ::pwrite(arena, kZeroes.data(), count, static_cast<off_t>(offset));
         if (written < 0 && errno == EINTR) continue;
         if (written < 0) return errno;
         if (written == 0) return ENOSPC;
@@ -140,23 +134,6 @@ int Mapping::write_zeroes(std::uint64_t offset, std::uint64_t length) const noex
         length -= static_cast<std::uint64_t>(written);
     }
     return 0;
-}
-
-void Mapping::reopen(Before before) noexcept {
-    char path[32] = "/proc/self/fd/";
-    char digits[12];
-    int count = 0;
-    for (int rest = descriptor_; count == 0 || rest != 0; rest /= 10) {
-        digits[count++] = static_cast<char>('0' + rest % 10);
-    }
-    for (std::size_t at = std::strlen(path); count > 0;) path[at++] = digits[--count];
-    const int fresh = ::open(path, O_RDWR | O_CLOEXEC);
-    if (fresh < 0) return;                        // no /proc: the description stays shared
-    static_cast<void>(announce_presence(fresh));  // beside the old one's, so that it cannot be refused
-    // The memory mapping keeps the description that it was made of, and its locks, beyond the close.
-    if (before == Before::kOurs) withdraw_presence(descriptor_);
-    ::close(descriptor_);
-    descriptor_ = fresh;
 }
 
 }  // namespace shoal

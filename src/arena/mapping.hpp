@@ -5,6 +5,9 @@
 // process follows; objects are at most kGuardBytes long, so one that begins near the end stays inside of that. What
 // is longer, or found by adding to a pointer, is asked for first: holds().
 //
+// It is mapped of a description without locks, which parent and child share after a fork; the locks are on another
+// one (arena/lock_description.hpp), which the child has of its own.
+//
 // Thread safety: const after construction but for descriptor(), which the fork handler replaces in the child.
 // A crash leaves nothing: the kernel unmaps.
 // Invariants: I1 at<T>() of any offset gives an aligned T, of which kGuardBytes can be read and written;
@@ -22,6 +25,7 @@
 #include <shoal/error.hpp>
 
 #include "arena/layout.hpp"
+#include "arena/lock_description.hpp"
 #include "arena/page_owner.hpp"
 
 namespace shoal {
@@ -51,12 +55,14 @@ private:
 
 class Mapping {
 public:
-    // Maps `bytes` of the file; takes the descriptor over, and closes it on failure too.
-    [[nodiscard]] static Result<Mapping> map(int descriptor, std::uint64_t bytes, const std::string& name);
+    // Maps `bytes` of the file that is open as `descriptor`, on which there are no locks, and keeps `locks`, of the
+    // same file. The descriptor remains the caller's. kMemoryLimit, kSystem.
+    [[nodiscard]] static Result<Mapping> map(int descriptor, LockDescription&& locks, std::uint64_t bytes,
+                                             const std::string& name);
 
-    Mapping(Mapping&& other) noexcept;
+    Mapping(Mapping&& other) noexcept = default;
     Mapping& operator=(Mapping&&) = delete;
-    ~Mapping();
+    ~Mapping() = default;
 
     template <class T>
     [[nodiscard]] T* at(ArenaOffset offset) const noexcept {
@@ -75,21 +81,21 @@ public:
     }
     [[nodiscard]] ArenaHeader& header() const noexcept { return *reinterpret_cast<ArenaHeader*>(base_); }
     [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
-    [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+    [[nodiscard]] const LockDescription& locks() const noexcept { return locks_; }
+    // To lock, write and allocate by, at this moment; -1 where there is none: see LockDescription::number. Cost: a
+    // system call.
+    [[nodiscard]] int descriptor() const noexcept { return locks_.number(); }
+    void set_path(std::string path) noexcept { locks_.set_path(std::move(path)); }  // of the file, once it is named
+    // A child of fork may use this object from now on: see LockDescription::inherit.
+    void share_with_children() noexcept { locks_.inherit(); }
 
     // Allocate the file's bytes [offset, offset + length), so that writing there cannot fault for lack of space. 0
-    // or an errno (ENOSPC; EFBIG beyond file_size_limit). allocate() keeps what is there and may be repeated by
-    // anyone. write_zeroes() is for whoever owns the bytes alone: what fallocate gives is not yet zeroed inside the
-    // kernel, and then each kernel page faults at its first write; what was written once is mapped 16 kernel pages
-    // at a fault.
+    // or an errno (ENOSPC; EFBIG beyond file_size_limit; EBADF without a descriptor). allocate() keeps what is
+    // there and may be repeated by anyone. write_zeroes() is for whoever owns the bytes alone: what fallocate gives
+    // is not yet zeroed inside the kernel, and then each kernel page faults at its first write; what was written
+    // once is mapped 16 kernel pages at a fault.
     [[nodiscard]] int allocate(std::uint64_t offset, std::uint64_t length) const noexcept;
     [[nodiscard]] int write_zeroes(std::uint64_t offset, std::uint64_t length) const noexcept;
-
-    // Opens the file anew, so that its locks are this process's own, and closes the description before, which a
-    // parent or child may share and whose locks would outlive the one or the other. The process's presence
-    // (arena/presence.hpp) goes over without a gap. Async-signal-safe. `before`: whose the description before is.
-    enum class Before { kOurs, kParents };
-    void reopen(Before before) noexcept;
 
 private:
     [[nodiscard, gnu::cold, gnu::noinline]] std::uint64_t place_inside(std::uint64_t offset,
@@ -97,9 +103,9 @@ private:
         return (offset < bytes_ ? offset : bytes_) & ~(alignment - 1);  // at bytes_ begins the guard
     }
 
-    Mapping(int descriptor, boost::interprocess::mapped_region&& region, Guard&& guard) noexcept;
+    Mapping(LockDescription&& locks, boost::interprocess::mapped_region&& region, Guard&& guard) noexcept;
 
-    int descriptor_;
+    LockDescription locks_;
     boost::interprocess::mapped_region region_;
     Guard guard_;
     std::byte* base_;

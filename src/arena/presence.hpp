@@ -11,11 +11,8 @@
 // Slot bytes lie side by side, though slots do not: the kernel joins the locks that a process has on neighbours,
 // and all that it does with a lock takes time by the number of such joined locks in the file.
 //
-// A memory mapping keeps the description that it was made of, and that one's locks, until it is unmapped: so a lock
-// that is to end with a close must be on another one (Mapping::reopen).
-//
-// Thread safety: every function; async-signal-safe; only announce_presence_or_wait blocks. A lock belongs to the
-// open file description, so two descriptions of one process stand beside each other like two processes.
+// Thread safety: every function; async-signal-safe; only announce_presence_or_wait and begin_sync block. A lock
+// belongs to the LockDescription, so two of one process stand beside each other like two processes.
 // Invariants: I1 who holds the presence byte alone, and sees that the file still has its name, may remove it:
 // nobody
 //                has it open, and who opens it now is refused until it is gone;
@@ -27,6 +24,7 @@
 
 #include "arena/byte_lock.hpp"
 #include "arena/layout.hpp"
+#include "arena/lock_description.hpp"
 
 namespace shoal {
 
@@ -40,60 +38,65 @@ inline constexpr std::uint64_t kSyncByte = 4;
 }
 
 // 0 or an errno, as try_lock_byte.
-[[nodiscard]] inline int begin_creation(int descriptor) noexcept {
-    return try_lock_byte(descriptor, kCreationByte);
+[[nodiscard]] inline int begin_creation(const LockDescription& locks) noexcept {
+    return try_lock_byte(locks.number(), kCreationByte);
 }
-[[nodiscard]] inline bool is_being_created(int descriptor) noexcept {
-    return is_locked(descriptor, kCreationByte, 1);
+[[nodiscard]] inline bool is_being_created(const LockDescription& locks) noexcept {
+    return is_locked(locks.number(), kCreationByte, 1);
 }
-inline void finish_creation(int descriptor) noexcept { unlock_byte(descriptor, kCreationByte); }
+inline void finish_creation(const LockDescription& locks) noexcept { unlock_byte(locks.number(), kCreationByte); }
 
 // Refused while its creator lives.
-[[nodiscard]] inline int claim_hidden_name(int descriptor) noexcept {
-    return try_lock_byte(descriptor, kHiddenByte);
+[[nodiscard]] inline int claim_hidden_name(const LockDescription& locks) noexcept {
+    return try_lock_byte(locks.number(), kHiddenByte);
 }
-[[nodiscard]] inline bool is_hidden_name_claimed(int descriptor) noexcept {
-    return is_locked(descriptor, kHiddenByte, 1);
+[[nodiscard]] inline bool is_hidden_name_claimed(const LockDescription& locks) noexcept {
+    return is_locked(locks.number(), kHiddenByte, 1);
 }
 
-// Says that this process has the arena open, until the description is closed. Refused while it is being removed.
-[[nodiscard]] inline int announce_presence(int descriptor) noexcept {
-    return try_share_byte(descriptor, kPresenceByte);
+// Says that this process has the arena open, until the end of `locks`. Refused while it is being removed.
+[[nodiscard]] inline int announce_presence(const LockDescription& locks) noexcept {
+    return try_share_byte(locks.number(), kPresenceByte);
 }
-inline void withdraw_presence(int descriptor) noexcept { unlock_byte(descriptor, kPresenceByte); }
+inline void withdraw_presence(const LockDescription& locks) noexcept { unlock_byte(locks.number(), kPresenceByte); }
 
 // For a repair: refused while another is at it. Then claim_removal, which lets nobody else in.
-[[nodiscard]] inline int begin_repair(int descriptor) noexcept { return try_lock_byte(descriptor, kRepairByte); }
+[[nodiscard]] inline int begin_repair(const LockDescription& locks) noexcept {
+    return try_lock_byte(locks.number(), kRepairByte);
+}
+inline void end_repair(const LockDescription& locks) noexcept { unlock_byte(locks.number(), kRepairByte); }
 // As announce_presence, once no repair is under way: waits until one has ended, or its process has. So whoever is
 // refused is refused by a removal.
-[[nodiscard]] inline int announce_presence_or_wait(int descriptor) noexcept {
+[[nodiscard]] inline int announce_presence_or_wait(const LockDescription& locks) noexcept {
     for (;;) {
-        if (announce_presence(descriptor) == 0) return 0;
+        if (announce_presence(locks) == 0) return 0;
         // Shared, so that of those who ask nobody waits for another; and none begins while we look again.
-        if (const int repaired = try_share_byte(descriptor, kRepairByte); repaired != 0) {
-            if (!wait_for_byte(descriptor, kRepairByte)) return repaired;
+        if (const int repaired = try_share_byte(locks.number(), kRepairByte); repaired != 0) {
+            if (!wait_for_byte(locks.number(), kRepairByte)) return repaired;
             continue;
         }
-        const int refused = announce_presence(descriptor);
-        unlock_byte(descriptor, kRepairByte);
+        const int refused = announce_presence(locks);
+        unlock_byte(locks.number(), kRepairByte);
         return refused;
     }
 }
 
 // Waits until no other description is at it. 0 or an errno.
-[[nodiscard]] inline int begin_sync(int descriptor) noexcept {
+[[nodiscard]] inline int begin_sync(const LockDescription& locks) noexcept {
     for (;;) {
-        const int refused = try_lock_byte(descriptor, kSyncByte);
-        if ((refused != EAGAIN && refused != EACCES) || !wait_for_byte(descriptor, kSyncByte)) return refused;
+        const int refused = try_lock_byte(locks.number(), kSyncByte);
+        if ((refused != EAGAIN && refused != EACCES) || !wait_for_byte(locks.number(), kSyncByte)) return refused;
     }
 }
 
 // By another description.
-[[nodiscard]] inline bool anyone_is_present(int descriptor) noexcept {
-    return is_locked(descriptor, kPresenceByte, 1);
+[[nodiscard]] inline bool anyone_is_present(const LockDescription& locks) noexcept {
+    return is_locked(locks.number(), kPresenceByte, 1);
 }
 
 // Refused while anybody has the arena open by another description.
-[[nodiscard]] inline int claim_removal(int descriptor) noexcept { return try_lock_byte(descriptor, kPresenceByte); }
+[[nodiscard]] inline int claim_removal(const LockDescription& locks) noexcept {
+    return try_lock_byte(locks.number(), kPresenceByte);
+}
 
 }  // namespace shoal

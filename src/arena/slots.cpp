@@ -19,6 +19,8 @@
 namespace shoal {
 
 // The Slots of this process, for the ends of threads and for fork. Never destroyed: threads may outlive statics.
+// Made after LockDescriptions (each Slots needs a mapping), so that fork locks this one first, which is locked
+// first elsewhere too, and finds the locks taken over in the child.
 class SlotsRegistry {
 public:
     static SlotsRegistry& instance() {
@@ -26,12 +28,9 @@ public:
         return *registry;
     }
 
-    void add(Slots* slots, Mapping& mapping) {
+    void add(Slots* slots) {
         const std::lock_guard lock(mutex);
         all.push_back(slots);
-        // A child forked before this line keeps the old description, which has no lock any more after it; one
-        // forked later goes through after_fork_in_child.
-        mapping.reopen(Mapping::Before::kOurs);
     }
     void call_at_thread_end() noexcept { ::pthread_setspecific(thread_end_, this); }
     void remove(Slots* slots) {
@@ -74,7 +73,7 @@ Slots::Slots(Mapping& mapping, Blocks& blocks)
       table_(mapping.at<Slot>(kSlotsAt)),
       attachment_(SlotsRegistry::instance().next_attachment.fetch_add(1, std::memory_order_relaxed)),
       light_fences_(join_asymmetric_fences()) {
-    SlotsRegistry::instance().add(this, mapping);
+    SlotsRegistry::instance().add(this);
 }
 
 Slots::~Slots() {
@@ -125,11 +124,12 @@ Slot* Slots::take_locked(int* failure) noexcept {
 }
 
 std::uint32_t Slots::lock_free_slot(std::uint32_t begin, std::uint32_t end, int* cause) noexcept {
+    const int locks = mapping_->descriptor();
     for (std::uint32_t number = begin; number < end; ++number) {
         // Our own byte can be locked again by ourselves. relaxed: looked at again under the lock
         const std::uint32_t state = table_[number].state.load(std::memory_order_relaxed);
         if (state != static_cast<std::uint32_t>(SlotState::kFree) || is_own_.test(number)) continue;
-        const int error = try_lock_byte(mapping_->descriptor(), slot_byte(number));
+        const int error = try_lock_byte(locks, slot_byte(number));
         if (error == EAGAIN || error == EACCES) continue;  // another is taking it, or giving it back
         *cause = error;
         if (error != 0) break;
@@ -281,11 +281,12 @@ std::uint64_t Slots::dead_among(std::uint32_t first, std::uint64_t taken) noexce
 bool Slots::recover_if_dead_locked(std::uint32_t slot_number, Slot* own) noexcept {
     Slot& slot = table_[slot_number];
     if (is_own_.test(slot_number)) return false;
-    if (try_lock_byte(mapping_->descriptor(), slot_byte(slot_number)) != 0) return false;
+    const int locks = mapping_->descriptor();
+    if (try_lock_byte(locks, slot_byte(slot_number)) != 0) return false;
     const bool dead = slot.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(SlotState::kFree);
     if (dead) recover(slot, own);
     crash_point(CrashPoint::kDeadSlotFree);
-    unlock_byte(mapping_->descriptor(), slot_byte(slot_number));
+    unlock_byte(locks, slot_byte(slot_number));
     lower_hint(slot_number);
     return dead;
 }
@@ -397,8 +398,7 @@ void Slots::after_fork_in_parent() noexcept {
 
 void Slots::after_fork_in_child() noexcept {
     SlotsRegistry& registry = SlotsRegistry::instance();
-    for (Slots* slots : registry.all) {
-        slots->mapping_->reopen(Mapping::Before::kParents);
+    for (Slots* slots : registry.all) {  // the locks are the child's own by now (arena/lock_description.hpp)
         slots->light_fences_ = join_asymmetric_fences();
         slots->owned_.clear();  // the parent's
         slots->is_own_.reset();

@@ -47,6 +47,13 @@ Error arena_gone(const std::string& path, const std::string& arena_path) {
         ENOENT, 0};
 }
 
+Error no_locks(const std::string& arena, int cause) {
+    const char* advice = cause == ENOENT ? " (is there a /proc?)" : "";
+    return {Code::kSystem,
+            fmt::format("cannot open arena {} anew for its locks: {}{}", arena, std::strerror(cause), advice),
+            cause};
+}
+
 Result<ArenaFile> open_arena_file(const std::string& path, const Metadata& metadata, const Access& access) {
     const std::string what = "arena " + metadata.arena_path;
     Descriptor descriptor(
@@ -82,9 +89,8 @@ Result<ArenaFile> open_arena_file(const std::string& path, const Metadata& metad
 
 Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Options& options, FillArena fill,
                             CheckpointReader* checkpoint) {
-    const auto& [name, where, bytes, id, store_path] = plans;
+    const auto& [name, where, bytes, id, store_path, hidden_path] = plans;
     if (const std::uint64_t most = file_size_limit(); bytes > most) {  // growing it would raise SIGXFSZ
-        ::close(descriptor);
         return tl::unexpected(
             Error{Code::kNoSpace,
                   fmt::format("an arena of {} bytes is larger than this process may make a file ({} bytes): raise "
@@ -93,12 +99,14 @@ Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Optio
                   EFBIG});
     }
     if (::ftruncate(descriptor, static_cast<off_t>(bytes)) != 0) {
-        const int cause = errno;
-        ::close(descriptor);
-        return failed(fmt::format("cannot make arena {} {} bytes long", name, bytes), cause);
+        return failed(fmt::format("cannot make arena {} {} bytes long", name, bytes), errno);
     }
     crash_point(CrashPoint::kArenaSized);
-    auto mapped = Mapping::map(descriptor, bytes, name);
+    int refused = 0;
+    LockDescription locks = LockDescription::of(descriptor, hidden_path, &refused);
+    if (!locks.exists() && store_path.empty()) locks = LockDescription::shared(descriptor, &refused);
+    if (!locks.exists()) return tl::unexpected(no_locks(name, refused));
+    auto mapped = Mapping::map(descriptor, std::move(locks), bytes, name);
     if (!mapped) return mapped;
     const ArenaPlan plan = plan_arena(bytes);
     const std::uint64_t first_slots_end = kSlotsAt + kSlotsAChunk * sizeof(Slot);

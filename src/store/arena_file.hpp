@@ -35,6 +35,7 @@ struct ArenaFile {
                                                 const Access& access);
 
 [[nodiscard]] Error arena_gone(const std::string& path, const std::string& arena_path);
+[[nodiscard]] Error no_locks(const std::string& arena, int cause);  // LockDescription's
 [[nodiscard]] Error never_synced(const std::string& path, const std::string& arena_path);
 
 struct ArenaPlans {
@@ -42,10 +43,11 @@ struct ArenaPlans {
     std::string where;    // the folder, in messages
     std::uint64_t bytes;  // a multiple of kPieceBytes
     StoreId id;
-    std::string store_path;  // empty in memory
+    std::string store_path;   // empty in memory
+    std::string hidden_path;  // of a file that has a name already (store/nameless_file.hpp)
 };
 
-// Makes an arena of the empty file, mapped whole; takes the descriptor over.
+// Makes an arena of the empty file, mapped whole.
 [[nodiscard]] Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Options& options,
                                           FillArena fill, CheckpointReader* checkpoint = nullptr);
 

@@ -39,6 +39,7 @@ std::string doing(const ArenaHeader& header, const Slot& slot, std::uint32_t num
 }  // namespace
 
 Result<std::vector<Attached>> StoreImpl::attached() {
+    if (auto lost = out_of_reach()) return tl::unexpected(std::move(*lost));
     if (epochs_.destroyed()) return tl::unexpected(destroyed());
     const ArenaHeader& header = mapping_.header();
     const std::uint64_t own_namespace = this_pid_namespace();

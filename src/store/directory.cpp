@@ -132,7 +132,7 @@ Result<void> publish_metadata(int directory, const std::string& path, const Meta
         return failed("cannot write " + metadata_path(path), errno == 0 ? ENOSPC : errno);
     }
     crash_point(CrashPoint::kMetadataWritten);
-    if (const int cause = file.link(file.get(), std::string(kMetadataName)); cause != 0) {
+    if (const int cause = file.link(std::string(kMetadataName)); cause != 0) {
         return failed("cannot create " + metadata_path(path), cause);
     }
     crash_point(CrashPoint::kMetadataNamed);
@@ -163,22 +163,24 @@ Result<OpenedArena> create(int directory, const std::string& path, const Options
     NamelessFile file(folder.get(), access);
     if (file.cause() != 0) return failed("cannot create an arena in " + dir, file.cause());
     auto mapping =
-        build_arena(file.release(), {metadata.arena_path, dir, place->bytes, metadata.id, path}, options, fill);
+        build_arena(file.get(), {metadata.arena_path, dir, place->bytes, metadata.id, path, file.hidden_path(dir)},
+                    options, fill);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
-    int cause = begin_creation(mapping->descriptor());
+    int cause = begin_creation(mapping->locks());
     crash_point(CrashPoint::kCreationBegun);
-    if (cause == 0) cause = announce_presence(mapping->descriptor());
+    if (cause == 0) cause = announce_presence(mapping->locks());
     if (cause != 0) return failed("cannot lock the arena", cause);
     crash_point(CrashPoint::kCreatorPresent);
-    if (cause = file.link(mapping->descriptor(), name); cause != 0) {
+    if (cause = file.link(name); cause != 0) {
         return failed("cannot create arena " + metadata.arena_path, cause);
     }
+    mapping->set_path(metadata.arena_path);
     crash_point(CrashPoint::kArenaNamed);
     if (auto published = publish_metadata(directory, path, metadata, access); !published) {
         ::unlinkat(folder.get(), name.c_str(), 0);
         return tl::unexpected(std::move(published.error()));
     }
-    finish_creation(mapping->descriptor());
+    finish_creation(mapping->locks());
     crash_point(CrashPoint::kCreationFinished);
     return OpenedArena{std::move(*mapping), path, metadata.arena_path, place->note};
 }
@@ -189,14 +191,17 @@ Result<OpenedArena> attach_once(const std::string& path, const Metadata& metadat
     if (!file) return tl::unexpected(std::move(file.error()));
     const int arena = file->descriptor.get();
     crash_point(CrashPoint::kArenaOpened);
+    int no_description = 0;
+    LockDescription locks = LockDescription::of(arena, metadata.arena_path, &no_description);
+    if (!locks.exists()) return tl::unexpected(no_locks(metadata.arena_path, no_description));
     // A temporary store that nobody has open has ended, whatever its last owner could still do about it.
-    if (file->temporary && claim_removal(arena) == 0) {
+    if (file->temporary && claim_removal(locks) == 0) {
         crash_point(CrashPoint::kRemovalClaimed);
         remove_ended_store(arena, path, metadata);
         return tl::unexpected(no_store(path));
     }
     struct stat info {};
-    const int refused = announce_presence_or_wait(arena);
+    const int refused = announce_presence_or_wait(locks);
     if (file->temporary && (refused == EAGAIN || refused == EACCES)) {
         // Whoever removes it may be stopped: done here too. Who removes it may also have let it go, for another to
         // attach: that one is told.
@@ -208,7 +213,7 @@ Result<OpenedArena> attach_once(const std::string& path, const Metadata& metadat
         return tl::unexpected(arena_gone(path, metadata.arena_path));
     }
     crash_point(CrashPoint::kPresenceAnnounced);
-    auto mapping = Mapping::map(file->descriptor.release(), file->bytes, metadata.arena_path);
+    auto mapping = Mapping::map(arena, std::move(locks), file->bytes, metadata.arena_path);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
     crash_point(CrashPoint::kArenaMapped);
     return OpenedArena{std::move(*mapping), path, metadata.arena_path, ""};
@@ -324,14 +329,12 @@ Result<OpenedArena> create_in_memory(const Options& options, FillArena fill) {
     }
     auto bytes = arena_bytes_for(options, ~0ULL);
     if (!bytes) return tl::unexpected(std::move(bytes.error()));
-    const int file = ::memfd_create("shoal", MFD_CLOEXEC);
-    if (file < 0) return failed("memfd_create", errno);
+    const Descriptor file(::memfd_create("shoal", MFD_CLOEXEC));
+    if (file.get() < 0) return failed("memfd_create", errno);
     auto id = new_store_id("");
-    if (!id) {
-        ::close(file);
-        return tl::unexpected(std::move(id.error()));
-    }
-    auto mapping = build_arena(file, {"in memory", "the machine's memory", *bytes, *id, ""}, options, fill);
+    if (!id) return tl::unexpected(std::move(id.error()));
+    auto mapping =
+        build_arena(file.get(), {"in memory", "the machine's memory", *bytes, *id, "", ""}, options, fill);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
     return OpenedArena{std::move(*mapping), "", "", ""};
 }

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "arena/presence.hpp"
+#include "arena/system_failure.hpp"
 #include "index/retired.hpp"
 #include "recovery/finish.hpp"
 #include "recovery/restore.hpp"
@@ -65,6 +66,7 @@ StoreImpl::StoreImpl(OpenedArena&& opened, const Options& options)
         if (const Slot* slot = slots_.current(&failure); slot != nullptr) files_.remove_unnamed(*slot);
     }
     if (options.spill_thread) spiller_.start();
+    mapping_.share_with_children();
 }
 
 StoreImpl::~StoreImpl() {
@@ -72,9 +74,9 @@ StoreImpl::~StoreImpl() {
     if ((mapping_.header().flags & kTemporaryFlag) == 0 || path_.empty()) return;
     spiller_.stop();  // it could make a file behind the removal of all
     // Withdrawing first makes sure that of several who close at once one is left alone and removes the store.
-    withdraw_presence(mapping_.descriptor());
+    withdraw_presence(mapping_.locks());
     crash_point(CrashPoint::kPresenceWithdrawn);
-    if (claim_removal(mapping_.descriptor()) != 0) return;
+    if (claim_removal(mapping_.locks()) != 0) return;
     crash_point(CrashPoint::kRemovalClaimed);
     remove_ended_store(mapping_.descriptor(), path_, {mapping_.header().store_id, arena_path_, files_.folder()});
 }
@@ -92,7 +94,7 @@ Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options, Che
     mapping.header().top_hint.store(~0ULL, std::memory_order_relaxed);  // relaxed: nobody sees it yet
     int failure = 0;
     Slot* slot = slots.current(&failure);
-    if (slot == nullptr) return tl::unexpected(no_slot(failure));
+    if (slot == nullptr) return failed("cannot lock a slot of the new arena", failure);
     const Allocation tree = index.make_tree(ArenaOffset::kNull, *slot);
     const bool full = is_null(tree.offset);
     const int cause = full ? ENOSPC : blocks.reserve(options.reserve_bytes);
@@ -182,6 +184,7 @@ Result<std::shared_ptr<detail::Pin>> StoreImpl::pin() {
 
 bool RoomWait::again(AppendOutcome outcome) {
     if (outcome == AppendOutcome::kDamaged) return false;
+    if (store_.mapping_.descriptor() < 0) return false;  // no room can be made real, whatever becomes free
     const Waiting waiting(store_.wait_hooks_);
     const auto now = std::chrono::steady_clock::now();
     Spiller& spiller = store_.spiller_;
@@ -226,6 +229,7 @@ void StoreImpl::tidy(Slot& slot) noexcept {
 
 Error StoreImpl::no_memory(AppendOutcome outcome, std::uint64_t bytes) {
     if (outcome == AppendOutcome::kDamaged) return damaged_index();
+    if (auto lost = out_of_reach()) return std::move(*lost);
     if (outcome == AppendOutcome::kNoSpace && file_size_limit() < mapping_.bytes()) {
         return {
             Code::kNoSpace,
@@ -265,7 +269,8 @@ Error StoreImpl::cannot_spill(std::uint64_t bytes, int cause) const {
             cause, 0};
 }
 
-Error StoreImpl::no_slot(int failure) {
+Error StoreImpl::no_slot(int failure) const {
+    if (auto lost = out_of_reach(); lost && failure != 0) return std::move(*lost);
     if (failure != 0) {
         return {Code::kSystem, fmt::format("cannot lock a slot of the process table: {}", std::strerror(failure)),
                 failure, 0};
@@ -274,6 +279,25 @@ Error StoreImpl::no_slot(int failure) {
             fmt::format("all {} slots of the process table are taken: let some threads end or close their stores",
                         kSlots),
             0, 0};
+}
+
+std::optional<Error> StoreImpl::out_of_reach() const {
+    const std::string arena = arena_path_.empty() ? "in memory" : arena_path_;
+    if (const int cause = mapping_.locks().refusal(); cause != 0) {
+        return Error{
+            Code::kSystem,
+            fmt::format("this process was forked and could not get locks of its own on arena {}: {}; open the "
+                        "store anew in the child",
+                        arena, std::strerror(cause)),
+            cause, 0};
+    }
+    if (mapping_.descriptor() >= 0) return std::nullopt;
+    return Error{
+        Code::kSystem,
+        fmt::format("this process has closed the descriptor of arena {} (close_range, closefrom), which only "
+                    "the store may close; open the store anew",
+                    arena),
+        EBADF, 0};
 }
 
 Error StoreImpl::destroyed() const {

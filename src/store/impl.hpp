@@ -145,7 +145,9 @@ private:
 
     [[nodiscard]] Error no_memory(AppendOutcome outcome, std::uint64_t bytes);
     [[nodiscard]] Error cannot_spill(std::uint64_t bytes, int cause) const;
-    [[nodiscard]] static Error no_slot(int failure);
+    [[nodiscard]] Error no_slot(int failure) const;
+    // What this process has lost of the arena: in a child of fork locks of its own, else its descriptor.
+    [[nodiscard]] std::optional<Error> out_of_reach() const;
     [[nodiscard]] Error destroyed() const;
     [[nodiscard]] static Error does_not_spill();
     [[nodiscard]] Error not_found() const { return {Code::kNotFound, "no such key", 0, 0}; }

@@ -69,7 +69,7 @@ struct Candidate {
     int folder;
     std::string name;
     std::string path;
-    Descriptor arena;
+    LockDescription arena;
     std::string store_path;
     Metadata own;  // what store.meta would say of it
     bool temporary;
@@ -77,11 +77,13 @@ struct Candidate {
 };
 
 std::optional<Candidate> look_at(int folder, const std::string& folder_path, const std::string& name) {
-    Descriptor arena(::openat(folder, name.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+    int cause = 0;
+    LockDescription arena = LockDescription::at(folder, name, &cause);
+    const int number = arena.number();
     struct stat info {};
-    if (arena.get() < 0 || ::fstat(arena.get(), &info) != 0 || !S_ISREG(info.st_mode)) return std::nullopt;
+    if (number < 0 || ::fstat(number, &info) != 0 || !S_ISREG(info.st_mode)) return std::nullopt;
     alignas(ArenaHeader) std::array<std::byte, sizeof(ArenaHeader)> head{};
-    if (::pread(arena.get(), head.data(), head.size(), 0) != static_cast<ssize_t>(head.size())) return std::nullopt;
+    if (::pread(number, head.data(), head.size(), 0) != static_cast<ssize_t>(head.size())) return std::nullopt;
     const auto& header = *reinterpret_cast<const ArenaHeader*>(head.data());
     // Another build's arena is another build's to judge.
     if (!check_layout(header).empty() || header.store_path[0] != '/' || header.store_path.back() != 0 ||
@@ -189,7 +191,7 @@ Judgement judge(const Candidate& candidate) {
 }
 
 // Whether a thread is attached: it would have its presence too, so this is to be safe twice.
-bool has_live_slot(int arena) { return is_locked(arena, slot_byte(0), kSlots); }
+bool has_live_slot(const LockDescription& arena) { return is_locked(arena.number(), slot_byte(0), kSlots); }
 
 bool still_has_its_name(int folder, const std::string& name, int arena) {
     struct stat named {};
@@ -255,7 +257,7 @@ std::optional<Leftover> collect_one(const Candidate& candidate, bool dry_run) {
     Leftover found{candidate.path, candidate.store_path, judgement.why, false, candidate.bytes, 0};
     if (judgement.verdict == Verdict::kUnclear) return found;
     crash_point(CrashPoint::kGarbageSeen);
-    const int arena = candidate.arena.get();
+    const LockDescription& arena = candidate.arena;
     const auto is_garbage = [&] {
         judgement = judge(candidate);
         return judgement.verdict == Verdict::kGarbage || judgement.verdict == Verdict::kTemporary;
@@ -272,10 +274,11 @@ std::optional<Leftover> collect_one(const Candidate& candidate, bool dry_run) {
     crash_point(CrashPoint::kRemovalClaimed);
     if (!is_garbage()) return std::nullopt;
     found.why = judgement.why;
-    if (!still_has_its_name(candidate.folder, candidate.name, arena)) return std::nullopt;
+    if (!still_has_its_name(candidate.folder, candidate.name, arena.number())) return std::nullopt;
     found.removed = true;
     if (dry_run) return found;
-    found.system_errno = remove_store(candidate.folder, candidate.name, arena, candidate.store_path, candidate.own);
+    found.system_errno =
+        remove_store(candidate.folder, candidate.name, arena.number(), candidate.store_path, candidate.own);
     if (found.system_errno != 0) {
         found.removed = false;
         found.why += fmt::format(", but it cannot be removed: {}", std::strerror(found.system_errno));

@@ -26,9 +26,10 @@ bool is_hidden_name(std::string_view name) {
            name.substr(kHiddenPrefix.size()).find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
-// A new file under a hidden name, which `lock` keeps; -1 and errno. The lock is on a description of its own, since
-// a memory mapping of the file would keep the other.
-int open_hidden(int directory, std::string* hidden_name, Descriptor* lock) {
+std::string open_file(int descriptor) { return fmt::format("/proc/self/fd/{}", descriptor); }
+
+// A new file under a hidden name, which `lock` keeps; -1 and errno.
+int open_hidden(int directory, std::string* hidden_name, LockDescription* lock) {
     for (int turn = 0; turn < kTurns; ++turn) {
         std::uint64_t unique = 0;
         if (::getrandom(&unique, sizeof unique, 0) != static_cast<ssize_t>(sizeof unique)) return -1;
@@ -37,8 +38,9 @@ int open_hidden(int directory, std::string* hidden_name, Descriptor* lock) {
         Descriptor file(::openat(directory, name.c_str(), kFlags | O_CREAT | O_EXCL, 0600));
         if (file.get() < 0) return -1;
         crash_point(CrashPoint::kHiddenNamed);
-        Descriptor again(::openat(directory, name.c_str(), kFlags));
-        const int cause = again.get() < 0 ? errno : claim_hidden_name(again.get());
+        int cause = 0;
+        LockDescription again = LockDescription::at(directory, name, &cause);
+        if (again.exists()) cause = claim_hidden_name(again);
         struct stat info {};
         if (cause == 0 && ::fstat(file.get(), &info) == 0 && info.st_nlink != 0) {
             *hidden_name = name;
@@ -54,11 +56,9 @@ int open_hidden(int directory, std::string* hidden_name, Descriptor* lock) {
 }
 
 // A file without a name gets one by way of /proc, which a chroot or a sandbox may not have.
-bool can_be_named_later(int descriptor) {
-    return ::access(fmt::format("/proc/self/fd/{}", descriptor).c_str(), F_OK) == 0;
-}
+bool can_be_named_later(int descriptor) { return ::access(open_file(descriptor).c_str(), F_OK) == 0; }
 
-int open_in(int directory, std::string* hidden_name, Descriptor* lock) {
+int open_in(int directory, std::string* hidden_name, LockDescription* lock) {
     if (!can_be_named_later(directory)) return open_hidden(directory, hidden_name, lock);
     const int nameless = ::openat(directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (nameless >= 0 || (errno != EOPNOTSUPP && errno != EISDIR)) return nameless;
@@ -79,10 +79,14 @@ void NamelessFile::give_up_hidden_name() noexcept {
     hidden_name_.clear();
 }
 
-int NamelessFile::link(int descriptor, const std::string& name) {
+std::string NamelessFile::hidden_path(const std::string& directory) const {
+    return hidden_name_.empty() ? std::string() : directory + "/" + hidden_name_;
+}
+
+int NamelessFile::link(const std::string& name) {
     if (hidden_name_.empty()) {
-        const std::string open_file = fmt::format("/proc/self/fd/{}", descriptor);
-        const int linked = ::linkat(AT_FDCWD, open_file.c_str(), directory_, name.c_str(), AT_SYMLINK_FOLLOW);
+        const std::string file = open_file(get());
+        const int linked = ::linkat(AT_FDCWD, file.c_str(), directory_, name.c_str(), AT_SYMLINK_FOLLOW);
         return linked == 0 ? 0 : errno;
     }
     if (::linkat(directory_, hidden_name_.c_str(), directory_, name.c_str(), 0) != 0) return errno;
@@ -93,11 +97,11 @@ int NamelessFile::link(int descriptor, const std::string& name) {
 
 std::optional<Abandoned> remove_abandoned(int directory, const std::string& name, bool dry_run) noexcept {
     if (!is_hidden_name(name)) return std::nullopt;
-    const Descriptor file(
-        ::openat(directory, name.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+    int cause = 0;
+    const LockDescription file = LockDescription::at(directory, name, &cause);
     struct stat info {};
-    if (file.get() < 0 || ::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) return std::nullopt;
-    if (dry_run ? is_hidden_name_claimed(file.get()) : claim_hidden_name(file.get()) != 0) return std::nullopt;
+    if (!file.exists() || ::fstat(file.number(), &info) != 0 || !S_ISREG(info.st_mode)) return std::nullopt;
+    if (dry_run ? is_hidden_name_claimed(file) : claim_hidden_name(file) != 0) return std::nullopt;
     // Where it had its name already, the hidden one takes nothing.
     Abandoned found{info.st_nlink > 1 ? 0 : static_cast<std::uint64_t>(info.st_blocks) * 512, 0};
     if (!dry_run && ::unlinkat(directory, name.c_str(), 0) != 0 && errno != ENOENT) found.cause = errno;

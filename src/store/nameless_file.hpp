@@ -1,6 +1,7 @@
 // A file that has no name yet, so that a crash leaves none behind. Where the file system cannot do that (NFS,
-// Lustre) it has a hidden name of its own until it is linked or given up, and a byte of it is locked for so long
-// (arena/presence.hpp): so what a crash leaves is told from what somebody is at.
+// Lustre), or there is no /proc by which to name it, it has a hidden name of its own until it is linked or given
+// up, and a byte of it is locked for so long (arena/presence.hpp): so what a crash leaves is told from what
+// somebody is at.
 //
 // Thread safety: none; one creator has it. remove_abandoned: beside anything. A crash leaves nothing, or the hidden
 // name, which remove_abandoned takes away.
@@ -10,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "arena/lock_description.hpp"
 #include "store/access.hpp"
 #include "store/descriptor.hpp"
 
@@ -25,18 +27,18 @@ public:
 
     [[nodiscard]] int cause() const noexcept { return cause_; }  // errno of the creation, 0 if it worked
     [[nodiscard]] int get() const noexcept { return descriptor_.get(); }
-    [[nodiscard]] int release() noexcept { return descriptor_.release(); }
+    // The hidden name's path, where it has one, in the directory of that path; else empty.
+    [[nodiscard]] std::string hidden_path(const std::string& directory) const;
 
-    // Gives the file, open as `descriptor`, its name in the same directory; 0 or an errno (EEXIST: somebody was
-    // quicker).
-    [[nodiscard]] int link(int descriptor, const std::string& name);
+    // Gives the file its name in the same directory; 0 or an errno (EEXIST: another creator was quicker).
+    [[nodiscard]] int link(const std::string& name);
 
 private:
     void give_up_hidden_name() noexcept;
 
     int directory_;
     std::string hidden_name_;  // empty where it has none
-    Descriptor lock_{-1};      // of the hidden name
+    LockDescription lock_;     // of the hidden name
     Descriptor descriptor_;
     int cause_ = 0;
 };

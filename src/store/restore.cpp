@@ -48,16 +48,18 @@ Result<std::optional<OpenedArena>> restore_store(int directory, const std::strin
     if (folder.get() < 0) return failed("cannot restore the arena in " + dir, errno);
     NamelessFile file(folder.get(), access);
     if (file.cause() != 0) return failed("cannot restore the arena in " + dir, file.cause());
-    auto mapping = build_arena(file.release(), {metadata.arena_path, dir, *bytes, metadata.id, path}, as_before,
-                               fill, &*checkpoint);
+    auto mapping =
+        build_arena(file.get(), {metadata.arena_path, dir, *bytes, metadata.id, path, file.hidden_path(dir)},
+                    as_before, fill, &*checkpoint);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
-    int cause = begin_creation(mapping->descriptor());
-    if (cause == 0) cause = announce_presence(mapping->descriptor());
+    int cause = begin_creation(mapping->locks());
+    if (cause == 0) cause = announce_presence(mapping->locks());
     if (cause != 0) return failed("cannot lock the arena", cause);
     crash_point(CrashPoint::kArenaRestored);
-    cause = file.link(mapping->descriptor(), name);
+    cause = file.link(name);
     if (cause == EEXIST) return look_again();  // another was quicker
     if (cause != 0) return failed("cannot name arena " + metadata.arena_path, cause);
+    mapping->set_path(metadata.arena_path);
     crash_point(CrashPoint::kRestoredNamed);
     // A destroyer takes the metadata away first, then what it finds of an arena: it has seen ours, or we see that.
     auto now =
@@ -67,7 +69,7 @@ Result<std::optional<OpenedArena>> restore_store(int directory, const std::strin
         ::unlinkat(folder.get(), name.c_str(), 0);
         return look_again();
     }
-    finish_creation(mapping->descriptor());
+    finish_creation(mapping->locks());
     return std::optional(OpenedArena{std::move(*mapping), path, metadata.arena_path, "", true});
 }
 

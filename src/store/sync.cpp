@@ -4,8 +4,6 @@
 
 #include <cerrno>
 
-#include <fmt/format.h>
-
 #include "arena/presence.hpp"
 #include "arena/system_failure.hpp"
 #include "io/file_limit_signal.hpp"
@@ -45,9 +43,9 @@ Result<Synced> StoreImpl::sync() {
     Slot* slot = slots_.current(&failure);
     if (slot == nullptr) return tl::unexpected(no_slot(failure));
     // Locks of one description do not keep its own threads apart.
-    const Descriptor lock(
-        ::open(fmt::format("/proc/self/fd/{}", mapping_.descriptor()).c_str(), O_RDWR | O_CLOEXEC));
-    const int cause = lock.get() < 0 ? errno : begin_sync(lock.get());
+    int cause = 0;
+    const LockDescription lock = mapping_.locks().another(&cause);
+    if (lock.exists()) cause = begin_sync(lock);
     if (cause != 0) return failed("cannot lock the arena for a sync", cause);
     slots_.recover_all_dead();  // whose files would not go
     if (auto synced = sync_metadata(path_); !synced) {

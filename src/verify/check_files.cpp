@@ -1,14 +1,9 @@
 #include "verify/check_files.hpp"
 
-#include <fcntl.h>
-
 #include <algorithm>
-
-#include <fmt/format.h>
 
 #include "arena/presence.hpp"
 #include "spill/checkpoint_reader.hpp"
-#include "store/descriptor.hpp"
 
 namespace shoal {
 namespace {
@@ -68,9 +63,9 @@ Result<void> FilesCheck::check_key(const KeyRef& key) {
 }
 
 void FilesCheck::check_checkpoint() {
-    const Descriptor lock(
-        ::open(fmt::format("/proc/self/fd/{}", store_->mapping_.descriptor()).c_str(), O_RDWR | O_CLOEXEC));
-    if (lock.get() < 0 || begin_sync(lock.get()) != 0) {
+    int cause = 0;
+    const LockDescription lock = store_->mapping_.locks().another(&cause);
+    if (!lock.exists() || begin_sync(lock) != 0) {
         report_->not_checked.emplace_back("the checkpoint: it cannot be locked");
         return;
     }

@@ -189,7 +189,7 @@ Result<VerifyReport> repair_opened(const OpenedArena& opened, const std::string&
             return std::move(report);
         });
     };
-    const int arena = opened.mapping.descriptor();
+    const LockDescription& arena = opened.mapping.locks();
     if (begin_repair(arena) != 0) return refused("another repair is under way");
     // Before anything is changed: recovery and reclaim follow what the arena says.
     auto before = verify_opened(opened, path, access);
@@ -200,7 +200,7 @@ Result<VerifyReport> repair_opened(const OpenedArena& opened, const std::string&
         LiveVerification(std::move(*again)).tidy(kTidyTurns);
     }
     if (claim_removal(arena) != 0) {
-        unlock_byte(arena, kRepairByte);
+        end_repair(arena);
         return refused("others have the store open");
     }
     Leaks leaks;
@@ -217,7 +217,7 @@ Result<VerifyReport> repair_opened(const OpenedArena& opened, const std::string&
         }
     }
     static_cast<void>(announce_presence(arena));  // from alone to shared, so that it cannot be refused
-    unlock_byte(arena, kRepairByte);
+    end_repair(arena);
     if (!report) return refused("others have the store open");
     return std::move(*report);
 }

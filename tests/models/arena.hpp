@@ -20,7 +20,7 @@ namespace shoal::model {
 inline Mapping& fresh_arena() {
     constexpr std::uint64_t kBytes = 4 * kPieceBytes;
     static_assert(kBytes >= kMinimumArenaBytes);
-    static Mapping mapping = *Mapping::map(0, kBytes, "model");
+    static Mapping mapping = *Mapping::map(0, {}, kBytes, "model");
     std::memset(mapping.at<std::byte>(std::uint64_t{0}), 0, kBytes);
     const ArenaPlan plan = plan_arena(kBytes);
     ArenaHeader& header = mapping.header();

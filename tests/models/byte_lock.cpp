@@ -1,10 +1,12 @@
-// Stands in for src/arena/byte_lock.cpp in models: a lock belongs to a process, not to a descriptor.
+// Stands in for src/arena/byte_lock.cpp and lock_description.cpp in models: a lock belongs to a process, not to a
+// descriptor.
 #include "arena/byte_lock.hpp"
 
 #include <array>
 #include <cerrno>
 
 #include "arena/layout.hpp"
+#include "arena/lock_description.hpp"
 
 namespace shoal {
 namespace {
@@ -40,6 +42,9 @@ LockedBytes locked_bytes(int descriptor, std::uint64_t offset, std::uint64_t byt
     }
     return {};
 }
+
+LockDescription::~LockDescription() = default;
+int LockDescription::number() const noexcept { return 0; }
 
 void model::release_locks(unsigned process) noexcept {
     for (Atomic<std::uint64_t>& holder : holders) {

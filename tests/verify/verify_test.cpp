@@ -298,7 +298,7 @@ TEST_CASE("Who attaches during a repair waits for its end") {
     std::optional<Store> owner = *Store::open(place.path(), options);
     ArenaEditor repairer(place.path());
     owner.reset();
-    const int arena = repairer.mapping().descriptor();
+    const shoal::LockDescription& arena = repairer.mapping().locks();
     REQUIRE(begin_repair(arena) == 0);
     REQUIRE(claim_removal(arena) == 0);
     std::atomic<bool> attached{false};
@@ -306,7 +306,7 @@ TEST_CASE("Who attaches during a repair waits for its end") {
     for (int look = 0; look < 1000; ++look) std::this_thread::yield();
     CHECK_FALSE(attached);  // before the repair ends, whenever it looks
     REQUIRE(announce_presence(arena) == 0);
-    unlock_byte(arena, kRepairByte);
+    end_repair(arena);
     other.join();
     CHECK(attached);
 }
