@@ -96,7 +96,7 @@ struct Attached {
     std::int64_t process_id = 0;      // as it was when it attached, in its own pid namespace
     std::int64_t thread_id = 0;       // as process_id; 0 for views, -1 for what spills
     bool is_views = false;            // the views of that process, of whatever thread
-    bool is_spiller = false;          // one of some slots by which that process spills
+    bool is_spiller = false;          // the one by which that process spills
     bool same_namespace = true;       // whether the ids mean the same to the caller
     std::string command;              // of that thread, where /proc shows it; else empty
     bool alive = true;                // by its lock, not by its ids; the dead are recovered by whoever meets them

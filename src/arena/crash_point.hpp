@@ -192,6 +192,7 @@
     POINT(DeadReclaimerForgotten)                                       \
     POINT(DeadSpillLetGo)                                               \
     POINT(DeadSpillRetired)                                             \
+    POINT(DeadJournalForgotten)                                         \
     POINT(DeadWorkFinished)                                             \
     POINT(DeadSourcesBack)                                              \
     POINT(DeadEpochLeft)                                                \

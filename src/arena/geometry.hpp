@@ -13,6 +13,6 @@ inline constexpr std::uint32_t kSlotsAChunk = 256;      // whose memory becomes 
 inline constexpr std::uint32_t kAddingSlots = 1024;  // the first ones, which claim by fetch_add (segment/claim.hpp)
 
 // Of one batch of a spiller, at most: as many as a 32 KiB block names (arena/spilled_blocks.hpp).
-inline constexpr std::uint32_t kSpilledBlocksEntries = 1364;
+inline constexpr std::uint32_t kSpilledBlocksEntries = 1363;
 
 }  // namespace shoal

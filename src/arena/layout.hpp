@@ -117,7 +117,7 @@ struct Slot {
     Atomic<std::uint64_t> replacing_in;    // tree in which that leaf is
     Atomic<std::uint64_t> replacing_hash;  // of a key that belongs there
     Atomic<std::uint32_t> light_fences;    // 1: enters epochs with a light fence (arena/asymmetric_fence.hpp)
-    Atomic<std::uint64_t> spilling;        // SpilledBlocks that it is filling, 0 for none (segment/hand_over.hpp)
+    Atomic<std::uint64_t> spilling;  // first of the SpilledBlocks that it is filling (arena/spilled_blocks.hpp)
 
     // --- written at attach and detach, and in slow paths ---
     alignas(64) Atomic<std::uint32_t> state;  // SlotState
@@ -151,7 +151,7 @@ inline constexpr std::uint64_t kMadeKindBits = 3;
 // In Slot::segment of a dead slot: its claims are padded, and it stands in nobody's way; the holes may not be yet.
 inline constexpr std::uint64_t kClaimsDone = 1;
 
-// Slot::thread_id of slots that no one thread has: a process's for its views, and some for what it spills with.
+// Slot::thread_id of slots that no one thread has: a process's for its views, and the one by which it spills.
 inline constexpr std::int64_t kViewsThread = 0;
 inline constexpr std::int64_t kSpillerThread = -1;
 

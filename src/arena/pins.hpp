@@ -4,13 +4,12 @@
 // cost one slot. A view that lives long holds back reuse, never progress.
 //
 // Thread safety: every function, under the mutex of Slots, which fork holds too. A crash frees the slot, as any
-// other. Invariant: I1 while there are pins, the slot's epoch is not above any of theirs, and never 0.
+// other.
 #pragma once
 
 #include <cstdint>
-#include <map>
 
-#include "arena/epoch.hpp"
+#include "arena/stays.hpp"
 
 namespace shoal {
 
@@ -30,9 +29,9 @@ public:
 private:
     Slots* slots_;
     Epochs* epochs_;
-    Slot* slot_ = nullptr;                          // guarded by slots_->mutex(), as all below
-    std::uint64_t attachment_ = 0;                  // under which slot_ was taken
-    std::map<std::uint64_t, std::uint64_t> count_;  // pins by epoch
+    Slot* slot_ = nullptr;          // guarded by slots_->mutex(), as all below
+    std::uint64_t attachment_ = 0;  // under which slot_ was taken
+    Stays stays_;                   // one for each pin
 };
 
 }  // namespace shoal

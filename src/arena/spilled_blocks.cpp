@@ -15,6 +15,29 @@ bool make_spare(const Mapping& mapping, ArenaOffset journal) noexcept {
 
 }  // namespace
 
+Atomic<std::uint64_t>& link_to_journal(const Mapping& mapping, Slot& slot, ArenaOffset journal) noexcept {
+    Atomic<std::uint64_t>* link = &slot.spilling;
+    for (std::uint64_t left = kMostJournals; left != 0; --left) {
+        const std::uint64_t named = link->load(std::memory_order_relaxed);  // relaxed: the caller's own words
+        if (named == raw(journal) || named == 0) break;
+        link = &mapping.at<SpilledBlocks>(named)->next_of_slot;
+    }
+    return *link;
+}
+
+void name_journal(const Mapping& mapping, Slot& slot, ArenaOffset journal) noexcept {
+    // relaxed: published by the next
+    mapping.at<SpilledBlocks>(journal)->next_of_slot.store(slot.spilling.load(std::memory_order_relaxed),
+                                                           std::memory_order_relaxed);
+    slot.spilling.store(raw(journal), std::memory_order_release);  // pairs with finish_spilling
+}
+
+void forget_journal(const Mapping& mapping, Slot& slot, ArenaOffset journal) noexcept {
+    // relaxed: the caller's own word
+    const std::uint64_t next = mapping.at<SpilledBlocks>(journal)->next_of_slot.load(std::memory_order_relaxed);
+    link_to_journal(mapping, slot, journal).store(next, std::memory_order_release);  // pairs with finish_spilling
+}
+
 ArenaOffset allocate_journal(const Mapping& mapping, Blocks& blocks, Slot& slot, std::uint64_t bytes) noexcept {
     const Allocation place = blocks.allocate(slot, bytes);  // zero, as the allocator gives it
     if (!is_null(place.offset)) mapping.at<SpilledBlocks>(place.offset)->bytes = bytes;
@@ -55,6 +78,7 @@ void free_spilled_blocks(const Mapping& mapping, Blocks& blocks, Slot& slot, Are
         journal.next_retired.store(0, std::memory_order_relaxed);
         journal.count.store(0, std::memory_order_relaxed);
         journal.published_in.store(0, std::memory_order_relaxed);
+        journal.next_of_slot.store(0, std::memory_order_relaxed);
         if (make_spare(mapping, offset)) return;
     }
     blocks.release(slot, offset, bytes, bytes);  // batches before the last may have had more entries

@@ -1,4 +1,5 @@
-// A batch's journal (Slot::spilling): the blocks that it empties. First which segments it has in hand; then, once
+// A batch's journal: the blocks that it empties. Slot::spilling names the first of its spiller's journals, and each
+// names the next: as many as there are batches under way. First which segments it has in hand; then, once
 // their bytes are in a file, what to free when the last reader is gone. The spiller frees that itself, when the
 // epoch has moved on by two, and has its journal back: so that it needs no memory to make room. A dead one's
 // becomes a retired object of arena/epoch.hpp, and that of one that rests before it could free it. Who comes when
@@ -35,6 +36,7 @@ struct SpilledBlocks {
     Atomic<std::uint64_t> next_retired;  // link of arena/epoch
     Atomic<std::uint64_t> count;         // of entries; release: what they say is seen by whoever recovers
     Atomic<std::uint64_t> published_in;  // epoch after which no segment names its blocks; 0: some still do
+    Atomic<std::uint64_t> next_of_slot;  // offset of another journal of the same spiller, 0 for none; its owner's
     std::uint64_t bytes;                 // of this block: fewer entries fit where memory is short
     std::array<Entry, kSpilledBlocksEntries> entries;
 
@@ -51,11 +53,20 @@ struct SpilledBlocks {
     }
 };
 
-static_assert(sizeof(SpilledBlocks::Entry) == 24 && offsetof(SpilledBlocks, entries) == 32);
+static_assert(sizeof(SpilledBlocks::Entry) == 24 && offsetof(SpilledBlocks, entries) == 40);
 static_assert(sizeof(SpilledBlocks) <= 32 * 1024, "one block of the allocator");
 static_assert(std::is_standard_layout_v<SpilledBlocks>, "offsets must mean the same in every build");
 
 inline constexpr std::uint64_t kSpareJournalBytes = 4096;
+inline constexpr std::uint64_t kMostJournals = 8;  // of one slot; more are not followed
+
+// The word that names the journal: the slot's, or another of its journals'. For its owner, or the process that
+// recovers it.
+[[nodiscard]] Atomic<std::uint64_t>& link_to_journal(const Mapping& mapping, Slot& slot,
+                                                     ArenaOffset journal) noexcept;
+// Begins, and ends, to name it: by one store each. release: pairs with finish_spilling
+void name_journal(const Mapping& mapping, Slot& slot, ArenaOffset journal) noexcept;
+void forget_journal(const Mapping& mapping, Slot& slot, ArenaOffset journal) noexcept;
 
 // A journal without entries, of so many bytes. Null where there is no memory.
 [[nodiscard]] ArenaOffset allocate_journal(const Mapping& mapping, Blocks& blocks, Slot& slot,

@@ -14,6 +14,35 @@ bool was_erased(const Mapping& mapping, const Chain& chain) noexcept {
     return whole && is_marked_erased(mapping, chain);
 }
 
+// Of one batch: what its segments do not name any more is to be freed, the others stay as they are. True when its
+// journal is retired; else it is in nobody's list, and empty.
+bool finish_batch(const Mapping& mapping, Epochs& epochs, const Slots& slots, Slot& dead, ArenaOffset offset) {
+    SpilledBlocks& batch = *mapping.at<SpilledBlocks>(offset);
+    if (batch.entries_now() == 0) return false;  // between two batches
+    // Inside an epoch from here on, if the dead was not: so that who dies after the retiring below, and before the
+    // journal is forgotten, leaves a list that nobody drains. False: destroyed, and nobody reuses anything.
+    if (dead.epoch.load(std::memory_order_relaxed) == 0) static_cast<void>(epochs.enter(dead));  // relaxed: dead's
+    if (epochs.is_retired(RetiredKind::kBlocks, offset)) return true;
+    // relaxed: as above. Published, its segments may be gone: they are not looked at.
+    const bool published = batch.published_in.load(std::memory_order_relaxed) != 0;
+    const std::uint64_t count = published ? 0 : batch.entries_now();
+    for (std::uint64_t at = 0; at < count; ++at) {
+        SpilledBlocks::Entry& entry = batch.entries[at];
+        Segment& segment = *mapping.at<Segment>(entry.segment);
+        // relaxed: by the dead alone, whose slot is ours. Each is in its hand (I1 of arena/spilled_blocks.hpp).
+        if (entry.block == 0 || segment.block.load(std::memory_order_relaxed) != entry.block) continue;
+        // As it was before it was counted, so that whoever dies here too leaves it in nobody's hand.
+        segment.spill.store(in_hand(slots.number(dead), dead.generation.load(std::memory_order_relaxed)),
+                            std::memory_order_relaxed);
+        entry.block = 0;  // first: once let go it is another's
+        let_go(segment);
+    }
+    crash_point(CrashPoint::kDeadSpillLetGo);
+    epochs.retire(RetiredKind::kBlocks, offset);
+    crash_point(CrashPoint::kDeadSpillRetired);
+    return true;
+}
+
 }  // namespace
 
 void finish_work(const Mapping& mapping, Blocks& blocks, Index& index, Epochs& epochs, const Slots& slots,
@@ -130,40 +159,21 @@ void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Sl
     dead.erasing_chain.store(0, std::memory_order_relaxed);  // relaxed: published by the slot's release
 }
 
-// A batch of a spiller: what its segments do not name any more is to be freed, the others stay as they are.
 void finish_spilling(const Mapping& mapping, Blocks& blocks, Epochs& epochs, const Slots& slots, Slot& dead,
                      Slot& own) {
-    const auto offset = static_cast<ArenaOffset>(dead.spilling.load(std::memory_order_acquire));  // pairs: Batch
-    if (is_null(offset)) return;
-    SpilledBlocks& batch = *mapping.at<SpilledBlocks>(offset);
-    if (batch.entries_now() == 0) {                         // between two batches
-        dead.spilling.store(0, std::memory_order_relaxed);  // first, as a crash here
-        free_spilled_blocks(mapping, blocks, own, offset);  // can leak it, but not free it twice
-        return;
+    for (std::uint64_t left = kMostJournals; left != 0; --left) {
+        // acquire: pairs with name_journal and forget_journal
+        const auto offset = static_cast<ArenaOffset>(dead.spilling.load(std::memory_order_acquire));
+        if (is_null(offset)) return;
+        const bool retired = finish_batch(mapping, epochs, slots, dead, offset);
+        // relaxed: by the dead alone. First, as a crash here can leak it, but not free it twice. A journal that is
+        // retired stays as it is: the dead is inside.
+        const std::uint64_t next = mapping.at<SpilledBlocks>(offset)->next_of_slot.load(std::memory_order_relaxed);
+        dead.spilling.store(next, std::memory_order_relaxed);
+        crash_point(CrashPoint::kDeadJournalForgotten);
+        if (!retired) free_spilled_blocks(mapping, blocks, own, offset);
     }
-    // Inside an epoch from here on, if the dead was not: so that who dies after the retiring below, and before the
-    // journal is forgotten, leaves a list that nobody drains. False: destroyed, and nobody reuses anything.
-    if (dead.epoch.load(std::memory_order_relaxed) == 0) static_cast<void>(epochs.enter(dead));  // relaxed: dead's
-    if (!epochs.is_retired(RetiredKind::kBlocks, offset)) {
-        // relaxed: as above. Published, its segments may be gone: they are not looked at.
-        const bool published = batch.published_in.load(std::memory_order_relaxed) != 0;
-        const std::uint64_t count = published ? 0 : batch.entries_now();
-        for (std::uint64_t at = 0; at < count; ++at) {
-            SpilledBlocks::Entry& entry = batch.entries[at];
-            Segment& segment = *mapping.at<Segment>(entry.segment);
-            // relaxed: by the dead alone, whose slot is ours. Each is in its hand (I1 of arena/spilled_blocks.hpp).
-            if (entry.block == 0 || segment.block.load(std::memory_order_relaxed) != entry.block) continue;
-            // As it was before it was counted, so that whoever dies here too leaves it in nobody's hand.
-            segment.spill.store(in_hand(slots.number(dead), dead.generation.load(std::memory_order_relaxed)),
-                                std::memory_order_relaxed);
-            entry.block = 0;  // first: once let go it is another's
-            let_go(segment);
-        }
-        crash_point(CrashPoint::kDeadSpillLetGo);
-        epochs.retire(RetiredKind::kBlocks, offset);
-        crash_point(CrashPoint::kDeadSpillRetired);
-    }
-    dead.spilling.store(0, std::memory_order_relaxed);  // relaxed: published by the slot's release
+    dead.spilling.store(0, std::memory_order_relaxed);  // no spiller has more: another process has damaged them
 }
 
 void finish_drop(const Mapping& mapping, Index& index, Epochs& epochs, const Slots& slots, Slot& dead) {

@@ -16,33 +16,24 @@ constexpr std::array<std::uint64_t, 4> kJournalBytes{sizeof(SpilledBlocks), kSpa
 }  // namespace
 
 Batch::~Batch() {
-    if (slot_ == nullptr || attachment_ != context_.slots.attachment()) return;  // the parent's
-    if (!hand_on() && journal_ != nullptr) {
-        const auto offset = static_cast<ArenaOffset>(slot_->spilling.load(std::memory_order_relaxed));  // ours
-        slot_->spilling.store(0, std::memory_order_release);  // before it is another's: a crash leaks it at most
-        free_spilled_blocks(context_.mapping, context_.blocks, *slot_, offset);
-    }
-    context_.slots.release(slot_);
+    if (!slot_.is_ours() || hand_on() || journal_ == nullptr) return;  // the parent's
+    forget_journal(context_.mapping, *slot_, journal_at_);  // before it is another's: a crash leaks it at most
+    free_spilled_blocks(context_.mapping, context_.blocks, *slot_, journal_at_);
 }
 
 bool Batch::hand_on() noexcept {
-    if (journal_ == nullptr || is_free() || !context_.epochs.enter(*slot_)) return false;
-    const auto offset = static_cast<ArenaOffset>(slot_->spilling.load(std::memory_order_relaxed));  // ours
-    context_.epochs.retire(RetiredKind::kBlocks, offset);
+    if (journal_ == nullptr || is_free()) return false;
+    const std::uint64_t epoch = slot_.enter();
+    if (epoch == 0) return false;
+    context_.epochs.retire(RetiredKind::kBlocks, journal_at_);
     crash_point(CrashPoint::kSpillHandedOn);
-    slot_->spilling.store(0, std::memory_order_release);  // pairs with finish_spilling
+    forget_journal(context_.mapping, *slot_, journal_at_);
     journal_ = nullptr;
-    context_.epochs.leave(*slot_);
+    slot_.leave(epoch);
     return true;
 }
 
 bool Batch::set_up() {
-    if (slot_ == nullptr) {
-        slot_ = context_.slots.take(nullptr);
-        if (slot_ == nullptr) return false;
-        slot_->thread_id.store(kSpillerThread, std::memory_order_relaxed);  // relaxed: to show
-        attachment_ = context_.slots.attachment();
-    }
     if (buffer_ == nullptr) {
         buffer_.reset(static_cast<std::byte*>(std::aligned_alloc(kBufferUnit, kBufferBytes)));
         if (buffer_ == nullptr) return false;
@@ -62,11 +53,13 @@ void Batch::improve_journal() noexcept {
     }
     if (is_null(better) && now == 0) better = take_spare_journal(context_.mapping);
     if (is_null(better)) return;
+    const ArenaOffset old = journal_ == nullptr ? ArenaOffset::kNull : journal_at_;
     journal_ = context_.mapping.at<SpilledBlocks>(better);
-    // release: pairs with finish_spilling. relaxed: our own
-    const auto old = static_cast<ArenaOffset>(slot_->spilling.load(std::memory_order_relaxed));
-    slot_->spilling.store(raw(better), std::memory_order_release);
-    if (!is_null(old)) free_spilled_blocks(context_.mapping, context_.blocks, *slot_, old);
+    journal_at_ = better;
+    name_journal(context_.mapping, *slot_, better);
+    if (is_null(old)) return;
+    forget_journal(context_.mapping, *slot_, old);  // before it is another's, as above
+    free_spilled_blocks(context_.mapping, context_.blocks, *slot_, old);
 }
 
 bool Batch::is_free() noexcept {
@@ -74,15 +67,15 @@ bool Batch::is_free() noexcept {
     const std::uint64_t published = journal_->published_in.load(std::memory_order_relaxed);
     if (published == 0) return true;
     if (context_.epochs.current() < published + kEpochBuckets - 1) return false;
-    empty_spilled_blocks(context_.mapping, context_.blocks, *slot_,
-                         static_cast<ArenaOffset>(slot_->spilling.load(std::memory_order_relaxed)));
+    empty_spilled_blocks(context_.mapping, context_.blocks, *slot_, journal_at_);
     journal_->count.store(0, std::memory_order_release);  // pairs with entries_now; in this order: see recovery
     journal_->published_in.store(0, std::memory_order_release);
     return true;
 }
 
 bool Batch::begin(std::uint32_t file, std::uint64_t file_offset) noexcept {
-    if (!context_.epochs.enter(*slot_)) return false;
+    epoch_ = slot_.enter();
+    if (epoch_ == 0) return false;
     file_ = file;
     file_offset_ = file_offset;
     used_ = 0;
@@ -231,7 +224,7 @@ void Batch::abandon() noexcept {
 void Batch::leave() noexcept {
     items_.clear();
     builder_.begin({});
-    context_.epochs.leave(*slot_);
+    slot_.leave(epoch_);
 }
 
 }  // namespace shoal

@@ -14,6 +14,7 @@
 #include "segment/hand_over.hpp"
 #include "spill/extent_builder.hpp"
 #include "spill/files.hpp"
+#include "spill/spiller_slot.hpp"
 
 namespace shoal {
 
@@ -30,12 +31,14 @@ public:
     static constexpr std::size_t kBufferBytes = 2 << 20;  // any extent of one segment fits, and most of several
     static constexpr std::size_t kBufferUnit = 4096;      // where it is written, and how much, are multiples
 
-    explicit Batch(const SpillContext& context) noexcept : context_(context), buffer_(nullptr, &std::free) {}
+    Batch(const SpillContext& context, SpillerSlot& slot) noexcept
+        : context_(context), slot_(slot), buffer_(nullptr, &std::free) {}
     ~Batch();  // after publish() or abandon()
     Batch(const Batch&) = delete;
     Batch& operator=(const Batch&) = delete;
 
-    // Takes what a batch needs: a slot, a buffer, a journal. False where one is not to be had.
+    // Takes what a batch needs beside the slot, which is there: a buffer, a journal. False where one is not to be
+    // had.
     [[nodiscard]] bool set_up();
     // Frees the blocks of the last one, if nobody can be reading them any more; true when there are none left.
     [[nodiscard]] bool is_free() noexcept;
@@ -90,9 +93,10 @@ private:
     void leave() noexcept;
 
     SpillContext context_;
-    Slot* slot_ = nullptr;
-    std::uint64_t attachment_ = 0;  // by which the slot is ours
+    SpillerSlot& slot_;
+    std::uint64_t epoch_ = 0;  // that it is inside
     SpilledBlocks* journal_ = nullptr;
+    ArenaOffset journal_at_ = ArenaOffset::kNull;
     std::unique_ptr<std::byte[], void (*)(void*)> buffer_;
     std::size_t used_ = 0;
     std::uint64_t file_offset_ = 0;

@@ -39,37 +39,31 @@ constexpr std::uint64_t kSyncTag = 1ULL << 32;
 
 }  // namespace
 
-SpillPass::SpillPass(const SpillContext& context, const Index& index) : context_(context), index_(&index) {
+SpillPass::SpillPass(const SpillContext& context, const Index& index)
+    : context_(context), index_(&index), slot_(context.slots, context.epochs) {
     static_assert(kLevelsInOrder.size() == kLevels);
 }
 
 SpillPass::~SpillPass() {
-    if (owner_ == nullptr || attachment_ != context_.slots.attachment()) return;
-    if (file_ != nullptr) context_.files.give_back(*owner_, file_number_);
-    context_.slots.release(owner_);
+    if (slot_.is_ours()) leave_file();
 }
 
 bool SpillPass::set_up() {
-    if (owner_ == nullptr) {
-        owner_ = context_.slots.take(nullptr);
-        if (owner_ == nullptr) return false;
-        owner_->thread_id.store(kSpillerThread, std::memory_order_relaxed);  // relaxed: to show
-        attachment_ = context_.slots.attachment();
-    }
+    if (!slot_.take()) return false;
     if (!queue_) queue_.emplace(IoQueue::make(kBatches + 1));
     bool any = false;
     for (UnderWay& entry : batches_) {
-        if (entry.batch == nullptr) entry.batch = std::make_unique<Batch>(context_);
+        if (entry.batch == nullptr) entry.batch = std::make_unique<Batch>(context_, slot_);
         any |= entry.ready = entry.batch->set_up();
     }
-    renew_spare_journal(context_.mapping, context_.blocks, *owner_);
+    renew_spare_journal(context_.mapping, context_.blocks, *slot_);
     return any;
 }
 
 void SpillPass::prepare() { static_cast<void>(set_up()); }
 
 void SpillPass::leave_file() {
-    if (file_ != nullptr) context_.files.give_back(*owner_, file_number_);
+    if (file_ != nullptr) context_.files.give_back(*slot_, file_number_);
     file_ = nullptr;
 }
 
@@ -106,7 +100,7 @@ bool SpillPass::open_file() {
         take_back_end();
     }
     leave_file();
-    auto taken = context_.files.take(*owner_, room_wanted(), &file_number_);
+    auto taken = context_.files.take(*slot_, room_wanted(), &file_number_);
     if (!taken) {
         outcome_.error = taken.error().system_errno != 0 ? taken.error().system_errno : EIO;
         return false;
@@ -385,11 +379,11 @@ void SpillPass::end_batch(std::size_t number) {
 // True when the epoch moved, or something was freed.
 bool SpillPass::free_what_can_be() {
     bool progress = false;
-    for (std::uint32_t turn = 0; turn < kEpochBuckets; ++turn) progress |= context_.epochs.reclaim(*owner_, true);
+    for (std::uint32_t turn = 0; turn < kEpochBuckets; ++turn) progress |= context_.epochs.reclaim(*slot_, true);
     for (const UnderWay& entry : batches_) {
         if (entry.ready && !entry.active) static_cast<void>(entry.batch->is_free());
     }
-    static_cast<void>(context_.blocks.release_empty_pages(*owner_));
+    static_cast<void>(context_.blocks.release_empty_pages(*slot_));
     return progress;
 }
 

@@ -83,6 +83,7 @@ private:
     const Index* index_;
     Compressor compressor_;
     std::optional<IoQueue> queue_;
+    SpillerSlot slot_;  // before the batches, which give back theirs by it
     struct UnderWay {
         std::unique_ptr<Batch> batch;
         std::uint64_t begin = 0;  // in the file
@@ -97,8 +98,6 @@ private:
     std::uint64_t handed_on_in_ = 0;  // epoch
 
     // --- the file that is written to ---
-    Slot* owner_ = nullptr;  // of the file; a slot that lives as long as this
-    std::uint64_t attachment_ = 0;
     SharedSpillFile file_;
     std::uint32_t file_number_ = 0;
     std::uint64_t file_end_ = 0;

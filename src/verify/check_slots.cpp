@@ -78,9 +78,13 @@ void check_dead(Inspection& inspection, const Slot& slot, std::uint64_t at) {
     if (taking != 0 && !inspection.reach_taken(taking, slot_number_of(inspection.mapping(), slot))) {
         inspection.damage("slots I3", at + offsetof(Slot, taking), fmt::format("{:#x} names no pages", taking));
     }
-    const std::uint64_t spilling = slot.spilling.load(std::memory_order_relaxed);  // relaxed: at rest
-    if (spilling != 0 && !was_reached(inspection, spilling)) {
-        check_spilled_blocks(inspection, spilling, at + offsetof(Slot, spilling), Holder::kDead);
+    std::uint64_t from = at + offsetof(Slot, spilling);
+    std::uint64_t journal = slot.spilling.load(std::memory_order_relaxed);  // relaxed: at rest
+    for (std::uint64_t left = kMostJournals; journal != 0 && left != 0; --left) {
+        if (!was_reached(inspection, journal)) check_spilled_blocks(inspection, journal, from, Holder::kDead);
+        if (!was_reached(inspection, journal)) break;  // damaged, and said so
+        from = journal + offsetof(SpilledBlocks, next_of_slot);
+        journal = inspection.bytes().word(from);
     }
 }
 

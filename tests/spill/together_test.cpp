@@ -1,5 +1,8 @@
 // Several processes on one store that spills all the time: every record once, in order; some are killed.
+#include <unistd.h>
+
 #include <list>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -58,6 +61,51 @@ TEST_CASE("Writers and readers in many processes that spill lose nothing and see
     REQUIRE(check_at_rest(*store, ledger, checker) == "");
     REQUIRE_OK(store->spill());
     REQUIRE(check_at_rest(*store, ledger, checker) == "");
+}
+
+TEST_CASE("A process spills by one slot, with a thread for it or without, idle or at work", "[process]") {
+    const bool thread = GENERATE(true, false);
+    SpillingPlace place;
+    shoal::Options options = place.options(8 * kMiB);
+    options.spill_thread = false;
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    options.spill_thread = thread;
+    constexpr std::size_t kProcesses = 3;
+    std::vector<Child> others;
+    for (std::size_t process = 0; process < kProcesses; ++process) {
+        int ends[2];
+        REQUIRE(::pipe(ends) == 0);
+        others.push_back(Child::start([&, process]() -> std::string {
+            auto own = Store::attach(place.path(), options);
+            EXPECT_OK(own);
+            for (int number = 0; number < 4000; ++number) {  // the memory twice over, by several batches
+                EXPECT_OK(own->append(std::to_string(process), std::string(4000, 'x')));
+            }
+            EXPECT_OK(own->spill());
+            EXPECT(::write(ends[1], "d", 1) == 1);
+            for (;;) ::pause();
+        }));
+        ::close(ends[1]);
+        char done = 0;
+        CHECK(::read(ends[0], &done, 1) == 1);
+        ::close(ends[0]);
+    }
+    const auto attached = store->attached();
+    REQUIRE_OK(attached);
+    std::map<std::int64_t, int> slots;
+    std::map<std::int64_t, int> spilling;
+    for (const shoal::Attached& each : *attached) {
+        slots[each.process_id] += 1;
+        spilling[each.process_id] += each.is_spiller ? 1 : 0;
+    }
+    slots.erase(::getpid());
+    spilling.erase(::getpid());
+    CHECK(slots.size() == kProcesses);
+    for (const auto& [process, count] : slots) CHECK(count == 2);  // its thread's, and that one
+    for (const auto& [process, count] : spilling) CHECK(count == 1);
+    for (Child& other : others) other.kill();
+    CHECK(store->size("0")->records == 4000);
 }
 
 TEST_CASE("Many threads at the memory limit at once all get through, by one spiller, several, or their own help") {

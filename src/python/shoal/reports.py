@@ -19,7 +19,7 @@ class Attached:
     process_id: int  # as it was when it attached, in its own pid namespace
     thread_id: int  # 0 for views, -1 for what spills
     is_views: bool  # the views of that process, of whatever thread
-    is_spiller: bool  # one of some slots by which that process spills
+    is_spiller: bool  # the one by which that process spills
     same_namespace: bool  # whether the ids mean the same here
     command: str  # of that thread, where /proc shows it
     alive: bool  # by its lock, not by its ids; the dead are recovered by whoever meets them

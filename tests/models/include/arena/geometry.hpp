@@ -11,6 +11,6 @@ inline constexpr std::uint32_t kSizeClasses = 3;  // 64, 128 and 256 bytes
 inline constexpr std::uint32_t kSlots = 4;
 inline constexpr std::uint32_t kSlotsAChunk = 2;
 inline constexpr std::uint32_t kAddingSlots = 1;
-inline constexpr std::uint32_t kSpilledBlocksEntries = 4;
+inline constexpr std::uint32_t kSpilledBlocksEntries = 3;
 
 }  // namespace shoal
