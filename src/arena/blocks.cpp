@@ -12,6 +12,24 @@ namespace {
 
 constexpr std::uint64_t kCallsAFilling = 64;  // of the spillers, while all pages are taken once
 
+// Slot::Source::word: in the low half the word of a page's block bits, in the high half a count of blocks.
+constexpr std::uint32_t kSourceWordMask = 0xffff;
+constexpr unsigned kSourceCountShift = 16;
+
+// Blocks that a slot takes of a class before it sets aside a page of its own for it: half a page.
+constexpr std::uint32_t blocks_before_own_page(std::uint32_t size_class) noexcept {
+    return std::max(static_cast<std::uint32_t>(kPageBytes / kSmallestBlockBytes) >> (size_class + 1), 1U);
+}
+
+// A slot that has taken few blocks of a class takes them from pages that others take from too.
+bool takes_from_shared_page(const Slot::Source& source, std::uint32_t size_class) noexcept {
+    return source.word >> kSourceCountShift < blocks_before_own_page(size_class);
+}
+
+void begin_at_word(Slot::Source& source, std::uint32_t word) noexcept {
+    source.word = (source.word & ~kSourceWordMask) | word;
+}
+
 constexpr std::uint64_t bit_mask(std::uint64_t count) noexcept { return count >= 64 ? ~0ULL : (1ULL << count) - 1; }
 
 }  // namespace
@@ -111,22 +129,39 @@ void Blocks::release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::u
 
 Allocation Blocks::allocate_small(Slot& slot, std::uint32_t size_class) noexcept {
     Slot::Source& source = slot.sources[size_class];
+    bool shares = false;
     for (;;) {  // a turn ends with a block, or with a source that has run dry
         // relaxed: our own slot's word
         const std::uint32_t current = source.page.load(std::memory_order_relaxed);
         if (current != 0 && current <= page_count_) {
             const ArenaOffset block = take_block(source, current - 1, size_class);
-            if (!is_null(block)) return {block};
+            if (!is_null(block)) {
+                if (shares) share_page(current - 1, size_class);
+                if (takes_from_shared_page(source, size_class)) source.word += 1U << kSourceCountShift;
+                return {block};
+            }
         }
+        shares = takes_from_shared_page(source, size_class);
         const std::uint32_t page = adopt_partial_page(source, size_class);
         if (page != kNoPage) {
             map_ahead(page, 1);  // most often another process's until now
-            source.word = 0;
+            begin_at_word(source, 0);
             continue;
         }
         const AllocationStatus status = carve_page(slot, size_class);
-        if (status != AllocationStatus::kDone) return {ArenaOffset::kNull, status};
+        if (status == AllocationStatus::kDone) continue;
+        // Another thread may have shared the last page just now.
+        if (adopt_partial_page(source, size_class) == kNoPage) return {ArenaOffset::kNull, status};
+        begin_at_word(source, 0);
     }
+}
+
+// The caller holds a block of the page, which so keeps its class (I3): others find its free blocks from here on.
+// One that has none by now is found once in vain.
+void Blocks::share_page(std::uint32_t page, std::uint32_t size_class) noexcept {
+    // seq_cst: as in release
+    partial_bits(size_class)[page / 64].fetch_or(1ULL << (page % 64), std::memory_order_seq_cst);
+    crash_point(CrashPoint::kPageShared);
 }
 
 // A page of its own for the source, at the top of the arena.
@@ -139,7 +174,7 @@ AllocationStatus Blocks::carve_page(Slot& slot, std::uint32_t size_class) noexce
     }
     const std::uint32_t page = page_of(fresh.offset);
     source.page.store(page + 1, std::memory_order_relaxed);  // relaxed: as above; first, so that it is findable
-    source.word = 0;
+    begin_at_word(source, 0);
     // release: pairs with release_empty_pages
     owners_[page].store(page_of_class(size_class), std::memory_order_release);
     crash_point(CrashPoint::kPageHasClass);
@@ -176,7 +211,7 @@ ArenaOffset Blocks::take_block(Slot::Source& source, std::uint32_t page, std::ui
                     return ArenaOffset::kNull;
                 }
                 crash_point(CrashPoint::kBlockTaken);
-                source.word = index;
+                begin_at_word(source, index);
                 const std::uint64_t block = index * 64 + static_cast<std::uint64_t>(std::countr_zero(bit));
                 return page_offset(page) + (block << (6 + size_class));
             }
@@ -260,6 +295,7 @@ bool Blocks::release_empty_pages(Slot& slot) noexcept {
 
 void Blocks::give_back_sources(Slot& slot) noexcept {
     for (std::uint32_t size_class = 0; size_class < kSizeClasses; ++size_class) {
+        slot.sources[size_class].word = 0;  // the next owner has taken nothing yet
         Atomic<std::uint32_t>& source = slot.sources[size_class].page;
         const std::uint32_t page =
             source.load(std::memory_order_relaxed);  // relaxed: ours, by ownership or byte lock

@@ -3,6 +3,10 @@
 // Pages for small blocks come from the top of the arena, runs from the bottom: what is small and lives long does
 // not break up the room for what is large.
 //
+// A slot takes blocks of a class from one page, its source. The first ones, half a page of each class, come from
+// pages that other slots take from too, so that a thread that does little sets aside little; then it has pages of
+// its own, where threads do not meet.
+//
 // All of its state is bitmaps: a bit a page (used), a bit a block (free), a bit a page and class (partial).
 // To allocate a block is to clear a bit by a single atomic operation: a crash leaks at most the block whose bit was
 // taken and not yet linked anywhere. Pages have an owner word each (arena/page_owner.hpp), and are taken and given
@@ -141,6 +145,7 @@ private:
     [[nodiscard]] ArenaOffset take_block(Slot::Source& source, std::uint32_t page,
                                          std::uint32_t size_class) noexcept;
     [[nodiscard]] std::uint32_t adopt_partial_page(Slot::Source& source, std::uint32_t size_class) noexcept;
+    void share_page(std::uint32_t page, std::uint32_t size_class) noexcept;
     [[nodiscard]] AllocationStatus carve_page(Slot& slot, std::uint32_t size_class) noexcept;
     void put_back(std::uint32_t page, std::uint32_t index, std::uint64_t bits) noexcept;
     bool release_page_if_empty(Slot& slot, std::uint32_t page, std::uint32_t size_class) noexcept;

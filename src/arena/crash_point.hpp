@@ -99,6 +99,7 @@
     POINT(SourceNamed)                                                  \
     POINT(PageAdopted)                                                  \
     POINT(BlockTaken)                                                   \
+    POINT(PageShared)                                                   \
     POINT(BlockZeroed)                                                  \
     POINT(BlockFree)                                                    \
     POINT(BlockFindable)                                                \

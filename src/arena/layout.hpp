@@ -133,7 +133,7 @@ struct Slot {
     // --- allocation: what recovery gives back ---
     struct Source {
         Atomic<std::uint32_t> page;  // page number + 1 from which this class is served, 0 for none
-        std::uint32_t word;          // where the last free bit was found
+        std::uint32_t word;  // 0..15: where the last free bit was found; 16..31: blocks taken, up to half a page
     };
     alignas(64) std::array<Source, kSizeClasses> sources;
 

@@ -108,6 +108,7 @@ const std::vector<Window>& windows() {
         {CrashPoint::kSourceNamed, kNewKeys},
         {CrashPoint::kPageAdopted, kNewKeys},
         {CrashPoint::kBlockTaken, kNewKeys, 1, 64},
+        {CrashPoint::kPageShared, kNewKeys, 1, 64},
         {CrashPoint::kBlockTaken, kNewKeys, 2, 64},
         {CrashPoint::kBlockTaken, kNewKeys, 3, 64},
         {CrashPoint::kBlockTaken, kWideKeys, 3, kPage},

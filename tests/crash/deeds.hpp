@@ -104,16 +104,19 @@ inline const Deed kHugeComeAndGo = comes_and_goes("records of 5 MB come and go",
 
 // A page that one slot carved, emptied by another. `meanwhile`, if any, happens at the given crash point, by the
 // first.
+inline constexpr std::uint64_t kKeysToOwnPage = 400;  // 128 a page: the first ones are in pages that others use too
 inline std::string empty_page(Scene& scene, Store& own, bool taken_meanwhile) {
     auto other = Store::attach(scene.path());
     EXPECT_OK(other);
     Records& records = scene.records;
     const std::uint64_t first = records.acknowledged(scene.actor);
-    for (int number = 0; number < 3; ++number) EXPECT_OK(records.append(*other, scene.actor));
+    for (std::uint64_t number = 0; number < kKeysToOwnPage; ++number) {
+        EXPECT_OK(records.append(*other, scene.actor));
+    }
     if (taken_meanwhile) {
         shoal::crash::at(CrashPoint::kPageEmptying, 1, [&] { (void)records.append(*other, scene.actor); });
     }
-    for (std::uint64_t number = first; number < first + 3; ++number)
+    for (std::uint64_t number = first; number < first + kKeysToOwnPage; ++number)
         EXPECT_OK(own.erase(records.plan(scene.actor).key(number)));
     EXPECT_OK(own.stats());  // moves the epoch on, and gives back what was erased
     return {};

@@ -111,6 +111,27 @@ TEST_CASE("Two thousand threads at once have a slot each, and give it back", "[t
     CHECK(store->stats()->slots_in_use == in_use);
 }
 
+TEST_CASE("Threads that append one byte each take their memory from the same pages", "[threads]") {
+    constexpr std::size_t kThreads = 300;
+    auto store = Store::in_memory(with_limit(16 * kMiB));
+    REQUIRE_OK(store);
+    REQUIRE_OK(store->append("k", "x"));
+    const std::uint64_t real = store->stats()->real_bytes;
+    StartLine line(kThreads);
+    Threads threads;
+    for (std::size_t thread = 0; thread < kThreads; ++thread) {
+        threads.start([&, thread]() -> std::string {
+            EXPECT_OK(store->append(std::to_string(thread), "x"));
+            line.arrive_and_wait();  // all have their slots, and what those have set aside
+            return {};
+        });
+    }
+    CHECK(threads.join() == "");
+    CHECK(store->stats()->keys == kThreads + 1);
+    // By a page for each thread and class it would be 56 MiB.
+    CHECK(store->stats()->real_bytes - real < 4 * kMiB);
+}
+
 TEST_CASE("Slots of killed processes are used again", "[process]") {
     TemporaryStore place;
     REQUIRE_OK(Store::open(place.path(), with_limit(64 * kMiB)));
