@@ -195,10 +195,11 @@ NewChain make_chain(const ChainContext& context, ArenaOffset tree, ByteView key,
     const Allocation place = context.blocks.allocate(context.slot, chain_bytes);
     if (is_null(place.offset)) return {ArenaOffset::kNull, outcome_of(place.status)};
     auto* chain = context.mapping.at<Chain>(place.offset);  // zero, as the allocator gives it
-    // relaxed: only has to be another for each; the chain is published by the index
-    if (context.mapping.header().spill_files_at != 0) {
-        const std::uint64_t generation =
-            context.mapping.header().generations.fetch_add(1, std::memory_order_relaxed) + 1;
+    if (ArenaHeader& header = context.mapping.header(); header.spill_files_at != 0) {
+        std::uint64_t generation = 0;
+        // relaxed: only has to be another for each; the chain is published by the index
+        while (generation == 0)
+            generation = generation_after(header.generations.fetch_add(1, std::memory_order_relaxed));
         chain->identity.store(identity_of(generation, 0), std::memory_order_relaxed);
     }
     chain->key_bytes = static_cast<std::uint32_t>(key.size());

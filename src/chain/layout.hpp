@@ -8,6 +8,11 @@
 //             I4 once the last segment's next is an erased mark, the chain takes no record, for ever;
 //             I5 key_bytes is at most kMaxKeyBytes, and hash that of the key;
 //             I6 identity's generation is one of those handed out, or 0 in a store that does not spill.
+//
+// Generations begin anew behind 2^40, which a million new keys a second reach in two weeks. That does no harm. They
+// tell an extent, or a place that a reader has in hand, from one of the same key's chain before: such a reader
+// would have to be at it while 2^40 chains are made. Nothing else may take two living chains of one generation for
+// one.
 #pragma once
 
 #include <algorithm>
@@ -58,7 +63,7 @@ static_assert(offsetof(Chain, key_bytes) == 40);
 static_assert(Chain::kKeyAt == offsetof(Chain, key_bytes) + sizeof(std::uint32_t), "the key follows its length");
 static_assert(std::is_standard_layout_v<Chain>, "offsets must mean the same in every build");
 
-// A chain's identity: its generation, 1 for the store's first chain and never given twice, by which extents tell a
+// A chain's identity: its generation, 1 for the store's first chain, by which extents tell a
 // key that was erased and made again from what it was before (0 in a store that does not spill); and the packed
 // codec of its extents, 0 where it is the store's.
 inline constexpr unsigned kGenerationBits = 40;
@@ -67,6 +72,10 @@ inline constexpr unsigned kGenerationBits = 40;
 }
 [[nodiscard]] constexpr std::uint64_t generation_of(std::uint64_t identity) noexcept {
     return identity & ((1ULL << kGenerationBits) - 1);
+}
+// Of the chain that is made when so many have been; 0 is none, and the next one is to be taken.
+[[nodiscard]] constexpr std::uint64_t generation_after(std::uint64_t handed_out) noexcept {
+    return generation_of(handed_out + 1);
 }
 [[nodiscard]] constexpr std::uint32_t codec_of(std::uint64_t identity) noexcept {
     return static_cast<std::uint32_t>(identity >> kGenerationBits);

@@ -248,7 +248,8 @@ bool SpillPass::visit_chain(Batch& batch, const Chain& chain) {
 
 SpillPass::Cold SpillPass::look_at(const Chain& chain, std::uint64_t generation) {
     Cold cold{0, 0, static_cast<ArenaOffset>(chain.root), 0};
-    if (const auto known = begins_.find(generation); known != begins_.end()) {
+    const auto known = begins_.find(generation);
+    if (known != begins_.end() && known->second.chain == &chain) {  // not another one of that generation
         cold.from = known->second.segment;
         cold.ordinal = known->second.ordinal;
     }
@@ -277,7 +278,7 @@ SpillPass::Cold SpillPass::look_at(const Chain& chain, std::uint64_t generation)
     }
     if (cold.ordinal >= kLongChain) {
         if (begins_.size() >= kMostBegins) begins_.clear();
-        begins_[generation] = {cold.from, cold.ordinal};
+        begins_[generation] = {&chain, cold.from, cold.ordinal};
     }
     return cold;
 }

@@ -54,6 +54,7 @@ private:
     };
     // Where the resident segments of a chain begin: so that a long one is not walked from its root each time.
     struct Begin {
+        const Chain* chain;
         ArenaOffset segment;
         std::uint64_t ordinal;
     };

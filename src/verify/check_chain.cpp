@@ -205,7 +205,8 @@ void check_generation(Inspection& inspection, std::uint64_t at, const Chain& cha
     const std::uint64_t generation = generation_of(chain.identity.load(std::memory_order_relaxed));
     const std::uint64_t handed_out = header.generations.load(std::memory_order_relaxed);
     const bool spills = snapshot(header.spill_files_at) != 0;
-    if (spills ? generation != 0 && generation <= handed_out : generation == 0) return;
+    const bool all_are = handed_out >= 1ULL << kGenerationBits;  // they have begun anew
+    if (spills ? generation != 0 && (generation <= handed_out || all_are) : generation == 0) return;
     inspection.damage(
         "chain I6", at + offsetof(Chain, identity),
         fmt::format("generation {} of {}, in a store that spills{}", generation, handed_out, spills ? "" : " not"));

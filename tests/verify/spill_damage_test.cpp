@@ -1,4 +1,6 @@
 // What verify says of a store that spills: sound, and how much is in files; or which invariant is broken.
+#include <unistd.h>
+
 #include <algorithm>
 
 #include <shoal/store.hpp>
@@ -20,6 +22,62 @@ std::string found_in(const VerifyReport& report) {
 }
 
 }  // namespace
+
+TEST_CASE("Generations begin anew behind 2^40, and no store or value suffers by it") {
+    TemporaryStore place;
+    const Options options = spilling_into(place.directory().path(), 16 * kMiB);
+    constexpr std::uint64_t kLast = (1ULL << kGenerationBits) - 1;
+    const auto key = [](std::uint64_t number) { return "key " + std::to_string(number); };
+    const auto value = [](std::uint64_t number) { return std::string(10'000, static_cast<char>('a' + number)); };
+    const auto check = [&](Store& store) {
+        for (std::uint64_t number = 0; number < 8; ++number) {
+            const auto got = store.get(key(number));
+            REQUIRE_OK(got);
+            CHECK(got->text() == value(number));
+        }
+    };
+    REQUIRE(Store::open(place.path(), options).has_value());
+    {
+        ArenaEditor arena(place.path());
+        arena.set(arena.header().generations, kLast - 3);
+        arena.keep();
+    }
+    {
+        auto store = Store::attach(place.path(), options);
+        REQUIRE_OK(store);
+        for (std::uint64_t number = 0; number < 8; ++number) REQUIRE_OK(store->append(key(number), value(number)));
+        REQUIRE_OK(store->set_codec(key(5), parse_codec("zstd:3").value()));
+        REQUIRE_OK(store->spill());
+        CHECK(store->stats()->spilled_bytes == 80'000);
+        check(*store);
+        REQUIRE(store->erase(key(7)).value());
+        REQUIRE_OK(store->append(key(7), value(7)));
+        REQUIRE_OK(store->spill());
+        check(*store);
+        REQUIRE_OK(store->sync());
+    }
+    {
+        ArenaEditor arena(place.path());
+        for (std::uint64_t number = 0; number < 8; ++number) {
+            const std::uint64_t identity = ArenaEditor::get(arena.chain(key(number)).identity);
+            CHECK(generation_of(identity) != 0);
+            if (number != 5) CHECK(codec_of(identity) == 0);
+        }
+        CHECK(generation_of(ArenaEditor::get(arena.chain(key(2)).identity)) == kLast);
+        CHECK(generation_of(ArenaEditor::get(arena.chain(key(3)).identity)) == 1);
+    }
+    VerifyOptions with_files;
+    with_files.files = true;
+    const auto report = Store::verify(place.path(), with_files);
+    REQUIRE_OK(report);
+    CHECK(found_in(*report) == "");
+
+    // Restored from its checkpoint.
+    ::unlink(report->arena_path.c_str());
+    auto restored = Store::attach(place.path(), options);
+    REQUIRE_OK(restored);
+    check(*restored);
+}
 
 TEST_CASE("verify of a store that has spilled finds it sound, and counts what is in files") {
     TemporaryStore place;
