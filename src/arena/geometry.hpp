@@ -8,7 +8,8 @@ namespace shoal {
 inline constexpr std::uint64_t kPageBytes = 64 * 1024;  // unit of the page map; one kernel fault-around window
 inline constexpr std::uint64_t kPiecePages = 32;        // whose block bits are one kernel page
 inline constexpr std::uint32_t kSizeClasses = 10;       // 64 B << class, up to 32 KiB
-inline constexpr std::uint32_t kSlots = 32'768;         // threads attached at once
+inline constexpr std::uint32_t kSlots = 32'768;         // threads attached at once, with those that only look
+inline constexpr std::uint32_t kLookSlots = 64;         // the last ones, kept for looks at a store
 inline constexpr std::uint32_t kSlotsAChunk = 256;      // whose memory becomes real together
 inline constexpr std::uint32_t kAddingSlots = 1024;  // the first ones, which claim by fetch_add (segment/claim.hpp)
 

@@ -99,7 +99,7 @@ Slot* Slots::find_or_take(int* failure) noexcept {
     return slot;
 }
 
-Slot* Slots::take_locked(int* failure) noexcept {
+Slot* Slots::take_below(std::uint32_t end, int* failure) noexcept {
     int cause = 0;
     std::uint32_t number = kSlots;
     try {
@@ -111,12 +111,13 @@ Slot* Slots::take_locked(int* failure) noexcept {
         const std::uint32_t real = real_slots();
         // relaxed: a hint
         const std::uint32_t hint = mapping_->header().slot_hint.load(std::memory_order_relaxed);
-        number = lock_free_slot(std::min(hint, real), real, &cause);
+        const std::uint32_t here = std::min(real, end);
+        number = lock_free_slot(std::min(hint, here), here, &cause);
         if (number == kSlots && cause == 0) {
             recover_all_dead_locked();
-            number = lock_free_slot(0, real, &cause);
+            number = lock_free_slot(0, here, &cause);
         }
-        if (number != kSlots || cause != 0 || real == kSlots) break;
+        if (number != kSlots || cause != 0 || real >= end) break;
         cause = grow(real + kSlotsAChunk);
     }
     if (failure != nullptr) *failure = cause;
@@ -352,6 +353,11 @@ Slot* Slots::take(int* failure) noexcept {
     SlotsRegistry::instance().call_at_thread_end();
     const std::lock_guard lock(mutex_);
     return take_locked(failure);
+}
+
+Slot* Slots::take_to_look(int* failure) noexcept {
+    const std::lock_guard lock(mutex_);
+    return take_below(kSlots, failure);
 }
 
 void Slots::release(Slot* slot) noexcept {

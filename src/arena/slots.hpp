@@ -80,7 +80,7 @@ public:
 
     // A slot for no thread in particular (the pins of views). Null as current().
     // The caller holds mutex().
-    [[nodiscard]] Slot* take_locked(int* failure) noexcept;
+    [[nodiscard]] Slot* take_locked(int* failure) noexcept { return take_below(kSlots - kLookSlots, failure); }
     [[nodiscard]] std::mutex& mutex() noexcept { return mutex_; }
 
     [[nodiscard]] std::uint32_t number(const Slot& slot) const noexcept { return slot_number_of(*mapping_, slot); }
@@ -121,6 +121,9 @@ public:
     [[nodiscard]] Slot* take(int* failure) noexcept;
     void release(Slot* slot) noexcept;
 
+    // As take(), of all slots: those that are kept for looks too.
+    [[nodiscard]] Slot* take_to_look(int* failure) noexcept;
+
     // The calling thread is ending: releases its slots of all stores.
     static void release_all_of_this_thread() noexcept;
 
@@ -134,6 +137,7 @@ private:
     static inline thread_local constinit std::array<Recent, 8> recent_{};
 
     [[nodiscard]] Slot* find_or_take(int* failure) noexcept;
+    [[nodiscard]] Slot* take_below(std::uint32_t end, int* failure) noexcept;
     void release_locked(Slot* slot) noexcept;
     // A free slot of [begin, end), locked; kSlots where there is none. *cause: an errno of the lock.
     [[nodiscard]] std::uint32_t lock_free_slot(std::uint32_t begin, std::uint32_t end, int* cause) noexcept;
@@ -166,6 +170,30 @@ private:
     std::mutex mutex_;
     std::vector<Owned> owned_;    // guarded by mutex_, as the next: the same slots
     std::bitset<kSlots> is_own_;  // our own byte can be locked again by ourselves
+};
+
+// A slot for one look at the store: the thread's own; where no slot is free for the thread, one of those that are
+// kept for looks, until the end of this object. So that who and what fills the table can be seen.
+class LookSlot {
+public:
+    explicit LookSlot(Slots& slots) noexcept : slots_(&slots), slot_(slots.current(&failure_)) {
+        if (slot_ != nullptr || failure_ != 0) return;
+        slot_ = slots.take_to_look(&failure_);
+        borrowed_ = slot_ != nullptr;
+    }
+    LookSlot(const LookSlot&) = delete;
+    LookSlot& operator=(const LookSlot&) = delete;
+    ~LookSlot() {
+        if (borrowed_) slots_->release(slot_);
+    }
+    [[nodiscard]] Slot* get() const noexcept { return slot_; }
+    [[nodiscard]] int failure() const noexcept { return failure_; }  // as of current()
+
+private:
+    Slots* slots_;
+    int failure_ = 0;
+    Slot* slot_;
+    bool borrowed_ = false;
 };
 
 }  // namespace shoal

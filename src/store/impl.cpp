@@ -269,15 +269,22 @@ Error StoreImpl::cannot_spill(std::uint64_t bytes, int cause) const {
             cause, 0};
 }
 
+Result<StoreImpl::Inside> StoreImpl::enter_to_look(const LookSlot& look) const {
+    if (look.get() == nullptr) return tl::unexpected(no_slot(look.failure()));
+    if (!epochs_.enter(*look.get())) return tl::unexpected(destroyed());
+    return Inside(epochs_, *look.get());
+}
+
 Error StoreImpl::no_slot(int failure) const {
     if (auto lost = out_of_reach(); lost && failure != 0) return std::move(*lost);
     if (failure != 0) {
-        return {Code::kSystem, fmt::format("cannot lock a slot of the process table: {}", std::strerror(failure)),
-                failure, 0};
+        const bool full = failure == ENOSPC || failure == EDQUOT || failure == EFBIG;
+        return {full ? Code::kNoSpace : Code::kSystem,
+                fmt::format("cannot take a slot of the process table: {}", std::strerror(failure)), failure, 0};
     }
     return {Code::kTooManyThreads,
             fmt::format("all {} slots of the process table are taken: let some threads end or close their stores",
-                        kSlots),
+                        kSlots - kLookSlots),
             0, 0};
 }
 

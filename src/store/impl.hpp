@@ -100,6 +100,7 @@ private:
         crash_point(CrashPoint::kEpochEntered);
         return Inside(epochs_, *slot);
     }
+    [[nodiscard]] Result<Inside> enter_to_look(const LookSlot& look) const;  // valid as long as `look`
     [[nodiscard]] ChainContext context(Slot& slot) noexcept {
         return {mapping_, blocks_, slot, slots_.number(slot)};
     }

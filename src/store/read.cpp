@@ -394,7 +394,8 @@ Result<bool> StoreImpl::contains(const KeyRef& key) {
 }
 
 Result<std::vector<Bytes>> StoreImpl::keys() {
-    auto inside = enter();
+    const LookSlot look(slots_);
+    auto inside = enter_to_look(look);
     if (!inside) return tl::unexpected(std::move(inside.error()));
     std::vector<Bytes> keys;
     std::uint64_t room = mapping_.bytes();  // that all keys together may take
@@ -413,12 +414,12 @@ Result<std::vector<Bytes>> StoreImpl::keys() {
 
 Result<Stats> StoreImpl::stats() {
     // What is shown should be what there is, not what nobody has come round to give back.
-    int failure = 0;
-    if (Slot* slot = slots_.current(&failure); slot != nullptr) {
+    const LookSlot look(slots_);
+    if (look.get() != nullptr) {
         for (int turn = 0; turn < 3 && epochs_.has_retired(); ++turn)
-            static_cast<void>(epochs_.reclaim(*slot, true));
+            static_cast<void>(epochs_.reclaim(*look.get(), true));
     }
-    auto inside = enter();
+    auto inside = enter_to_look(look);
     if (!inside) return tl::unexpected(std::move(inside.error()));
     Stats stats;
     stats.path = path_;

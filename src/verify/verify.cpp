@@ -106,7 +106,7 @@ Options without_spilling() {
 class LiveVerification {
 public:
     explicit LiveVerification(OpenedArena&& opened)
-        : store_(std::make_shared<StoreImpl>(std::move(opened), without_spilling())) {}
+        : store_(std::make_shared<StoreImpl>(std::move(opened), without_spilling())), look_(store_->slots_) {}
 
     Result<void> run(VerifyReport* report) {
         Inspection inspection(store_->mapping_, false, *report);
@@ -124,17 +124,15 @@ public:
 
     // The dead have been recovered when it was attached; what is retired is freed here.
     void tidy(int turns) {
-        int failure = 0;
-        Slot* slot = store_->slots_.current(&failure);
-        for (int turn = 0; slot != nullptr && turn < turns; ++turn) {
-            static_cast<void>(store_->epochs_.reclaim(*slot, true));
+        for (int turn = 0; look_.get() != nullptr && turn < turns; ++turn) {
+            static_cast<void>(store_->epochs_.reclaim(*look_.get(), true));
         }
     }
 
 private:
     bool pause() {
         inside_.reset();
-        auto inside = store_->enter();
+        auto inside = store_->enter_to_look(look_);
         if (!inside) {
             failure_ = std::move(inside.error());
             return false;
@@ -145,6 +143,7 @@ private:
     }
 
     std::shared_ptr<StoreImpl> store_;
+    LookSlot look_;
     std::uint64_t tree_ = 0;
     bool dropped_ = false;
     std::optional<StoreImpl::Inside> inside_;

@@ -91,17 +91,17 @@ private:
 
 }  // namespace
 
-TEST_CASE("The table grows to 32,768 slots, and only the next one is refused") {
+TEST_CASE("The table grows to 32,768 slots, but for those kept for looks, and only the next one is refused") {
     TemporaryStore place;
     auto store = Store::open(place.path(), with_limit(8 * kMiB));
     REQUIRE(store.has_value());
     REQUIRE(kSlots >= 32'768);
     Opened opened(arena_of(*store));
     CHECK(opened.real() == kSlotsAChunk);
-    const std::uint32_t free = kSlots - opened.slots().in_use();
+    const std::uint32_t free = kSlots - kLookSlots - opened.slots().in_use();
     CHECK(opened.take(free) == free);
     CHECK(opened.real() == kSlots);
-    CHECK(opened.slots().in_use() == kSlots);
+    CHECK(opened.slots().in_use() == kSlots - kLookSlots);
     int failure = -1;
     CHECK(opened.slots().take(&failure) == nullptr);
     CHECK(failure == 0);
@@ -113,6 +113,32 @@ TEST_CASE("The table grows to 32,768 slots, and only the next one is refused") {
     // Whoever has a slot goes on.
     CHECK(store->append("k", "v").has_value());
     CHECK(store->get("k")->text() == "v");
+}
+
+TEST_CASE("When every slot is taken, looks at the store find one") {
+    TemporaryStore place;
+    auto store = Store::open(place.path(), with_limit(8 * kMiB));
+    REQUIRE(store.has_value());
+    REQUIRE(store->append("k", "v").has_value());
+    Opened opened(arena_of(*store));
+    static_cast<void>(opened.take(kSlots));
+    auto late = Store::attach(place.path());
+    REQUIRE(late.has_value());
+    const auto refused = late->append("k", "w");
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().code == Code::kTooManyThreads);
+    for (std::uint32_t look = 0; look < 2 * kLookSlots; ++look) {
+        const auto stats = late->stats();
+        REQUIRE(stats.has_value());
+        CHECK(stats->keys == 1);
+        CHECK(stats->slots_in_use == kSlots - kLookSlots + 1);  // and its own
+    }
+    CHECK(late->keys().value().size() == 1);
+    CHECK(late->attached().value().size() == kSlots - kLookSlots);
+    const auto report = Store::verify(place.path());
+    REQUIRE(report.has_value());
+    CHECK(report->sound());
+    CHECK(report->keys == 1);
 }
 
 TEST_CASE("A thread attaches when the store's memory is full to the last block") {

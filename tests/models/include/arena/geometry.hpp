@@ -9,6 +9,7 @@ inline constexpr std::uint64_t kPageBytes = 512;
 inline constexpr std::uint64_t kPiecePages = 32;
 inline constexpr std::uint32_t kSizeClasses = 3;  // 64, 128 and 256 bytes
 inline constexpr std::uint32_t kSlots = 4;
+inline constexpr std::uint32_t kLookSlots = 0;
 inline constexpr std::uint32_t kSlotsAChunk = 2;
 inline constexpr std::uint32_t kAddingSlots = 1;
 inline constexpr std::uint32_t kSpilledBlocksEntries = 3;
