@@ -18,7 +18,7 @@ namespace shoal::model {
 
 // The one arena of all models, empty: called in a model's constructor.
 inline Mapping& fresh_arena() {
-    constexpr std::uint64_t kBytes = 4 * kPieceBytes;
+    constexpr std::uint64_t kBytes = round_up(kMinimumArenaBytes, kPieceBytes);
     static_assert(kBytes >= kMinimumArenaBytes);
     static Mapping mapping = *Mapping::map(0, {}, kBytes, "model");
     std::memset(mapping.at<std::byte>(std::uint64_t{0}), 0, kBytes);

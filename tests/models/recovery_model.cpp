@@ -108,7 +108,9 @@ private:
             if (!died_[process->number()]) process->blocks.give_back_sources(process->slot);
         }
         last.blocks.give_back_sources(last.slot);
-        const std::uint64_t used = last.blocks.usage().used_bytes - arena_.header().block_bits_at;
+        const std::uint64_t slots = arena_.header().slots_real.load(std::memory_order_relaxed);
+        const std::uint64_t tables = arena_.header().block_bits_at - kSlotTableBytes + slots * sizeof(Slot);
+        const std::uint64_t used = last.blocks.usage().used_bytes - tables;
         const std::uint64_t needed =
             Blocks::block_bytes(sizeof(Tree)) + Blocks::block_bytes(kRootBytes) + sizeof(Leaf);
         const std::uint64_t deaths = (died_[0] ? 1 : 0) + (died_[1] ? 1 : 0);
