@@ -122,7 +122,15 @@ bool Epochs::has_retired() const noexcept {
 }
 
 std::uint64_t Epochs::retired_objects() const noexcept {
-    return header_->retired_objects.load(std::memory_order_relaxed);  // relaxed: a count to show
+    std::uint64_t count = header_->retired_objects.load(std::memory_order_relaxed);  // relaxed, all: to show
+    if (count == 0) return 0;
+    if (has_retired()) {
+        return static_cast<std::uint64_t>(std::max(static_cast<std::int64_t>(count), std::int64_t{1}));
+    }
+    // What the dead have counted too much or too little; fails when another retires or frees something.
+    header_->retired_objects.compare_exchange_strong(count, 0, std::memory_order_relaxed,
+                                                     std::memory_order_relaxed);
+    return 0;
 }
 
 void Epochs::forget_reclaimer(const Slot& dead) noexcept {

@@ -74,7 +74,7 @@ public:
     // when `thorough`, which costs a system call for each thread that is behind.
     bool reclaim(Slot& slot, bool thorough) noexcept;
 
-    [[nodiscard]] std::uint64_t retired_objects() const noexcept;  // to show; a crash can make it wrong
+    [[nodiscard]] std::uint64_t retired_objects() const noexcept;  // to show; deaths make it wrong for a while
     [[nodiscard]] bool has_retired() const noexcept;
 
     void forget_reclaimer(const Slot& dead) noexcept;  // in recovery: its drain is nobody's now

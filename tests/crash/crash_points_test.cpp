@@ -410,6 +410,21 @@ TEST_CASE("A chain that was not needed is given back, whatever its segment's mem
     }
 }
 
+TEST_CASE("However many die between retiring an object and counting it, the count never falls below none",
+          "[process]") {
+    Scene scene(false);
+    kErase.prepare(scene);
+    for (int death = 0; death < 3; ++death) {
+        Child child = start_deed(scene, kErase, CrashPoint::kRetiredPushed, 1, shoal::crash::kill_here);
+        (void)child.wait();
+        REQUIRE(child.killed_by() == SIGKILL);
+        auto next = Store::attach(scene.path());  // recovers it
+        REQUIRE_OK(next);
+        for (int turn = 0; turn < 3; ++turn) REQUIRE_OK(next->stats());
+        CHECK(next->stats()->retired_objects == 0);
+    }
+}
+
 TEST_CASE("Processes killed at one crash point again and again leak what a death may, and no more", "[process]") {
     for (const Window& window : windows()) {
         DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing << ", " << window.deed.name) {
