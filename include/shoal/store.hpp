@@ -169,9 +169,13 @@ public:
     // Makes durable what was acknowledged, and what was erased, before the call: when it returns, that outlives the
     // machine's memory, and an open after a reboot, when the arena is gone, brings it back. What is resident stays
     // so; what changed since the last sync is written to the spill files, and a list of all keys beside them. The
-    // room of what was erased or spilled since comes back with it, too. One sync at a time; another waits for it.
-    // Others append and read meanwhile. Errors: kNoSpace, kPermission, kSystem of the files: then the sync before
-    // holds; kInvalidArgument in a store that does not spill. Cost: what changed, and some 100 bytes a key.
+    // room of what was erased or spilled since comes back with it, too. Others append and read meanwhile.
+    // One sync at a time: blocks while another makes steps, and returns when one that began after this call has
+    // ended, with copied_bytes and written_bytes 0 if another thread or process made it. Takes the turn of a sync
+    // whose process is dead at once, and of one that has made no step for 1 s, because its process is stopped: 2 s
+    // for the next such sync before any ends, then 4 s, and so on. A stopped sync that goes on does no harm, and
+    // returns as if it had waited. Errors: kNoSpace, kPermission, kSystem of the files: then the sync before holds;
+    // kInvalidArgument in a store that does not spill. Cost: what changed, and some 100 bytes a key.
     [[nodiscard]] Result<Synced> sync();
 
     // How what is spilled of this key from now on is compressed, until it is erased. kNotFound as get;

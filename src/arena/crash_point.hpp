@@ -48,13 +48,19 @@
     POINT(SpillFileEmptied)                                             \
     POINT(SpillFileUnlinked)                                            \
     /* spill/sync_pass.cpp and the like, recovery/restore.cpp: syncs */ \
+    POINT(SyncBegun)                                                    \
     POINT(CheckpointBegun)                                              \
     POINT(SyncCounted)                                                  \
     POINT(SyncWriting)                                                  \
     POINT(SyncFilesDurable)                                             \
     POINT(CheckpointWritten)                                            \
+    POINT(SyncNaming)                                                   \
     POINT(CheckpointNamed)                                              \
+    POINT(CheckpointDurable)                                            \
+    POINT(SyncGivingRoom)                                               \
     POINT(SyncRoomGivenBack)                                            \
+    POINT(CheckpointReplaced)                                           \
+    POINT(CheckpointsRemoved)                                           \
     POINT(ChainRestored)                                                \
     POINT(ArenaRestored)                                                \
     POINT(RestoredNamed)                                                \

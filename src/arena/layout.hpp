@@ -85,9 +85,16 @@ struct ArenaHeader {
     Atomic<std::uint32_t> spill_errno;              // of the last try to write; 0 when it went well
     Atomic<std::uint32_t> spill_failures;           // tries that failed
     Atomic<std::uint64_t> spare_journal;            // for who has none when memory is full; 0: somebody has it
+
+    // --- syncs (spill/sync_turns.hpp) ---
+    alignas(64) Atomic<std::uint64_t> sync;  // number, phase and lapses of the newest sync: a packed SyncTurn
+    Atomic<std::uint64_t> sync_owner;        // in_hand() of the slot that makes it, with the low bits of its number
+    Atomic<std::uint64_t> checkpoint;        // number of the newest checkpoint that has replaced those before it
+    Atomic<std::uint32_t> sync_progress;     // steps that syncs have made; one that makes none is taken for stopped
+    Atomic<std::uint32_t> sync_ends;         // futex: a process that waits for a sync sleeps on it
 };
 
-static_assert(sizeof(ArenaHeader) == 2624, "part of the format: src/FORMAT.md");
+static_assert(sizeof(ArenaHeader) == 2688, "part of the format: src/FORMAT.md");
 static_assert(offsetof(ArenaHeader, magic) == 0, "a damaged or foreign file must fail on its first word");
 static_assert(offsetof(ArenaHeader, signature) == 8, "an incompatible build reads this much");
 static_assert(offsetof(ArenaHeader, layout) == 16, "an incompatible build reads this much");
@@ -104,6 +111,8 @@ static_assert(offsetof(ArenaHeader, epoch_began_ms) == 2472);
 static_assert(offsetof(ArenaHeader, spill_files_at) == 1232 && offsetof(ArenaHeader, codec) == 1240);
 static_assert(offsetof(ArenaHeader, generations) == 2496 && offsetof(ArenaHeader, spill_hand) == 2560);
 static_assert(offsetof(ArenaHeader, spare_journal) == 2600);
+static_assert(offsetof(ArenaHeader, sync) == 2624 && offsetof(ArenaHeader, checkpoint) == 2640);
+static_assert(offsetof(ArenaHeader, sync_progress) == 2648 && offsetof(ArenaHeader, sync_ends) == 2652);
 static_assert(std::is_standard_layout_v<ArenaHeader>, "offsets must mean the same in every build");
 
 // One attached thread's entry in the process table. Its owner alone writes it, but for recovery of the dead,

@@ -4,14 +4,13 @@
 //   creation byte   held by a creator from before the arena has a name until store.meta names it
 //   presence byte   shared by everybody who has the arena open; held alone by whoever removes or repairs it
 //   repair byte     held by a repair, so that those whom it keeps out know to wait
-//   sync byte       held by whoever makes a checkpoint (spill/sync_pass.hpp); another waits for it
 //   hidden byte     held by a creator while its file has a name that nobody looks for (store/nameless_file.hpp)
 //   slot bytes      each held by the owner of the slot of that number (arena/slots.hpp)
 //
 // Slot bytes lie side by side, though slots do not: the kernel joins the locks that a process has on neighbours,
 // and all that it does with a lock takes time by the number of such joined locks in the file.
 //
-// Thread safety: every function; async-signal-safe; only announce_presence_or_wait and begin_sync block. A lock
+// Thread safety: every function; async-signal-safe; only announce_presence_or_wait blocks. A lock
 // belongs to the LockDescription, so two of one process stand beside each other like two processes.
 // Invariants: I1 who holds the presence byte alone, and sees that the file still has its name, may remove it:
 // nobody
@@ -19,7 +18,6 @@
 //             I2 who holds it alone without the repair byte is there to remove it.
 #pragma once
 
-#include <cerrno>
 #include <cstdint>
 
 #include "arena/byte_lock.hpp"
@@ -32,7 +30,6 @@ inline constexpr std::uint64_t kCreationByte = 0;  // no slot's byte lies in the
 inline constexpr std::uint64_t kPresenceByte = 1;
 inline constexpr std::uint64_t kRepairByte = 2;
 inline constexpr std::uint64_t kHiddenByte = 3;
-inline constexpr std::uint64_t kSyncByte = 4;
 [[nodiscard]] constexpr std::uint64_t slot_byte(std::uint32_t slot_number) noexcept {
     return kSlotsAt + slot_number;
 }
@@ -78,14 +75,6 @@ inline void end_repair(const LockDescription& locks) noexcept { unlock_byte(lock
         const int refused = announce_presence(locks);
         unlock_byte(locks.number(), kRepairByte);
         return refused;
-    }
-}
-
-// Waits until no other description is at it. 0 or an errno.
-[[nodiscard]] inline int begin_sync(const LockDescription& locks) noexcept {
-    for (;;) {
-        const int refused = try_lock_byte(locks.number(), kSyncByte);
-        if ((refused != EAGAIN && refused != EACCES) || !wait_for_byte(locks.number(), kSyncByte)) return refused;
     }
 }
 

@@ -9,6 +9,7 @@
 
 #include "arena/crash_point.hpp"
 #include "segment/walk.hpp"
+#include "spill/sync_turns.hpp"
 
 namespace shoal {
 namespace {
@@ -121,8 +122,13 @@ Result<void> restore(const ChainContext& context, Index& index, Epochs& epochs, 
     if (!has) return tl::unexpected(std::move(has.error()));
     for (std::uint32_t number = 0; number < kSpillFiles; ++number) {
         if (named[number].live_bytes == 0) continue;
-        files.adopt(number, round_up(named[number].end, kSpillFileHeaderBytes), named[number].live_bytes);
+        files.adopt(number, round_up(named[number].end, kSpillFileHeaderBytes), named[number].live_bytes,
+                    checkpoint.number());
     }
+    ArenaHeader& header = context.mapping.header();
+    // relaxed, both: published with the arena
+    header.sync.store(pack(SyncTurn{checkpoint.number()}), std::memory_order_relaxed);
+    header.checkpoint.store(checkpoint.number(), std::memory_order_relaxed);
     return {};
 }
 

@@ -58,6 +58,9 @@ static_assert(std::is_standard_layout_v<Segment>, "offsets must mean the same in
     return 1 | static_cast<std::uint64_t>(slot_number) << 8 | static_cast<std::uint64_t>(generation) << 32;
 }
 [[nodiscard]] constexpr bool is_in_hand(std::uint64_t spill) noexcept { return (spill & 3) == 1; }
+[[nodiscard]] constexpr std::uint32_t slot_in_hand(std::uint64_t hand) noexcept {
+    return static_cast<std::uint32_t>(hand >> 8 & 0xff'ffff);
+}
 
 // In `spill` of a spilled segment: what the extent holds of it, without the claims of the dead; and whether a
 // checkpoint names that extent, so that its room is not given back before another checkpoint does not.

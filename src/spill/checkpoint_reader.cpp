@@ -48,6 +48,7 @@ std::string flaw(const CheckpointSegment& segment) {
 CheckpointReader::CheckpointReader(CheckpointReader&& other) noexcept
     : path_(std::move(other.path_)),
       descriptor_(std::exchange(other.descriptor_, -1)),
+      number_(other.number_),
       header_(other.header_),
       block_(std::move(other.block_)),
       at_(other.at_),
@@ -64,13 +65,13 @@ tl::unexpected<Error> CheckpointReader::damaged(const std::string& what) const {
 }
 
 Result<CheckpointReader> CheckpointReader::open(const std::string& path, const SpillStoreId& store_id,
-                                                const Check& check) {
+                                                const Check& check, std::uint64_t number) {
     const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (descriptor < 0 && errno == ENOENT) {
         return tl::unexpected(Error{Code::kNotFound, fmt::format("there is no checkpoint {}", path), ENOENT});
     }
     if (descriptor < 0) return failed("cannot open checkpoint " + path, errno);
-    CheckpointReader reader(path, descriptor);
+    CheckpointReader reader(path, descriptor, number);
     struct stat info {};
     if (::fstat(descriptor, &info) != 0) return failed("checkpoint " + path, errno);
     if (auto checked = check ? check(info, "checkpoint " + path) : Result<void>{}; !checked) {

@@ -28,21 +28,23 @@ public:
     // Whether the file is one to be read, by its owner; an error is passed on.
     using Check = std::function<Result<void>(const struct stat& info, const std::string& what)>;
 
-    // Reads the header, which must be of this store.
+    // Reads the header, which must be of this store. `number`: of the checkpoint, by its name.
     [[nodiscard]] static Result<CheckpointReader> open(const std::string& path, const SpillStoreId& store_id,
-                                                       const Check& check = {});
+                                                       const Check& check = {}, std::uint64_t number = 0);
     CheckpointReader(CheckpointReader&& other) noexcept;
     CheckpointReader& operator=(CheckpointReader&&) = delete;
     ~CheckpointReader();
 
     [[nodiscard]] const CheckpointHeader& header() const noexcept { return header_; }
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
+    [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
 
     // The next chain, by hash and generation; false behind the last.
     [[nodiscard]] Result<bool> next(CheckpointedChain& chain);
 
 private:
-    CheckpointReader(std::string path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {}
+    CheckpointReader(std::string path, int descriptor, std::uint64_t number)
+        : path_(std::move(path)), descriptor_(descriptor), number_(number) {}
 
     [[nodiscard]] Result<void> read(std::uint64_t offset, std::byte* to, std::uint64_t bytes) const;
     [[nodiscard]] Result<void> read_header(const SpillStoreId& store_id);
@@ -52,6 +54,7 @@ private:
 
     std::string path_;
     int descriptor_;
+    std::uint64_t number_;
     CheckpointHeader header_{};
     std::vector<std::byte> block_;                     // what follows its struct
     std::size_t at_ = 0;                               // in it

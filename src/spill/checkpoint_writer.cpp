@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::uint64_t kFlushBytes = 4 << 20;
 
-std::string unpublished(const std::string& path) { return path + ".new"; }
+std::string unpublished(const std::string& path) { return path + std::string(kUnpublishedEnding); }
 
 template <class Struct>
 void put(std::vector<std::byte>& to, const Struct& value) {
@@ -30,6 +30,10 @@ void put(std::vector<std::byte>& to, const Struct& value) {
 
 }  // namespace
 
+int name_checkpoint(const std::string& path) noexcept {
+    return ::rename(unpublished(path).c_str(), path.c_str()) == 0 ? 0 : errno;
+}
+
 CheckpointWriter::~CheckpointWriter() {
     if (descriptor_ < 0) return;
     ::close(descriptor_);
@@ -38,7 +42,7 @@ CheckpointWriter::~CheckpointWriter() {
 
 Result<void> CheckpointWriter::begin(const Grant& grant) {
     const std::string path = unpublished(path_);
-    ::unlink(path.c_str());  // of a sync that was killed
+    ::unlink(path.c_str());  // of a sync before the arena was lost, that was killed
     descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (descriptor_ < 0) return failed("cannot make checkpoint " + path, errno);
     if (const int cause = grant ? grant(descriptor_) : 0; cause != 0) {
@@ -116,14 +120,9 @@ Result<void> CheckpointWriter::finish(CheckpointHeader header) {
     return {};
 }
 
-Result<void> CheckpointWriter::publish() {
-    if (::rename(unpublished(path_).c_str(), path_.c_str()) != 0) {
-        return failed("cannot name checkpoint " + path_, errno);
-    }
-    crash_point(CrashPoint::kCheckpointNamed);
+void CheckpointWriter::keep() noexcept {
     ::close(descriptor_);
     descriptor_ = -1;
-    return {};
 }
 
 Result<void> CheckpointWriter::write(std::uint64_t offset, std::span<const std::byte> bytes) const {

@@ -1,12 +1,14 @@
-// Writes a checkpoint: under a name that nobody reads, and in its place when it is whole and durable.
+// Writes a checkpoint under a name that no reader looks at. It gets the name that readers look at when it is whole
+// and durable, by name_checkpoint(): from any process (spill/sync_finish.hpp).
 //
-// Thread safety: none; one sync at a time writes a store's checkpoint. A crash leaves the one before, and perhaps a
-// file that the next sync writes anew.
+// Thread safety: none. Each sync writes a checkpoint of its own. A crash leaves a file without a reader, which the
+// next sync removes.
 #pragma once
 
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <shoal/bytes.hpp>
@@ -16,6 +18,11 @@
 
 namespace shoal {
 
+inline constexpr std::string_view kUnpublishedEnding = ".new";  // of the name before
+
+// Gives the checkpoint the name `path`. 0 or an errno: ENOENT where it has that name already, or is gone.
+[[nodiscard]] int name_checkpoint(const std::string& path) noexcept;
+
 class CheckpointWriter {
 public:
     // Gives the new file its group and mode: 0 or an errno.
@@ -23,7 +30,7 @@ public:
 
     // `path`: of the checkpoint.
     explicit CheckpointWriter(std::string path) : path_(std::move(path)) {}
-    ~CheckpointWriter();  // removes what was not published
+    ~CheckpointWriter();  // removes the file, but for keep()
     CheckpointWriter(const CheckpointWriter&) = delete;
     CheckpointWriter& operator=(const CheckpointWriter&) = delete;
 
@@ -38,8 +45,8 @@ public:
 
     // The header, whose counts of the body are made here; then the file is durable.
     [[nodiscard]] Result<void> finish(CheckpointHeader header);
-    // Puts it in the place of the one before.
-    [[nodiscard]] Result<void> publish();
+    // The file is wanted: this object does not remove it.
+    void keep() noexcept;
 
     [[nodiscard]] std::uint64_t chains() const noexcept { return chains_; }
     [[nodiscard]] std::uint64_t bytes() const noexcept { return sizeof(CheckpointHeader) + written_; }

@@ -27,7 +27,7 @@ Result<void> ExtentOutput::take_file(std::uint64_t bytes) {
     buffer_offset_ = round_up(files_->entry(file_number_).end.load(std::memory_order_relaxed), kUnit);
     allocated_ = buffer_offset_;
     used_ = 0;
-    ranges_.push_back({file_number_, buffer_offset_, buffer_offset_});
+    ranges_.push_back({file_, buffer_offset_, buffer_offset_});
     return {};
 }
 
@@ -122,9 +122,7 @@ Result<void> ExtentOutput::finish() {
 
 void ExtentOutput::discard() noexcept {
     static_cast<void>(wait_for(0));
-    for (const Written& range : ranges_) {
-        if (const auto file = files_->open(range.file)) (*file)->punch(range.begin, range.end);
-    }
+    for (const Written& range : ranges_) range.file->punch(range.begin, range.end);
     ranges_.clear();
     leave_file();
 }

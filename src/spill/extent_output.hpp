@@ -49,7 +49,7 @@ public:
 
     // Writes what is left, and waits for all. Then the files have it; they are not synced.
     [[nodiscard]] Result<void> finish();
-    // What was added since the beginning is not wanted: the file system has its room back.
+    // What was added since the beginning is not wanted, and nothing names it: the file system has its room back.
     void discard() noexcept;
 
     [[nodiscard]] std::uint64_t written_bytes() const noexcept { return written_; }
@@ -64,7 +64,7 @@ private:
         bool under_way = false;
     };
     struct Written {
-        std::uint32_t file;
+        SharedSpillFile file;  // held: under its number there may be another one by the time of discard()
         std::uint64_t begin;
         std::uint64_t end;
     };

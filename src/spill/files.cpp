@@ -26,23 +26,7 @@ namespace {
 constexpr std::size_t kMostOpen = 256;      // files of a process; more are opened anew each time
 constexpr std::uint64_t kHoleBytes = 4096;  // what file systems give back
 
-// acquire, both: pairs with release() and set_checkpointed()
-bool counts_nothing(const SpillFile& file) noexcept {
-    return file.live_bytes.load(std::memory_order_acquire) == 0 &&
-           file.checkpointed_bytes.load(std::memory_order_acquire) == 0;
-}
-
-constexpr std::string_view kCheckpointName = "checkpoint";  // and one that is being written ends otherwise
-
-std::string name_prefix(const std::string& id_text) { return "shoal-" + id_text + "-"; }
-
-bool is_checkpoint(std::string_view name) { return name.find(kCheckpointName) != std::string_view::npos; }
-
 }  // namespace
-
-std::string checkpoint_path(const std::string& folder, const std::string& id_text) {
-    return folder + "/" + name_prefix(id_text) + std::string(kCheckpointName);
-}
 
 OpenSpillFile::~OpenSpillFile() {
     for (const int number : {descriptor(), direct()}) {
@@ -56,6 +40,11 @@ void OpenSpillFile::punch(std::uint64_t begin, std::uint64_t end) const noexcept
                                   static_cast<off_t>(begin), static_cast<off_t>(end - begin)));
 }
 
+void OpenSpillFile::punch(const StoredAt& extent) const noexcept {
+    // Edges are shared with neighbours.
+    punch(round_up(extent.offset, kHoleBytes), (extent.offset + extent.bytes) / kHoleBytes * kHoleBytes);
+}
+
 bool OpenSpillFile::is_removed() const noexcept {
     struct stat info {};
     return ::fstat(descriptor(), &info) == 0 && info.st_nlink == 0;
@@ -67,8 +56,8 @@ SpillFiles::SpillFiles(const Mapping& mapping, Slots& slots, Grant grant, bool p
     table_ = mapping.at<SpillFileTable>(header_->spill_files_at);
     folder_ = std::string(header_->spill_folder.data(),
                           ::strnlen(header_->spill_folder.data(), header_->spill_folder.size()));
-    id_text_ = id_text(header_->store_id);
-    prefix_ = name_prefix(id_text_);
+    id_text_ = shoal::id_text(header_->store_id);
+    prefix_ = spill_name_prefix(id_text_);
 }
 
 std::string SpillFiles::path_of(std::uint32_t number) const {
@@ -111,7 +100,7 @@ Result<SharedSpillFile> SpillFiles::take(const Slot& slot, std::uint64_t bytes, 
         }
         // Its maker died before it had a header, or somebody has removed it: nothing can be written behind it. The
         // latter stays what it is, so that what it held is missed where it is read.
-        if (counts_nothing(file)) {
+        if (counts_nothing(file, *header_)) {
             file.owner.store(kNoFile, std::memory_order_release);  // pairs with try_own
             --at;                                                  // now as one that was never made
         } else {
@@ -145,7 +134,7 @@ Result<void> SpillFiles::make(std::uint32_t number) {
     }
     SpillFile& entry = this->entry(number);
     entry.live_bytes.store(0, std::memory_order_relaxed);  // relaxed, all: ours alone until it is given back
-    entry.checkpointed_bytes.store(0, std::memory_order_relaxed);
+    entry.kept_until.store(0, std::memory_order_relaxed);
     entry.end.store(kSpillFileHeaderBytes, std::memory_order_relaxed);
     return {};
 }
@@ -199,6 +188,13 @@ Result<SharedSpillFile> SpillFiles::open(std::uint32_t number) {
     return file;
 }
 
+Result<SharedSpillFile> SpillFiles::open_current(std::uint32_t number) {
+    auto file = open(number);
+    if (!file || !(*file)->is_removed()) return file;
+    forget(number);  // another process has made one anew under that number, or none
+    return open(number);
+}
+
 void SpillFiles::forget(std::uint32_t number) {
     const std::lock_guard lock(slots_->mutex());
     open_.erase(number);
@@ -206,47 +202,27 @@ void SpillFiles::forget(std::uint32_t number) {
 
 void SpillFiles::release(const Slot& slot, std::uint64_t place, bool checkpointed) noexcept {
     if (table_ == nullptr) return;
-    if (!checkpointed) punch(place);
     const StoredAt at = stored_at(place);
+    if (!checkpointed) {  // counted yet, so that the file of this moment is the one
+        if (const auto opened = open_current(at.file)) (*opened)->punch(at);
+    }
     // acq_rel: who brings it to nothing comes after everybody who released an extent
     if (entry(at.file).live_bytes.fetch_sub(at.bytes, std::memory_order_acq_rel) == at.bytes) {
         remove_if_empty(slot, at.file);
     }
 }
 
-void SpillFiles::punch(std::uint64_t place) noexcept {
-    const StoredAt at = stored_at(place);
-    // Edges are shared with neighbours.
-    const std::uint64_t first = round_up(at.offset, kHoleBytes);
-    const std::uint64_t last = (at.offset + at.bytes) / kHoleBytes * kHoleBytes;
-    auto opened = open(at.file);
-    if (opened && (*opened)->is_removed()) {  // another process has made one anew under that number
-        forget(at.file);
-        opened = open(at.file);
-    }
-    if (opened) (*opened)->punch(first, last);
+void SpillFiles::remove_empty(const Slot& slot) noexcept {
+    for (std::uint32_t number = 0; number < kSpillFiles; ++number) remove_if_empty(slot, number);
 }
 
-void SpillFiles::count_checkpointed(std::uint64_t place) noexcept {
-    const StoredAt at = stored_at(place);
-    // relaxed: before the segment that names it lets go of it, by the epoch; a copy's file is the caller's own
-    entry(at.file).checkpointed_bytes.fetch_add(at.bytes, std::memory_order_relaxed);
-}
-
-void SpillFiles::set_checkpointed(const Slot& slot, std::span<const std::uint64_t> bytes) noexcept {
-    for (std::uint32_t number = 0; number < kSpillFiles; ++number) {
-        // release: pairs with counts_nothing: who removes the file comes after our look at it
-        entry(number).checkpointed_bytes.store(bytes[number], std::memory_order_release);
-        if (bytes[number] == 0) remove_if_empty(slot, number);
-    }
-}
-
-void SpillFiles::adopt(std::uint32_t number, std::uint64_t end, std::uint64_t live_bytes) noexcept {
+void SpillFiles::adopt(std::uint32_t number, std::uint64_t end, std::uint64_t live_bytes,
+                       std::uint64_t checkpoint) noexcept {
     SpillFile& file = entry(number);
     // relaxed, all: published with the arena
     file.end.store(end, std::memory_order_relaxed);
     file.live_bytes.store(live_bytes, std::memory_order_relaxed);
-    file.checkpointed_bytes.store(live_bytes, std::memory_order_relaxed);
+    file.kept_until.store(checkpoint + 1, std::memory_order_relaxed);
     file.owner.store(kIdleFile, std::memory_order_relaxed);
 }
 
@@ -261,12 +237,12 @@ void SpillFiles::remove_unnamed(const Slot& slot) noexcept {
 
 void SpillFiles::remove_if_empty(const Slot& slot, std::uint32_t number) noexcept {
     SpillFile& file = entry(number);
-    if (!counts_nothing(file)) return;
+    if (!counts_nothing(file, *header_)) return;
     const std::uint64_t owner = file.owner.load(std::memory_order_relaxed);  // relaxed: try_own decides
     const bool left = owner == kIdleFile || (is_in_hand(owner) && !slots_->is_current(owner));
     if (!left || !try_own(file, owner, hand_of(slot))) return;  // somebody writes to it, or removes it
     // Nobody can add to it now; somebody may have before we had it.
-    if (!counts_nothing(file)) {
+    if (!counts_nothing(file, *header_)) {
         file.owner.store(kIdleFile, std::memory_order_release);  // pairs with try_own
         return;
     }
@@ -298,22 +274,38 @@ SpillFiles::Usage SpillFiles::usage() {
 
 int remove_spill_files(const std::string& folder, const std::string& id_text, const struct stat& own) noexcept {
     constexpr mode_t kGroupMay = S_IRGRP | S_IWGRP;
-    const std::string prefix = name_prefix(id_text);
-    const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(folder.c_str()), &::closedir);
-    if (stream == nullptr) return errno == ENOENT || errno == ENOTDIR ? 0 : errno;
-    std::vector<std::string> names;
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
-    while (const dirent* found = ::readdir(stream.get())) names.emplace_back(found->d_name);
+    constexpr int kTurns = 16;
+    const std::string prefix = spill_name_prefix(id_text);
+    const auto is_checkpoint = [&](const std::string& name) { return checkpoint_name(name, id_text).has_value(); };
     int failure = 0;
-    // The checkpoint first: without it nobody takes what is left for a store.
-    std::partition(names.begin(), names.end(), [](const std::string& name) { return is_checkpoint(name); });
-    for (const std::string& name : names) {
-        if (!name.starts_with(prefix) || (!name.ends_with(".spill") && !is_checkpoint(name))) continue;
-        struct stat info {};
-        if (::fstatat(::dirfd(stream.get()), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
-        const bool shared = (own.st_mode & kGroupMay) == kGroupMay && info.st_gid == own.st_gid;
-        if (info.st_uid != own.st_uid && !shared) continue;
-        if (::unlinkat(::dirfd(stream.get()), name.c_str(), 0) != 0 && errno != ENOENT) failure = errno;
+    bool moved = true;  // a checkpoint has got another name since the folder was read
+    for (int turn = 0; moved && turn < kTurns; ++turn) {
+        moved = false;
+        failure = 0;
+        const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(folder.c_str()), &::closedir);
+        if (stream == nullptr) return errno == ENOENT || errno == ENOTDIR ? 0 : errno;
+        std::vector<std::string> names;
+        // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
+        while (const dirent* found = ::readdir(stream.get())) names.emplace_back(found->d_name);
+        // The checkpoints first: without one nobody takes what is left for a store.
+        std::partition(names.begin(), names.end(), is_checkpoint);
+        for (const std::string& name : names) {
+            if (!is_checkpoint(name) && (!name.starts_with(prefix) || !name.ends_with(".spill"))) continue;
+            struct stat info {};
+            const auto gone = [&] { moved |= is_checkpoint(name); };
+            if (::fstatat(::dirfd(stream.get()), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+                gone();
+                continue;
+            }
+            const bool shared = (own.st_mode & kGroupMay) == kGroupMay && info.st_gid == own.st_gid;
+            if (info.st_uid != own.st_uid && !shared) continue;
+            if (::unlinkat(::dirfd(stream.get()), name.c_str(), 0) == 0) continue;
+            if (errno == ENOENT) {
+                gone();
+            } else {
+                failure = errno;
+            }
+        }
     }
     return failure;
 }

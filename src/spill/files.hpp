@@ -17,6 +17,7 @@
 #include "arena/location.hpp"
 #include "arena/mapping.hpp"
 #include "arena/slots.hpp"
+#include "spill/checkpoint_name.hpp"
 #include "spill/file_table.hpp"
 
 namespace shoal {
@@ -40,6 +41,7 @@ public:
     // What lies there is in nobody's hands: the room of the blocks in it goes back to the file system, where that
     // cannot, with the whole file.
     void punch(std::uint64_t begin, std::uint64_t end) const noexcept;
+    void punch(const StoredAt& extent) const noexcept;
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
     [[nodiscard]] bool is_removed() const noexcept;  // nobody can open it any more
 
@@ -50,9 +52,6 @@ private:
     std::string path_;
 };
 using SharedSpillFile = std::shared_ptr<const OpenSpillFile>;
-
-// Of the store with that id, in 32 hex digits.
-[[nodiscard]] std::string checkpoint_path(const std::string& folder, const std::string& id_text);
 
 class SpillFiles {
 public:
@@ -78,6 +77,8 @@ public:
     // The file of that number as it is now, to read where it may not be written to; kDamaged where there is none,
     // kSystem and others as of open(2). The message does not name the file.
     [[nodiscard]] Result<SharedSpillFile> open(std::uint32_t number);
+    // The same, and not of one that was removed before the call.
+    [[nodiscard]] Result<SharedSpillFile> open_current(std::uint32_t number);
     // What open() has remembered may be of a file that was removed since.
     void forget(std::uint32_t number);
 
@@ -85,16 +86,17 @@ public:
     // then with the sync that does not any more. `place` is a packed StoredAt; `slot`, here
     // and below, the caller's.
     void release(const Slot& slot, std::uint64_t place, bool checkpointed) noexcept;
-    // Neither does a checkpoint.
-    void punch(std::uint64_t place) noexcept;
 
-    // What the checkpoint says that is made now, by the one sync that is under way (I4 of spill/file_table.hpp):
-    // adds to the count of an extent's file, and sets that of all files, so that those without any can go.
-    void count_checkpointed(std::uint64_t place) noexcept;
-    void set_checkpointed(const Slot& slot, std::span<const std::uint64_t> bytes) noexcept;
+    // The sync of that number names something in the file: I4 of spill/file_table.hpp.
+    void keep_for_checkpoint(std::uint32_t number, std::uint64_t sync) noexcept {
+        shoal::keep_for_checkpoint(entry(number), sync);
+    }
+    // Removes the files of which nothing counts any more.
+    void remove_empty(const Slot& slot) noexcept;
 
     // Makes the table of a new arena say what a checkpoint names of a file, before anybody else has the arena.
-    void adopt(std::uint32_t number, std::uint64_t end, std::uint64_t live_bytes) noexcept;
+    void adopt(std::uint32_t number, std::uint64_t end, std::uint64_t live_bytes,
+               std::uint64_t checkpoint) noexcept;
     // Removes the store's files in the folder that the table has not: those of an arena that is gone.
     void remove_unnamed(const Slot& slot) noexcept;
 
@@ -106,7 +108,10 @@ public:
     [[nodiscard]] Usage usage();
 
     [[nodiscard]] std::string path_of(std::uint32_t number) const;
-    [[nodiscard]] std::string checkpoint_path() const { return shoal::checkpoint_path(folder_, id_text_); }
+    [[nodiscard]] std::string checkpoint_path(std::uint64_t number) const {
+        return shoal::checkpoint_path(folder_, id_text_, number);
+    }
+    [[nodiscard]] const std::string& id_text() const noexcept { return id_text_; }
     [[nodiscard]] const Grant& grant() const noexcept { return grant_; }
 
 private:

@@ -1,6 +1,5 @@
 #include "spill/sync_pass.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include "arena/system_failure.hpp"
 #include "segment/hand_over.hpp"
 #include "spill/codec_word.hpp"
+#include "spill/sync_finish.hpp"
 
 namespace shoal {
 namespace {
@@ -28,25 +28,25 @@ tl::unexpected<Error> damaged_frame(ByteView key) {
 
 SyncPass::SyncPass(const SyncContext& context)
     : context_(context),
+      turns_(context.mapping.header()),
       output_(context.files, context.slot),
-      writer_(context.files.checkpoint_path()),
-      checkpointed_(kSpillFiles) {}
+      writer_(context.files.checkpoint_path(context.number)) {}
 
 Result<SyncPass::Outcome> SyncPass::run() {
+    remove_unpublished_before(context_.files, context_.number);
     if (auto begun = writer_.begin(context_.files.grant()); !begun) return tl::unexpected(std::move(begun.error()));
     // After it was announced nobody looks for files any more: this one is found, or we see that.
     if (context_.epochs.destroyed()) return tl::unexpected(Error{Code::kDestroyed, ""});
     auto walked = walk();
     if (walked) walked = output_.finish();
     if (walked) walked = make_durable();
+    if (walked && !turns_.move(context_.number, SyncPhase::kCopying, SyncPhase::kNaming)) walked = step();
     if (!walked) {
-        output_.discard();
+        output_.discard();  // I3
         return tl::unexpected(std::move(walked.error()));
     }
-    // From here on the copies are named, by one checkpoint or, if the machine fails now, none.
-    if (auto published = writer_.publish(); !published) return tl::unexpected(std::move(published.error()));
-    if (auto synced = sync_folder(); !synced) return tl::unexpected(std::move(synced.error()));
-    give_back_room();
+    writer_.keep();
+    crash_point(CrashPoint::kSyncNaming);
     outcome_.keys = writer_.chains();
     outcome_.written_bytes = output_.written_bytes() + writer_.bytes();
     return outcome_;
@@ -54,12 +54,16 @@ Result<SyncPass::Outcome> SyncPass::run() {
 
 // A checkpoint that cannot be read is as good as none: everything is copied anew.
 void SyncPass::open_before() {
-    before_.reset();
-    has_before_ = false;
-    auto opened = CheckpointReader::open(context_.files.checkpoint_path(), context_.mapping.header().store_id);
+    const std::string path = context_.files.checkpoint_path(turns_.checkpoint());
+    auto opened = CheckpointReader::open(path, context_.mapping.header().store_id);
     if (!opened || opened->header().hash_seed != context_.mapping.header().hash_seed) return;
     before_.emplace(std::move(*opened));
     has_before_ = before_->next(before_chain_).value_or(false);
+}
+
+Result<void> SyncPass::step() {
+    if (turns_.step(context_.number, SyncPhase::kCopying)) return {};
+    return tl::unexpected(Error{Code::kSystem, "another sync has taken the turn of this one", EAGAIN});
 }
 
 Result<void> SyncPass::walk() {
@@ -70,6 +74,7 @@ Result<void> SyncPass::walk() {
         auto step = visit_leaf(&from);
         context_.epochs.leave(context_.slot);
         if (!step) return tl::unexpected(std::move(step.error()));
+        if (auto ours = this->step(); !ours) return ours;
         if (*step == Step::kNeedsRoom) {
             if (auto room = output_.make_room(needed_, needed_in_one_); !room) return room;
         }
@@ -137,7 +142,6 @@ Result<SyncPass::Step> SyncPass::visit_chain(const Chain& chain) {
     for (const CheckpointSegment& segment : under_.segments) {
         outcome_.records += spilled_counts(segment.counts).records;
         outcome_.payload_bytes += spilled_counts(segment.counts).payload_bytes;
-        checkpointed_[stored_at(segment.place).file] += 1;
     }
     under_ = {};
     return Step::kDone;
@@ -153,9 +157,10 @@ Result<SyncPass::Step> SyncPass::visit_segment(const Chain& chain, Segment& segm
     }
     const bool single = segment.single_bytes != 0;
     const std::uint64_t reserve = single ? 1 : extent.exact ? pack(extent.reserve) : 0;
-    if (const CheckpointSegment* copied = copied_before(reserve); copied != nullptr) {
+    const CheckpointSegment* before = said_before();
+    if (before != nullptr && reserve != 0 && before->reserve == reserve) {
         end_extent(chain);
-        under_.segments.push_back(*copied);
+        name(*before, true);
         return Step::kDone;
     }
     if (segment.single_bytes > kPartBytes) {
@@ -165,29 +170,34 @@ Result<SyncPass::Step> SyncPass::visit_segment(const Chain& chain, Segment& segm
     return copy(chain, segment, extent);
 }
 
-const CheckpointSegment* SyncPass::copied_before(std::uint64_t reserve) {
+const CheckpointSegment* SyncPass::said_before() {
     const auto wanted = std::pair(under_.hash, under_.generation);
     const auto stands = [&] { return std::pair(before_chain_.hash, generation_of(before_chain_.identity)); };
     while (has_before_ && stands() < wanted) has_before_ = before_->next(before_chain_).value_or(false);
-    if (!has_before_ || stands() != wanted || reserve == 0) return nullptr;
     const std::size_t ordinal = under_.segments.size();
-    if (ordinal >= before_chain_.segments.size() || before_chain_.segments[ordinal].reserve != reserve) {
-        return nullptr;
-    }
+    if (!has_before_ || stands() != wanted || ordinal >= before_chain_.segments.size()) return nullptr;
     return &before_chain_.segments[ordinal];
 }
 
+// I1, I2.
+void SyncPass::name(const CheckpointSegment& segment, bool is_durable) {
+    const std::uint32_t file = stored_at(segment.place).file;
+    if (!is_durable) to_sync_.set(file);
+    if (!kept_.test(file)) context_.files.keep_for_checkpoint(file, context_.number);
+    kept_.set(file);
+    under_.segments.push_back(segment);
+}
+
 void SyncPass::name_stored(Segment& segment, const SegmentExtent& extent) {
-    // relaxed, both: stored before the block's word, and then nobody's but a sync's
+    const CheckpointSegment* before = said_before();
+    // Not the mark says that it is durable: the sync that set it may have died before it was.
+    const bool is_durable = before != nullptr && before->place == extent.block;
+    // relaxed, both: stored before the block's word, and then only by syncs
     const std::uint64_t counts = segment.spill.load(std::memory_order_relaxed);
-    if ((counts & kCheckpointedBit) == 0) {
-        to_sync_.set(stored_at(extent.block).file);
-        context_.files.count_checkpointed(extent.block);  // I1
-        crash_point(CrashPoint::kSyncCounted);
-        segment.spill.fetch_or(kCheckpointedBit, std::memory_order_relaxed);
-    }
     const std::uint64_t units = segment.data_units | (segment.single_bytes != 0 ? kSingleBit : 0);
-    under_.segments.push_back({extent.block, counts & ~kCheckpointedBit, units, 0});
+    name({extent.block, counts & ~kCheckpointedBit, units, 0}, is_durable);
+    crash_point(CrashPoint::kSyncCounted);
+    if ((counts & kCheckpointedBit) == 0) segment.spill.fetch_or(kCheckpointedBit, std::memory_order_relaxed);
 }
 
 Codec SyncPass::codec_of_chain(const Chain& chain) const {
@@ -216,8 +226,10 @@ void SyncPass::end_extent(const Chain& chain) {
 void SyncPass::name_copy(std::uint64_t place) {
     for (std::size_t at = under_.extent_begins; at < under_.segments.size(); ++at)
         under_.segments[at].place = place;
-    to_sync_.set(stored_at(place).file);
-    context_.files.count_checkpointed(place);  // I1
+    const std::uint32_t file = stored_at(place).file;
+    to_sync_.set(file);
+    if (!kept_.test(file)) context_.files.keep_for_checkpoint(file, context_.number);  // I1
+    kept_.set(file);
 }
 
 Result<SyncPass::Step> SyncPass::copy(const Chain& chain, const Segment& segment, const SegmentExtent& extent) {
@@ -274,20 +286,12 @@ Result<SyncPass::Step> SyncPass::copy_parts(const Chain& chain, const Segment& s
     return Step::kDone;
 }
 
-Result<void> SyncPass::sync_folder() const {
-    const std::string& folder = context_.files.folder();
-    const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const int cause = descriptor < 0 || ::fsync(descriptor) != 0 ? errno : 0;
-    if (descriptor >= 0) ::close(descriptor);
-    if (cause != 0) return failed("cannot sync folder " + folder, cause);
-    return {};
-}
-
 // I2.
 Result<void> SyncPass::make_durable() {
     for (std::uint32_t number = 0; number < kSpillFiles; ++number) {
         if (!to_sync_.test(number)) continue;
-        auto file = context_.files.open(number);
+        if (auto ours = step(); !ours) return ours;
+        auto file = context_.files.open_current(number);
         if (!file) {
             file.error().message = context_.files.path_of(number) + ": " + file.error().message;
             return tl::unexpected(std::move(file.error()));
@@ -297,7 +301,7 @@ Result<void> SyncPass::make_durable() {
         }
     }
     crash_point(CrashPoint::kSyncFilesDurable);
-    if (auto synced = sync_folder(); !synced) return synced;
+    if (auto synced = sync_folder(context_.files.folder()); !synced) return synced;
     const ArenaHeader& header = context_.mapping.header();
     CheckpointHeader checkpoint{};
     checkpoint.store_id = header.store_id;
@@ -308,46 +312,7 @@ Result<void> SyncPass::make_durable() {
     checkpoint.arena_bytes = limit_of(header.arena_bytes);
     checkpoint.first_segment_bytes = header.first_segment_bytes;
     checkpoint.max_segment_bytes = header.max_segment_bytes;
-    if (auto finished = writer_.finish(checkpoint); !finished) return finished;
-    open_before();  // from its beginning; the descriptor outlives its name
-    return {};
-}
-
-// I3: what the checkpoint before names and this one does not.
-void SyncPass::give_back_room() {
-    auto now = CheckpointReader::open(context_.files.checkpoint_path(), context_.mapping.header().store_id);
-    CheckpointedChain chain;
-    bool readable = now.has_value();  // what this one keeps is not guessed
-    bool has_chain = false;
-    const auto next = [&] {
-        const auto read = now->next(chain);
-        readable = read.has_value();
-        has_chain = read.value_or(false);
-    };
-    if (readable) next();
-    const auto order = [](const CheckpointedChain& one) {
-        return std::pair(one.hash, generation_of(one.identity));
-    };
-    std::vector<std::uint64_t> kept;
-    std::vector<std::uint64_t> named;
-    const auto places_of = [](const CheckpointedChain& one, std::vector<std::uint64_t>& places) {
-        places.clear();
-        for (const CheckpointSegment& segment : one.segments) places.push_back(segment.place);
-        std::sort(places.begin(), places.end());
-        places.erase(std::unique(places.begin(), places.end()), places.end());
-    };
-    for (; has_before_; has_before_ = before_->next(before_chain_).value_or(false)) {
-        while (has_chain && order(chain) < order(before_chain_)) next();
-        if (!readable) break;
-        kept.clear();
-        if (has_chain && order(chain) == order(before_chain_)) places_of(chain, kept);
-        places_of(before_chain_, named);
-        for (const std::uint64_t place : named) {
-            if (!std::binary_search(kept.begin(), kept.end(), place)) context_.files.punch(place);
-        }
-    }
-    crash_point(CrashPoint::kSyncRoomGivenBack);
-    context_.files.set_checkpointed(context_.slot, checkpointed_);
+    return writer_.finish(checkpoint);
 }
 
 }  // namespace shoal

@@ -5,14 +5,18 @@
 // so it ends however fast others append. Files are written outside of epochs: whenever the buffers are full it
 // leaves, and comes back to the leaf, chain and segment where it was.
 //
-// Thread safety: none; one sync at a time works on a store (the caller sees to that), beside everything else.
+// Thread safety: none; each sync has its own, beside everything else: other syncs too, since another takes the turn
+// of a sync that makes no step (spill/sync_turns.hpp). Such a one goes on to no effect: nothing that it has written
+// gets a name, and what it says in the arena only keeps files a while.
 // A crash leaves the checkpoint before, whole; and copies, and marks of segments (kCheckpointedBit), that no
 // checkpoint speaks of: such room on disk comes back with its file.
-// Invariants: I1 an extent is counted (SpillFile::checkpointed_bytes) before a segment is marked, and before the
-// file
-//                of a copy is another's to remove;
-//             I2 a checkpoint is named when every extent in it is durable;
-//             I3 room is given back when the checkpoint that does not name it any more is durable.
+// Invariants: I1 a file is kept for the sync (SpillFile::kept_until) before a segment in it is marked, and before
+// the
+//                file of a copy is another's to remove;
+//             I2 a checkpoint is named when every extent in it is durable: the checkpoint before names it, or its
+//                file was synced by this sync;
+//             I3 of its own copies, which nothing names yet, a sync gives the room back when it fails or has lost
+//                its turn, and never when its checkpoint may get a name.
 #pragma once
 
 #include <array>
@@ -26,15 +30,17 @@
 #include "spill/checkpoint_writer.hpp"
 #include "spill/extent_builder.hpp"
 #include "spill/extent_output.hpp"
+#include "spill/sync_turns.hpp"
 
 namespace shoal {
 
 struct SyncContext {
-    const Mapping& mapping;
+    Mapping& mapping;
     const Index& index;
     const Epochs& epochs;
     SpillFiles& files;
-    Slot& slot;  // the calling thread's
+    Slot& slot;            // the calling thread's
+    std::uint64_t number;  // of the turn, which the caller has taken
 };
 
 class SyncPass {
@@ -48,7 +54,9 @@ public:
         std::uint64_t copied_bytes = 0;   // of them, payload that was written to files now
         std::uint64_t written_bytes = 0;  // to files, the checkpoint with them
     };
-    // Errors: of the files; kDamaged where the arena is; kDestroyed where the store is, with no text.
+    // Goes as far as the phase of naming; finish_sync() does the rest.
+    // Errors: of the files; kDamaged where the arena is; kDestroyed where the store is, with no text; where another
+    // has taken the turn, any.
     [[nodiscard]] Result<Outcome> run();
 
 private:
@@ -78,15 +86,16 @@ private:
     void end_extent(const Chain& chain);
     void name_copy(std::uint64_t place);
     [[nodiscard]] Codec codec_of_chain(const Chain& chain) const;
-    // What the checkpoint before says of the segment that is visited, if that is what it is still.
-    [[nodiscard]] const CheckpointSegment* copied_before(std::uint64_t reserve);
+    // What the checkpoint before says of the segment that is visited, if it says anything.
+    [[nodiscard]] const CheckpointSegment* said_before();
+    void name(const CheckpointSegment& segment, bool is_durable);
+    [[nodiscard]] Result<void> step();
 
     void open_before();
     [[nodiscard]] Result<void> make_durable();
-    [[nodiscard]] Result<void> sync_folder() const;
-    void give_back_room();
 
     SyncContext context_;
+    SyncTurns turns_;
     ExtentOutput output_;
     ExtentBuilder builder_;
     Compressor compressor_;
@@ -102,7 +111,7 @@ private:
     std::uint64_t needed_in_one_ = 0;  // as ExtentOutput::make_room wants it
 
     std::bitset<kSpillFiles> to_sync_;
-    std::vector<std::uint64_t> checkpointed_;  // bytes by file
+    std::bitset<kSpillFiles> kept_;  // files that are kept for this sync: I1
     Outcome outcome_;
 };
 

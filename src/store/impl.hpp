@@ -132,6 +132,14 @@ private:
     template <class Made>
     [[nodiscard]] Result<Made> make_view(const KeyRef& key, bool with_empty);
 
+    class SyncWatch;
+    // Waits for the turn to sync, and takes it: its number. Nothing where a checkpoint of the number `enough`, or a
+    // later one, has come meanwhile. A sync that is dead or stopped loses its turn, or is finished here.
+    // kDestroyed; as of finish_sync().
+    [[nodiscard]] Result<std::optional<std::uint64_t>> take_sync_turn(std::uint64_t enough, Slot& slot);
+    [[nodiscard]] std::uint64_t sync_hand(const Slot& slot) const noexcept;  // as the owner of a turn
+    [[nodiscard]] Result<Synced> synced_by_another();
+
     [[nodiscard]] Result<bool> replace_index();  // by an empty one; false: there is no memory for it
     [[nodiscard]] Result<void> erase_each();
 

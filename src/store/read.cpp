@@ -5,6 +5,7 @@
 
 #include "spill/checkpoint_reader.hpp"
 #include "spill/codec_word.hpp"
+#include "spill/sync_turns.hpp"
 #include "store/group_look_up.hpp"
 #include "store/hash.hpp"
 #include "store/metadata.hpp"
@@ -462,8 +463,13 @@ Result<Stats> StoreImpl::stats() {
         stats.spill_files = files.files;
         stats.stored_bytes = files.live_bytes;
         stats.disk_bytes = files.disk_bytes;
-        const auto checkpoint = CheckpointReader::open(files_.checkpoint_path(), mapping_.header().store_id);
-        stats.synced_unix_s = checkpoint ? checkpoint->header().written_unix_s : 0;
+        const SyncTurns turns(mapping_.header());
+        for (std::uint64_t number = turns.checkpoint();; number = turns.checkpoint()) {
+            const auto path = files_.checkpoint_path(number);
+            const auto checkpoint = CheckpointReader::open(path, mapping_.header().store_id);
+            stats.synced_unix_s = checkpoint ? checkpoint->header().written_unix_s : 0;
+            if (checkpoint || turns.checkpoint() == number) break;  // else a later one has replaced it
+        }
         stats.io_engine = spiller_.engine();
         stats.spill_errno = spiller_.last_error();
     }

@@ -9,12 +9,41 @@
 #include "arena/crash_point.hpp"
 #include "arena/presence.hpp"
 #include "arena/system_failure.hpp"
+#include "spill/checkpoint_name.hpp"
 #include "spill/checkpoint_reader.hpp"
 #include "spill/files.hpp"
 #include "store/nameless_file.hpp"
 #include "store/place.hpp"
 
 namespace shoal {
+namespace {
+
+// The newest checkpoint has replaced those before it: where it cannot be read, no older one takes its place. A file
+// of another owner is passed over, where there is one of the store's: anybody may put a file into a folder like
+// /var/tmp.
+Result<CheckpointReader> open_newest(const Metadata& metadata, const CheckpointReader::Check& check) {
+    const std::string id = id_text(metadata.id);
+    for (bool replaced = true; replaced;) {
+        replaced = false;
+        const auto all = checkpoints_in(metadata.spill_folder, id);
+        if (!all) return tl::unexpected(all.error());
+        std::optional<Error> refused;
+        for (const CheckpointName& name : *all) {
+            if (name.is_unpublished) continue;
+            const std::string path = checkpoint_path(metadata.spill_folder, id, name.number);
+            auto opened = CheckpointReader::open(path, metadata.id, check, name.number);
+            if (opened) return opened;
+            replaced = opened.error().code == Code::kNotFound;  // by another, who has restored the store
+            if (replaced) break;
+            if (opened.error().code != Code::kPermission) return opened;
+            if (!refused) refused = std::move(opened.error());
+        }
+        if (refused && !replaced) return tl::unexpected(std::move(*refused));
+    }
+    return tl::unexpected(Error{Code::kNotFound, "there is no checkpoint in " + metadata.spill_folder, ENOENT});
+}
+
+}  // namespace
 
 Result<std::optional<OpenedArena>> restore_store(int directory, const std::string& path, const Metadata& metadata,
                                                  const Options& options, const Access& access, FillArena fill) {
@@ -23,8 +52,7 @@ Result<std::optional<OpenedArena>> restore_store(int directory, const std::strin
     const auto check = [&](const struct stat& info, const std::string& what) {
         return access.check_file(info, what);
     };
-    auto checkpoint =
-        CheckpointReader::open(checkpoint_path(metadata.spill_folder, id_text(metadata.id)), metadata.id, check);
+    auto checkpoint = open_newest(metadata, check);
     if (!checkpoint) {
         if (checkpoint.error().code == Code::kNotFound) {
             return tl::unexpected(never_synced(path, metadata.arena_path));

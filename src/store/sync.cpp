@@ -1,12 +1,16 @@
-// Making a store durable: one sync at a time, by whoever asks for it.
+// Making a store durable: one sync at a time, by a thread that asks for it. A thread that waits is content with a
+// sync that another has begun since; it takes the turn of one that is dead or stopped.
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 
-#include "arena/presence.hpp"
+#include "arena/futex.hpp"
 #include "arena/system_failure.hpp"
 #include "io/file_limit_signal.hpp"
+#include "segment/layout.hpp"
+#include "spill/sync_finish.hpp"
 #include "spill/sync_pass.hpp"
 #include "store/descriptor.hpp"
 #include "store/impl.hpp"
@@ -36,17 +40,90 @@ Result<void> sync_metadata(const std::string& path) {
 
 }  // namespace
 
+// Watches the sync that has the turn.
+class StoreImpl::SyncWatch {
+public:
+    explicit SyncWatch(StoreImpl& store) : store_(store), turns_(store.mapping_.header()) {}
+
+    enum class Owner : std::uint8_t { kWorks, kStopped, kGone };
+    [[nodiscard]] Owner look(const SyncTurn& turn, Slot& own) {
+        const auto owner = turns_.owner(turn);
+        if (owner && *owner != 0) store_.slots_.recover_if_dead(slot_in_hand(*owner) % kSlots, own);
+        if (owner && (*owner == 0 || !store_.slots_.is_current(*owner))) return Owner::kGone;
+        const std::uint32_t progress = turns_.progress();
+        const auto now = std::chrono::steady_clock::now();
+        if (turn != seen_ || progress != progress_) {
+            seen_ = turn;
+            progress_ = progress;
+            since_ = now;
+        }
+        return now - since_ < lapse(turn) ? Owner::kWorks : Owner::kStopped;
+    }
+
+private:
+    StoreImpl& store_;
+    SyncTurns turns_;
+    SyncTurn seen_{kMostSyncNumber};
+    std::uint32_t progress_ = 0;
+    std::chrono::steady_clock::time_point since_;
+};
+
+std::uint64_t StoreImpl::sync_hand(const Slot& slot) const noexcept {
+    return in_hand(slots_.number(slot),
+                   slot.generation.load(std::memory_order_relaxed));  // relaxed: our own slot's
+}
+
+Result<std::optional<std::uint64_t>> StoreImpl::take_sync_turn(std::uint64_t enough, Slot& slot) {
+    constexpr std::chrono::milliseconds kPause{20};
+    SyncTurns turns(mapping_.header());
+    SyncWatch watch(*this);
+    const std::uint64_t hand = sync_hand(slot);
+    for (;;) {
+        const std::uint32_t ends = mapping_.header().sync_ends.load(std::memory_order_acquire);  // before the look
+        if (epochs_.destroyed()) return tl::unexpected(destroyed());
+        if (turns.checkpoint() >= enough) return std::nullopt;
+        const SyncTurn turn = turns.now();
+        if (turn.phase == SyncPhase::kIdle) {
+            if (const auto number = turns.begin(turn, hand, false)) return number;
+            continue;
+        }
+        const SyncWatch::Owner owner = watch.look(turn, slot);
+        if (owner == SyncWatch::Owner::kWorks) {
+            futex_wait(mapping_.header().sync_ends, ends, kPause);
+        } else if (turn.phase == SyncPhase::kCopying) {
+            if (const auto number = turns.begin(turn, hand, owner == SyncWatch::Owner::kStopped)) return number;
+        } else if (auto finished = finish_sync({mapping_, epochs_, files_, slot}, turn.number); !finished) {
+            if (finished.error().code == Code::kDestroyed) return tl::unexpected(destroyed());
+            return tl::unexpected(std::move(finished.error()));
+        }
+    }
+}
+
+// What another's sync has written: that checkpoint, or one that has replaced it since.
+Result<Synced> StoreImpl::synced_by_another() {
+    const SyncTurns turns(mapping_.header());
+    for (;;) {
+        const std::uint64_t number = turns.checkpoint();
+        const auto checkpoint =
+            CheckpointReader::open(files_.checkpoint_path(number), mapping_.header().store_id, {}, number);
+        if (checkpoint) {
+            const CheckpointHeader& header = checkpoint->header();
+            return Synced{header.chains, header.records, header.payload_bytes, 0, 0};
+        }
+        if (epochs_.destroyed()) return tl::unexpected(destroyed());
+        if (turns.checkpoint() == number) return tl::unexpected(checkpoint.error());
+    }
+}
+
 Result<Synced> StoreImpl::sync() {
     if (!files_.enabled()) return tl::unexpected(does_not_spill());
     if (epochs_.destroyed()) return tl::unexpected(destroyed());
     int failure = 0;
     Slot* slot = slots_.current(&failure);
     if (slot == nullptr) return tl::unexpected(no_slot(failure));
-    // Locks of one description do not keep its own threads apart.
-    int cause = 0;
-    const LockDescription lock = mapping_.locks().another(&cause);
-    if (lock.exists()) cause = begin_sync(lock);
-    if (cause != 0) return failed("cannot lock the arena for a sync", cause);
+    SyncTurns turns(mapping_.header());
+    const std::uint64_t enough = turns.announce();
+    const Waiting waiting(wait_hooks_);
     slots_.recover_all_dead();  // whose files would not go
     if (auto synced = sync_metadata(path_); !synced) {
         // A destroyer takes the metadata away first, and then tells everybody.
@@ -54,17 +131,30 @@ Result<Synced> StoreImpl::sync() {
         return tl::unexpected(std::move(synced.error()));
     }
     const FileLimitSignalHeld held;  // by fallocate, and what is written without the queue
-    const Waiting waiting(wait_hooks_);
-    SyncPass pass({mapping_, index_, epochs_, files_, *slot});
-    auto outcome = pass.run();
-    // After it was announced files are removed: they must not be made again.
-    if (epochs_.destroyed()) {
-        ::unlink(files_.checkpoint_path().c_str());
-        return tl::unexpected(destroyed());
+    for (;;) {
+        auto number = take_sync_turn(enough, *slot);
+        if (!number) return tl::unexpected(std::move(number.error()));
+        if (!*number) return synced_by_another();
+        const HeldSyncTurn turn(turns, **number, sync_hand(*slot));
+        auto outcome = SyncPass({mapping_, index_, epochs_, files_, *slot, **number}).run();
+        if (outcome) {
+            auto finished = finish_sync({mapping_, epochs_, files_, *slot}, **number);
+            if (finished && turns.checkpoint() < **number) {
+                finished = failed("checkpoint " + files_.checkpoint_path(**number), ENOENT);  // removed by hand
+            }
+            if (!finished) outcome = tl::unexpected(std::move(finished.error()));
+        } else if (!give_up_sync(mapping_, **number) && !epochs_.destroyed()) {
+            continue;  // another has taken the turn
+        }
+        // After it was announced files are removed: they must not be made again.
+        if (epochs_.destroyed()) {
+            ::unlink(files_.checkpoint_path(**number).c_str());
+            return tl::unexpected(destroyed());
+        }
+        if (!outcome) return tl::unexpected(std::move(outcome.error()));
+        return Synced{outcome->keys, outcome->records, outcome->payload_bytes, outcome->copied_bytes,
+                      outcome->written_bytes};
     }
-    if (!outcome) return tl::unexpected(std::move(outcome.error()));
-    return Synced{outcome->keys, outcome->records, outcome->payload_bytes, outcome->copied_bytes,
-                  outcome->written_bytes};
 }
 
 }  // namespace shoal

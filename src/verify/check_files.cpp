@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "arena/presence.hpp"
 #include "spill/checkpoint_reader.hpp"
+#include "spill/sync_finish.hpp"
 
 namespace shoal {
 namespace {
@@ -12,11 +12,9 @@ constexpr std::size_t kMemoryBytes = 16 << 20;  // of payload at a time, unless 
 
 }  // namespace
 
-void FilesCheck::report_damage(std::uint64_t place, const Error& error) {
+void FilesCheck::report_damage(Damage damage) {
     report_->damage_count += 1;
-    if (report_->damage.size() < VerifyReport::kMostDamage) {
-        report_->damage.push_back({"extent", stored_at(place).offset, error.message});
-    }
+    if (report_->damage.size() < VerifyReport::kMostDamage) report_->damage.push_back(std::move(damage));
 }
 
 // Reads the parts, some at a time. A key that is erased meanwhile has nothing to say any more.
@@ -39,11 +37,11 @@ void FilesCheck::load(const KeyRef& key, std::vector<StoredPart>& parts, bool na
         for (StoredPart& part : some) {
             if (!part.error) continue;
             if (!named_by_segments) {
-                report_damage(part.place, *part.error);
+                report_damage({"extent", stored_at(part.place).offset, part.error->message});
                 continue;
             }
             const Result<bool> again = store_->loaded(key, {&part, 1});
-            if (!again) report_damage(part.place, again.error());
+            if (!again) report_damage({"extent", stored_at(part.place).offset, again.error().message});
         }
         first = end;
     }
@@ -62,28 +60,20 @@ Result<void> FilesCheck::check_key(const KeyRef& key) {
     return {};
 }
 
-void FilesCheck::check_checkpoint() {
-    int cause = 0;
-    const LockDescription lock = store_->mapping_.locks().another(&cause);
-    if (!lock.exists() || begin_sync(lock) != 0) {
-        report_->not_checked.emplace_back("the checkpoint: it cannot be locked");
-        return;
-    }
-    const auto damaged = [&](const Error& error) {
-        report_->damage_count += 1;
-        if (report_->damage.size() < VerifyReport::kMostDamage) {
-            report_->damage.push_back({"checkpoint", 0, error.message});
-        }
-    };
-    auto checkpoint = CheckpointReader::open(store_->files_.checkpoint_path(), store_->mapping_.header().store_id);
+bool FilesCheck::read_checkpoint(std::uint64_t turn) {
+    SyncTurns turns(store_->mapping_.header());
+    const auto damaged = [&](const Error& error) { report_damage({"checkpoint", 0, error.message}); };
+    auto checkpoint = CheckpointReader::open(store_->files_.checkpoint_path(turns.checkpoint()),
+                                             store_->mapping_.header().store_id);
     if (!checkpoint) {
         if (checkpoint.error().code != Code::kNotFound) damaged(checkpoint.error());
-        return;
+        return turns.step(turn, SyncPhase::kCopying);
     }
     report_->synced_unix_s = checkpoint->header().written_unix_s;
+    report_->synced_keys = 0;
     CheckpointedChain chain;
     std::vector<StoredPart> parts;
-    for (;;) {
+    while (turns.step(turn, SyncPhase::kCopying)) {
         const auto next = checkpoint->next(chain);
         if (!next) damaged(next.error());
         if (!next || !*next) break;
@@ -102,6 +92,27 @@ void FilesCheck::check_checkpoint() {
         }
         load({}, parts, false);
     }
+    return turns.is_at(turn, SyncPhase::kCopying);
+}
+
+Result<void> FilesCheck::check_checkpoint() {
+    int failure = 0;
+    Slot* slot = store_->slots_.current(&failure);
+    if (slot == nullptr) return tl::unexpected(store_->no_slot(failure));
+    const VerifyReport before = *report_;
+    for (bool whole = false; !whole;) {
+        *report_ = before;
+        const auto turn = store_->take_sync_turn(kMostSyncNumber, *slot);
+        if (!turn && turn.error().code == Code::kDestroyed) return tl::unexpected(turn.error());
+        if (!turn) {
+            report_->not_checked.push_back("the checkpoint: " + turn.error().message);
+            return {};
+        }
+        const HeldSyncTurn held(SyncTurns(store_->mapping_.header()), **turn, store_->sync_hand(*slot));
+        whole = read_checkpoint(**turn);
+        static_cast<void>(give_up_sync(store_->mapping_, **turn));
+    }
+    return {};
 }
 
 Result<void> FilesCheck::run() {
@@ -112,8 +123,7 @@ Result<void> FilesCheck::run() {
         if (!ref) return tl::unexpected(std::move(ref.error()));
         if (auto checked = check_key(*ref); !checked) return checked;
     }
-    check_checkpoint();
-    return {};
+    return check_checkpoint();
 }
 
 }  // namespace shoal

@@ -1,7 +1,9 @@
 // Reads what a store has in files, and checks it: every extent that a segment names, and the checkpoint with every
 // extent that it names.
 //
-// Thread safety: beside anything; while the checkpoint is read nobody else syncs. A crash leaves nothing.
+// Thread safety: beside anything. While the checkpoint is read it has the turn to sync (spill/sync_turns.hpp), so
+// that other syncs wait. Where it loses the turn, being stopped for long, it reads the checkpoint of that moment
+// anew. A crash leaves a turn that the next sync takes.
 #pragma once
 
 #include <shoal/verify.hpp>
@@ -19,9 +21,11 @@ public:
 
 private:
     [[nodiscard]] Result<void> check_key(const KeyRef& key);
-    void check_checkpoint();
+    [[nodiscard]] Result<void> check_checkpoint();
+    // With the turn of that number. False: it was lost, and what was found may be of what others have replaced.
+    [[nodiscard]] bool read_checkpoint(std::uint64_t turn);
     void load(const KeyRef& key, std::vector<StoredPart>& parts, bool named_by_segments);
-    void report_damage(std::uint64_t place, const Error& error);
+    void report_damage(Damage damage);
 
     StoreImpl* store_;
     VerifyReport* report_;

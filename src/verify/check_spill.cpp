@@ -54,9 +54,9 @@ bool check_place(Inspection& inspection, const SpillWords& words) {
         return false;
     }
     if (inspection.at_rest() && (words.spill & kCheckpointedBit) != 0 &&
-        file.checkpointed_bytes.load(std::memory_order_relaxed) == 0) {
+        file.kept_until.load(std::memory_order_relaxed) == 0) {
         inspection.damage("file_table I4", at,
-                          fmt::format("is named by a checkpoint, which spill file {} does not count", place.file));
+                          fmt::format("is named by a checkpoint, for which spill file {} is not kept", place.file));
         return false;
     }
     // Neighbours that were spilled together share their extent, but no two chains do.

@@ -1,8 +1,18 @@
 // Every crash point of a sync and of the restoring of a store whose arena is gone: others go on while a process
-// stops there; it dies there, and what an earlier sync made durable comes back, or what this one did, and never a
-// mixture within a key; and the next sync does it all.
+// stops there, and sync; it dies there, and what an earlier sync made durable comes back, or what this one did, and
+// never a mixture within a key; and the next sync does it all.
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <chrono>
 #include <filesystem>
+#include <mutex>
+#include <optional>
+#include <set>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "../spill/durable_place.hpp"
 #include "../store/child.hpp"
@@ -11,11 +21,27 @@
 #include "arena/crash_point.hpp"
 #include "catch.hpp"
 #include "scene.hpp"
+#include "spill/sync_turns.hpp"
 #include "windows.hpp"
 
 using namespace shoal_test;
 using shoal::CrashPoint;
 using shoal::Store;
+
+namespace {
+
+std::mutex inodes_mutex;
+std::set<ino_t> synced_inodes;  // by fdatasync, in this process; guarded by the mutex
+
+}  // namespace
+
+// In the place of the C library's.
+extern "C" int fdatasync(int descriptor) {
+    struct stat info {};
+    const std::lock_guard lock(inodes_mutex);
+    if (::fstat(descriptor, &info) == 0) synced_inodes.insert(info.st_ino);
+    return static_cast<int>(::syscall(SYS_fdatasync, descriptor));
+}
 
 namespace {
 
@@ -27,10 +53,14 @@ struct SyncWindow {
 
 const std::vector<SyncWindow>& syncing() {
     static const std::vector<SyncWindow> all{
-        {CrashPoint::kCheckpointBegun, false},  {CrashPoint::kSyncCounted, false},
-        {CrashPoint::kSyncWriting, false},      {CrashPoint::kSyncWriting, false, 2},
-        {CrashPoint::kSyncFilesDurable, false}, {CrashPoint::kCheckpointWritten, false},
-        {CrashPoint::kCheckpointNamed, true},   {CrashPoint::kSyncRoomGivenBack, true},
+        {CrashPoint::kSyncBegun, false},         {CrashPoint::kCheckpointBegun, false},
+        {CrashPoint::kSyncCounted, false},       {CrashPoint::kSyncWriting, false},
+        {CrashPoint::kSyncWriting, false, 2},    {CrashPoint::kSyncFilesDurable, false},
+        {CrashPoint::kCheckpointWritten, false}, {CrashPoint::kSyncNaming, false},
+        {CrashPoint::kCheckpointNamed, true},    {CrashPoint::kCheckpointDurable, true},
+        {CrashPoint::kSyncGivingRoom, true},     {CrashPoint::kSyncGivingRoom, true, 2},
+        {CrashPoint::kSyncRoomGivenBack, true},  {CrashPoint::kCheckpointReplaced, true},
+        {CrashPoint::kCheckpointsRemoved, true},
     };
     return all;
 }
@@ -48,6 +78,7 @@ const std::vector<SyncWindow>& restoring() {
 class Synced {
 public:
     Synced() : store(open()) {
+        shoal::sync_lapse = std::chrono::milliseconds(100);  // what it is does not change what becomes of a sync
         for (const char* key : {"grows", "grows and spills", "is erased", "stays", "large"}) {
             const std::size_t bytes = key == std::string("large") ? 3 * kMiB : 200'000;
             REQUIRE_OK(store->append(key, pattern(bytes, 1)));
@@ -88,6 +119,16 @@ public:
         CHECK(Store::verify(place.path())->damage.empty());
         CHECK(store->stats()->stored_bytes == 0);
         CHECK(place.spill_files().empty());
+        CHECK(place.checkpoints() == 1);
+    }
+    // Nothing in the arena or in files is wrong, by one who reads all of it.
+    void check_sound() const {
+        shoal::VerifyOptions all;
+        all.files = true;
+        const auto report = Store::verify(place.path(), all);
+        REQUIRE_OK(report);
+        for (const shoal::Damage& damage : report->damage) FAIL_CHECK(damage.what);
+        CHECK(report->damage_count == 0);
     }
 
     DurablePlace place;
@@ -148,6 +189,168 @@ TEST_CASE("While a sync is stopped anywhere others append, spill, erase and read
             REQUIRE_OK(synced.store);
             CHECK(values_of(*synced.store) == synced.now);
             synced.check_room();
+        }
+    }
+}
+
+TEST_CASE("While a sync is stopped anywhere others sync; it goes on, and what was synced last is what is there",
+          "[process]") {
+    for (const SyncWindow& window : syncing()) {
+        DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing) {
+            Synced synced;
+            Child child = synced.sync_in_child(window, shoal::crash::stop_here);
+            REQUIRE(has_stopped(child));
+            REQUIRE_OK(synced.store->append("grows", "more"));
+            REQUIRE_OK(synced.store->erase("grows and spills"));
+            REQUIRE_OK(synced.store->append("beside it", pattern(500'000, 3)));
+            REQUIRE_OK(synced.store->spill(500'000));
+            REQUIRE_OK(synced.store->sync());
+            SECTION("the machine fails while it is stopped") {
+                synced.now = values_of(*synced.store);
+                child.kill(SIGKILL);
+                (void)child.wait();
+            }
+            SECTION("all of its files go, and others take their names") {
+                REQUIRE_OK(synced.store->drop());
+                REQUIRE_OK(synced.store->sync());
+                for (const char* key : {"grows", "stays", "another"}) {
+                    REQUIRE_OK(synced.store->append(key, pattern(700'000, 4)));
+                }
+                REQUIRE_OK(synced.store->spill(8 * kMiB));
+                REQUIRE_OK(synced.store->append("another", pattern(500'000, 5)));
+                REQUIRE_OK(synced.store->sync());
+                synced.now = values_of(*synced.store);
+                REQUIRE_OK(synced.store->append("not synced", "x"));
+                child.kill(SIGCONT);
+                REQUIRE(child.wait() == "");
+            }
+            SECTION("nothing more is done") {
+                synced.now = values_of(*synced.store);
+                child.kill(SIGCONT);
+                REQUIRE(child.wait() == "");
+            }
+            synced.check_sound();
+            synced.lose_memory();
+            synced.store = synced.open();
+            REQUIRE_OK(synced.store);
+            CHECK(values_of(*synced.store) == synced.now);
+            synced.check_sound();
+            synced.check_room();
+        }
+    }
+}
+
+TEST_CASE("A durable store is closed while syncs of others are stopped, one after the other", "[process]") {
+    Synced synced;
+    std::vector<Child> stopped;
+    for (const CrashPoint point : {CrashPoint::kSyncWriting, CrashPoint::kSyncNaming, CrashPoint::kSyncBegun}) {
+        stopped.push_back(synced.sync_in_child({point, false}, shoal::crash::stop_here));
+        REQUIRE(has_stopped(stopped.back()));
+    }
+    {
+        shoal::Options options = synced.options();
+        options.durable = true;
+        auto own = Store::attach(synced.place.path(), options);
+        REQUIRE_OK(own);
+        REQUIRE_OK(own->append("closed", "durably"));
+        synced.now = values_of(*own);
+    }
+    for (Child& child : stopped) child.kill();
+    for (Child& child : stopped) (void)child.wait();
+    synced.lose_memory();
+    synced.store = synced.open();
+    REQUIRE_OK(synced.store);
+    CHECK(values_of(*synced.store) == synced.now);
+    synced.check_room();
+}
+
+TEST_CASE("A child that was forked while a sync was under way, and lives, keeps no later sync from ending",
+          "[process]") {
+    Synced synced;
+    for (const SyncWindow& window : syncing()) {
+        DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing) {
+            std::optional<Child> forked;
+            shoal::crash::at(window.point, window.passing, [&] {
+                forked.emplace(Child::start([]() -> std::string {
+                    for (;;) ::pause();
+                }));
+            });
+            REQUIRE_OK(synced.store->sync());
+            REQUIRE(forked.has_value());
+            REQUIRE_OK(synced.store->append("later", "x"));
+            REQUIRE_OK(synced.store->sync());
+        }
+    }
+}
+
+TEST_CASE("Threads of one process that sync at once all succeed, and have what was there when they began",
+          "[process]") {
+    Synced synced;
+    for (int turn = 0; turn < 5; ++turn) {
+        std::vector<std::string> failures(4);
+        std::vector<std::thread> threads;
+        for (std::size_t number = 0; number < failures.size(); ++number) {
+            threads.emplace_back([&, number] {
+                const auto own = [&]() -> std::string {
+                    EXPECT_OK(synced.store->append(std::to_string(turn) + " " + std::to_string(number), "x"));
+                    const auto done = synced.store->sync();
+                    EXPECT_OK(done);
+                    EXPECT(done->keys >= synced.now.size() + static_cast<std::size_t>(turn) * failures.size() + 1);
+                    return {};
+                };
+                failures[number] = own();
+            });
+        }
+        for (std::thread& thread : threads) thread.join();
+        for (const std::string& failure : failures) CHECK(failure.empty());
+    }
+    synced.now = values_of(*synced.store);
+    synced.lose_memory();
+    synced.store = synced.open();
+    REQUIRE_OK(synced.store);
+    CHECK(values_of(*synced.store) == synced.now);
+    synced.check_room();
+}
+
+TEST_CASE("What a sync that died had marked, and not made durable, is made durable by the next one", "[process]") {
+    DurablePlace place;
+    shoal::Options options = place.options(16 * kMiB);
+    options.spill_thread = false;
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    REQUIRE_OK(store->append("spilled", pattern(200'000, 1)));
+    REQUIRE_OK(store->spill(kMiB));
+    REQUIRE_OK(store->append("resident", pattern(20'000, 2)));
+    Child child = Child::start([&]() -> std::string {
+        shoal::crash::at(CrashPoint::kSyncWriting, 1, shoal::crash::kill_here);
+        EXPECT_OK(store->sync());
+        return {};
+    });
+    (void)child.wait();
+    REQUIRE(child.killed_by() == SIGKILL);
+    REQUIRE_OK(store->erase("resident"));
+    REQUIRE(place.spill_files().size() == 1);
+    struct stat info {};
+    REQUIRE(::stat(place.spill_files()[0].c_str(), &info) == 0);
+    synced_inodes.clear();
+    REQUIRE_OK(store->sync());
+    CHECK(synced_inodes.count(info.st_ino) == 1);
+    // The checkpoint names it now, and that it is durable is known.
+    synced_inodes.clear();
+    REQUIRE_OK(store->sync());
+    CHECK(synced_inodes.count(info.st_ino) == 0);
+}
+
+TEST_CASE("verify reads a store's files while a sync is stopped, and finds nothing wrong", "[process]") {
+    for (const SyncWindow& window : syncing()) {
+        DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing) {
+            Synced synced;
+            Child child = synced.sync_in_child(window, shoal::crash::stop_here);
+            REQUIRE(has_stopped(child));
+            synced.check_sound();
+            child.kill(SIGCONT);
+            REQUIRE(child.wait() == "");
+            synced.check_sound();
         }
     }
 }

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <shoal/store.hpp>
@@ -36,11 +37,19 @@ public:
         for (const std::string& name : arenas_.entries()) std::filesystem::remove(arenas_ / name);
     }
     [[nodiscard]] bool has_arena() const { return !arenas_.entries().empty(); }
+    // The newest that has its name; "" for none.
     [[nodiscard]] std::string checkpoint() const {
+        std::string newest;
         for (const std::string& name : spills_.entries()) {
-            if (name.ends_with("-checkpoint")) return spills_ / name;
+            if (name.find("-checkpoint") == std::string::npos || name.ends_with(".new")) continue;
+            if (std::pair(name.size(), name) > std::pair(newest.size(), newest)) newest = name;
         }
-        return "";
+        return newest.empty() ? "" : spills_ / newest;
+    }
+    [[nodiscard]] std::size_t checkpoints() const {  // that have their names, or none yet
+        std::size_t count = 0;
+        for (const std::string& name : spills_.entries()) count += name.find("-checkpoint") != std::string::npos;
+        return count;
     }
     [[nodiscard]] std::vector<std::string> spill_files() const {
         std::vector<std::string> files;

@@ -1,6 +1,7 @@
 // What a sync makes durable outlives the arena: all of it, and what was erased stays erased.
 #include <sys/stat.h>
 
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
@@ -242,6 +243,69 @@ TEST_CASE("destroy removes the checkpoint too, also when the arena is gone") {
     CHECK_FALSE(place.has_arena());
     Store store = opened(place, place.options(16 * kMiB));
     CHECK(store.keys()->empty());
+}
+
+TEST_CASE("of several checkpoints the one with the highest number counts, and the next sync removes the others") {
+    const DurablePlace place;
+    Values synced;
+    std::string older;
+    std::string newer;
+    {
+        Store store = opened(place, place.options(16 * kMiB));
+        for (int number = 0; number < 12; ++number) {  // ten and more: the order of numbers is not that of texts
+            REQUIRE_OK(store.append("key " + std::to_string(number), pattern(3000, 1)));
+            REQUIRE_OK(store.sync());
+            if (number == 8) std::filesystem::copy_file(place.checkpoint(), place.path() + "/kept");
+            if (number == 8) older = place.checkpoint();
+        }
+        newer = place.checkpoint();
+        synced = values_of(store);
+    }
+    std::filesystem::rename(place.path() + "/kept", older);
+    std::filesystem::copy_file(older, newer + "9.new");  // a sync that was killed
+    place.lose_memory();
+    {
+        Store store = opened(place, place.options(16 * kMiB));
+        CHECK(values_of(store) == synced);
+        REQUIRE_OK(store.append("key 0", "more"));
+        synced = values_of(store);
+        REQUIRE_OK(store.sync());
+        CHECK_FALSE(std::filesystem::exists(older));
+        CHECK_FALSE(std::filesystem::exists(newer));
+    }
+    place.lose_memory();
+    CHECK(values_of(opened(place, place.options(16 * kMiB))) == synced);
+}
+
+TEST_CASE("a store whose checkpoint has no number, as earlier builds wrote it, comes back and is synced on") {
+    const DurablePlace place;
+    Values synced;
+    {
+        Store store = opened(place, place.options(16 * kMiB));
+        fill(store);
+        synced = values_of(store);
+        REQUIRE_OK(store.sync());
+    }
+    const std::string name = place.checkpoint();
+    const std::string before = name.substr(0, name.rfind('-'));
+    std::filesystem::rename(name, before);
+    place.lose_memory();
+    {
+        Store store = opened(place, place.options(16 * kMiB));
+        CHECK(values_of(store) == synced);
+        CHECK(store.stats()->synced_unix_s != 0);
+        CHECK(store.sync()->copied_bytes == 0);
+        CHECK_FALSE(std::filesystem::exists(before));
+        REQUIRE_OK(store.erase("large"));
+        synced = values_of(store);
+        REQUIRE_OK(store.sync());
+    }
+    place.lose_memory();
+    Store store = opened(place, place.options(16 * kMiB));
+    CHECK(values_of(store) == synced);
+    REQUIRE_OK(store.drop());
+    REQUIRE_OK(store.sync());
+    CHECK(place.spill_files().empty());
 }
 
 TEST_CASE("an arena too small for the keys of a checkpoint is refused, and a larger one takes them") {

@@ -2,6 +2,7 @@
 """shoal sync, recover, append --durable: what outlives the machine's memory, by way of the command."""
 
 import os
+import re
 
 import tool_runner
 from tool_runner import ToolTest
@@ -36,7 +37,7 @@ class Sync(ToolTest):
 
     def test_append_durable_needs_no_folder_of_its_own(self):
         self.shoal("append", self.store, "--durable", "key", "value")
-        self.assertEqual(len([name for name in os.listdir(self.store) if name.endswith("-checkpoint")]), 1)
+        self.assertEqual(len([name for name in os.listdir(self.store) if re.search(r"-checkpoint-\d+\Z", name)]), 1)
         self.lose_memory()
         self.assertEqual(self.shoal("get", self.store, "key"), b"value")
         self.shoal("destroy", self.store)
@@ -75,7 +76,7 @@ class Sync(ToolTest):
         self.shoal("append", self.store, *self.spilling, "key", "value")
         self.shoal("sync", self.store)
         self.lose_memory()
-        [checkpoint] = [name for name in os.listdir(self.spills) if name.endswith("-checkpoint")]
+        [checkpoint] = [name for name in os.listdir(self.spills) if re.search(r"-checkpoint-\d+\Z", name)]
         os.truncate(os.path.join(self.spills, checkpoint), 100)
         result = self.run_shoal("get", self.store, "key")
         self.assertEqual(result.returncode, 3)
