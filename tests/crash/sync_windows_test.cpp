@@ -95,7 +95,7 @@ public:
     }
 
     [[nodiscard]] shoal::Options options() const {
-        shoal::Options options = place.options(16 * kMiB);
+        shoal::Options options = place.options(48 * kMiB);
         options.spill_thread = false;  // a child of the test's is to have one thread
         return options;
     }
@@ -213,10 +213,11 @@ TEST_CASE("While a sync is stopped anywhere others sync; it goes on, and what wa
             SECTION("all of its files go, and others take their names") {
                 REQUIRE_OK(synced.store->drop());
                 REQUIRE_OK(synced.store->sync());
-                for (const char* key : {"grows", "stays", "another"}) {
-                    REQUIRE_OK(synced.store->append(key, pattern(700'000, 4)));
+                // As much as there ever was: what the stopped one would give back by a number is in use again.
+                for (const char* key : {"grows", "stays", "another", "large"}) {
+                    REQUIRE_OK(synced.store->append(key, pattern(3 * kMiB, 4)));
                 }
-                REQUIRE_OK(synced.store->spill(8 * kMiB));
+                REQUIRE_OK(synced.store->spill(48 * kMiB));
                 REQUIRE_OK(synced.store->append("another", pattern(500'000, 5)));
                 REQUIRE_OK(synced.store->sync());
                 synced.now = values_of(*synced.store);
@@ -314,7 +315,7 @@ TEST_CASE("Threads of one process that sync at once all succeed, and have what w
 
 TEST_CASE("What a sync that died had marked, and not made durable, is made durable by the next one", "[process]") {
     DurablePlace place;
-    shoal::Options options = place.options(16 * kMiB);
+    shoal::Options options = place.options(48 * kMiB);
     options.spill_thread = false;
     auto store = Store::open(place.path(), options);
     REQUIRE_OK(store);
