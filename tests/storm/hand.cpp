@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::uint32_t kMostBatch = 64;
 constexpr std::uint64_t kCheckedCalls = 64;
+constexpr std::uint32_t kMostRefusals = 100;  // in a row, for want of descriptors: then the process ends
 constexpr std::uint64_t kColdKeyBytes = 300;  // of memory, beside its records, about
 
 std::uint64_t sum_of(const shoal::Records& records) {
@@ -82,13 +83,18 @@ void Hand::fail_if(const std::string& wrong, Call call) {
 
 template <class Made>
 Hand::Outcome Hand::judge(const shoal::Result<Made>& result, Call call, bool may_be_refused) {
-    if (result) return Outcome::kGood;
+    if (result) {
+        refused_in_a_row_ = 0;
+        return Outcome::kGood;
+    }
     if (result.error().code == shoal::Code::kMemoryLimit && may_be_refused) {
         header_->refused.fetch_add(1, std::memory_order_relaxed);
         return Outcome::kRefused;
     }
     if (lacks_descriptors(*ledger_, result.error())) {
         header_->refused_by_descriptors.fetch_add(1, std::memory_order_relaxed);
+        // A forked child's store that found no descriptor for it refuses every call: such a child ends.
+        if (++refused_in_a_row_ == kMostRefusals) ::_exit(0);
         return Outcome::kRefused;
     }
     if (result.error().code == shoal::Code::kDestroyed && header_->destroying.load() != 0) {

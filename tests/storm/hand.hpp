@@ -90,6 +90,7 @@ private:
     std::optional<shoal::Store> own_;
     std::array<std::optional<shoal::Key>, kHotKeys> handles_;
     bool over_ = false;
+    std::uint32_t refused_in_a_row_ = 0;
 
     std::string record_;
     std::vector<std::byte> buffer_;
