@@ -69,8 +69,13 @@ struct Options {
     // and an append that finds no room does it itself.
     bool spill_thread = true;
 
-    // Milliseconds that an append of this process waits for room in a store that spills, before it fails; on
-    // attaching too. 0: it waits for no spill_thread; where this process has none it still spills itself, once.
+    // Milliseconds that an append of this process waits for room, before it fails with kMemoryLimit; on attaching
+    // too. It waits while erased or spilled memory is kept from reuse by threads that are in the middle of an
+    // operation, and in a store that spills for spillers. It waits for one second at most where all such threads
+    // are stopped as /proc shows it, or, in a store that does not spill, have views. Once it has waited in vain,
+    // and until one of those threads has moved on, further appends fail after some milliseconds; the error names a
+    // thread. In a store whose memory is all in use, an append that cannot get more fails at once. 0: an append
+    // waits for no thread; where this process has no spill_thread it still spills itself, once.
     std::uint32_t room_wait_ms = 10'000;
 
     // What a thread of this process does around waits; on attaching too.
@@ -100,10 +105,12 @@ struct Attached {
     bool same_namespace = true;       // whether the ids mean the same to the caller
     std::string command;              // of that thread, where /proc shows it; else empty
     bool alive = true;                // by its lock, not by its ids; the dead are recovered by whoever meets them
+    bool stopped = false;             // by a signal or a debugger, where /proc shows it
     bool inside = false;              // an operation, or has views
     std::string doing;                // idle, reading, appending, erasing, dropping, reclaiming or spilling; views
     std::uint64_t epochs_behind = 0;  // not 0: it is inside since before this epoch, and holds back reuse of memory
-    std::uint64_t behind_ms = 0;      // for that long at least
+    std::uint64_t behind_ms = 0;  // for that long at least it holds back memory, being behind, or being about to
+                                  // free it: reclaiming, or spilling
 };
 
 // A store as it is at one moment. Counting visits every key: cost is linear in the number of keys.
@@ -134,8 +141,9 @@ struct Stats {
     std::uint32_t slots_in_use = 0;     // attached threads
     std::uint32_t slots_total = 0;
     std::uint64_t epoch = 0;
-    std::vector<Attached> held_back_by;  // who keeps retired objects from reuse: in the middle of an operation,
-                                         // stopped, or with an old view
+    std::vector<Attached> held_back_by;  // the threads that keep retired memory from reuse: in the middle of an
+                                         // operation, stopped, or with an old view; and those that have had some in
+                                         // their hand for a second, to free it
 };
 
 // What a sync has made durable. Keys that come, grow or go while it is under way are in it or not, each by itself.

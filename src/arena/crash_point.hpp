@@ -119,9 +119,13 @@
     POINT(ViewPinned)                                                   \
     POINT(RetiredLinked)                                                \
     POINT(RetiredPushed)                                                \
-    POINT(ReclaimerTaken)                                               \
-    POINT(ObjectEmptied)                                                \
+    POINT(ObjectNamed)                                                  \
+    POINT(ObjectClaimed)                                                \
+    POINT(ObjectOwned)                                                  \
     POINT(HeadMoved)                                                    \
+    POINT(ObjectTaken)                                                  \
+    POINT(ObjectEmptied)                                                \
+    POINT(ObjectForgotten)                                              \
     POINT(ListDrained)                                                  \
     POINT(EpochMoved)                                                   \
     /* arena/lock_description.cpp: fork */                              \
@@ -196,7 +200,8 @@
     POINT(DeadDropInstalled)                                            \
     POINT(DeadDropCounted)                                              \
     POINT(DeadDropRetired)                                              \
-    POINT(DeadReclaimerForgotten)                                       \
+    POINT(DeadDrainRetired)                                             \
+    POINT(DeadDrainForgotten)                                           \
     POINT(DeadSpillLetGo)                                               \
     POINT(DeadSpillRetired)                                             \
     POINT(DeadJournalForgotten)                                         \

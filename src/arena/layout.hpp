@@ -71,8 +71,7 @@ struct ArenaHeader {
     // --- retired memory (arena/epoch.hpp) ---
     alignas(64) std::array<Atomic<std::uint64_t>, kEpochBuckets> retired;  // heads of lists, by epoch % 3
     Atomic<std::uint64_t> retired_objects;                                 // in those lists
-    Atomic<std::uint64_t> reclaimer;       // slot number + 1 of who drains them, 0 for nobody
-    Atomic<std::uint64_t> epoch_began_ms;  // of the boot clock, when the reclaimer last moved the epoch; to show
+    Atomic<std::uint64_t> epoch_began_ms;  // of the boot clock, when the epoch last moved, or later; to show
 
     // --- spilling (spill/) ---
     alignas(64) Atomic<std::uint64_t> generations;  // of chains, handed out so far
@@ -107,7 +106,7 @@ static_assert(offsetof(ArenaHeader, epoch) == 2304, "epoch, tree and retirements
 static_assert(offsetof(ArenaHeader, page_hint) == 2368, "allocation must not disturb the epoch's line");
 static_assert(offsetof(ArenaHeader, slots_high_water) == 2384 && offsetof(ArenaHeader, slots_real) == 2388);
 static_assert(offsetof(ArenaHeader, retired) == 2432);
-static_assert(offsetof(ArenaHeader, epoch_began_ms) == 2472);
+static_assert(offsetof(ArenaHeader, epoch_began_ms) == 2464);
 static_assert(offsetof(ArenaHeader, spill_files_at) == 1232 && offsetof(ArenaHeader, codec) == 1240);
 static_assert(offsetof(ArenaHeader, generations) == 2496 && offsetof(ArenaHeader, spill_hand) == 2560);
 static_assert(offsetof(ArenaHeader, spare_journal) == 2600);
@@ -116,22 +115,24 @@ static_assert(offsetof(ArenaHeader, sync_progress) == 2648 && offsetof(ArenaHead
 static_assert(std::is_standard_layout_v<ArenaHeader>, "offsets must mean the same in every build");
 
 // One attached thread's entry in the process table. Its owner alone writes it, but for recovery of the dead,
-// which holds the slot's byte lock (arena/slots.hpp).
+// which holds the slot's byte lock (arena/slots.hpp), and for helpers of a drainer (Slot::draining,
+// arena/epoch.hpp).
 struct Slot {
     // --- written by the owner at every operation ---
     alignas(64) Atomic<std::uint64_t> epoch;  // epoch that it is in; 0 outside of every operation
     Atomic<std::uint64_t> segment;            // segment in which it may have claimed and not yet said so
-    Atomic<std::uint64_t> taking;          // pages that it takes or gives back (arena/page_owner.hpp); 0 for none
-    Atomic<std::uint64_t> replacing_leaf;  // leaf that it puts out of the index and may retire, 0 for none
-    Atomic<std::uint64_t> replacing_in;    // tree in which that leaf is
-    Atomic<std::uint64_t> replacing_hash;  // of a key that belongs there
-    Atomic<std::uint32_t> light_fences;    // 1: enters epochs with a light fence (arena/asymmetric_fence.hpp)
+    Atomic<std::uint64_t> taking;            // pages that it takes or gives back (arena/page_owner.hpp); 0 for none
+    Atomic<std::uint64_t> replacing_leaf;    // leaf that it puts out of the index and may retire, 0 for none
+    Atomic<std::uint64_t> replacing_in;      // tree in which that leaf is
+    Atomic<std::uint64_t> replacing_hash;    // of a key that belongs there
+    Atomic<std::uint32_t> light_fences;      // 1: enters epochs with a light fence (arena/asymmetric_fence.hpp)
+    Atomic<std::uint32_t> draining_since_s;  // of the boot clock, when it began to free what is retired; to show
     Atomic<std::uint64_t> spilling;  // first of the SpilledBlocks that it is filling (arena/spilled_blocks.hpp)
 
     // --- written at attach and detach, and in slow paths ---
     alignas(64) Atomic<std::uint32_t> state;  // SlotState
     Atomic<std::uint32_t> generation;         // owners so far; in each claimed frame, so that an heir is told apart
-    std::uint64_t attachment;                 // random number of the Store object that the thread came by
+    Atomic<std::uint64_t> draining;           // retired object that it takes or has taken (arena/epoch.hpp)
     Atomic<std::int64_t> process_id;          // for people, as the next; liveness is the byte lock
     Atomic<std::int64_t> thread_id;           // or kViewsThread, kSpillerThread: whatever thread comes by
     Atomic<std::uint64_t> erasing_chain;      // chain that it set out to retire, 0 for none
@@ -168,7 +169,7 @@ enum class SlotState : std::uint32_t { kFree = 0, kTaken = 1 };
 
 static_assert(sizeof(Slot) % 64 == 0 && alignof(Slot) == 64, "slots must not share lines");
 static_assert(offsetof(Slot, epoch) == 0 && offsetof(Slot, segment) == 8 && offsetof(Slot, spilling) == 56);
-static_assert(offsetof(Slot, state) == 64, "the hot line is the owner's alone");
+static_assert(offsetof(Slot, state) == 64 && offsetof(Slot, draining) == 72, "the hot line is the owner's alone");
 static_assert(offsetof(Slot, pid_namespace) == 120);
 static_assert(offsetof(Slot, sources) == 128);
 static_assert(kSizeClasses != 10 || (offsetof(Slot, made_chain) == 208 && offsetof(Slot, made) == 224 &&

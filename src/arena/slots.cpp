@@ -152,7 +152,6 @@ Slot* Slots::take_over(std::uint32_t number) noexcept {
     }
     // relaxed: we hold the byte lock, and others read these to show them
     slot.generation.store(slot.generation.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    slot.attachment = attachment_;
     slot.process_id.store(::getpid(), std::memory_order_relaxed);
     slot.thread_id.store(::syscall(SYS_gettid), std::memory_order_relaxed);
     slot.pid_namespace.store(this_pid_namespace(), std::memory_order_relaxed);

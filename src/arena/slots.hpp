@@ -13,7 +13,7 @@
 // Thread safety: current() from any thread; the rest under the object's own mutex.
 // A crash leaves slots "taken" with free locks; whoever meets them recovers them (recover).
 // Invariants: I1 a slot's words are written by its owner, or by whoever holds its byte lock while the owner is
-// dead;
+// dead; `draining` also by helpers (arena/epoch.hpp);
 //             I2 a slot of state kFree holds nothing: no epoch, no source pages, no work under way;
 //             I4 a slot below slots_high_water has memory: slots_real is raised before;
 //             I3 state, source pages and journal (arena/made.hpp) of a slot name what there is.

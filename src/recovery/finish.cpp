@@ -55,8 +55,8 @@ void finish_work(const Mapping& mapping, Blocks& blocks, Index& index, Epochs& e
     finish_erase(mapping, index, epochs, slots, dead);
     finish_drop(mapping, index, epochs, slots, dead);
     finish_spilling(mapping, blocks, epochs, slots, dead, own);
-    epochs.forget_reclaimer(dead);
-    crash_point(CrashPoint::kDeadReclaimerForgotten);
+    epochs.finish_draining(dead);
+    crash_point(CrashPoint::kDeadDrainForgotten);
 }
 
 void finish_taking(const Mapping& mapping, Blocks& blocks, Slot& dead) {

@@ -17,15 +17,14 @@
 #include "store/hash.hpp"
 #include "store/leftovers.hpp"
 #include "store/place.hpp"
-#include "store/room.hpp"
-#include "store/waiting.hpp"
 
 namespace shoal {
 namespace {
 
-// Before memory is called full: three epochs make anything free, unless somebody stays inside one for longer.
+// Before memory is called full: three epochs make anything free, unless a thread stays inside one for longer.
 constexpr int kReclaimTurns = 32;
-constexpr std::chrono::microseconds kReclaimPause{200};
+constexpr std::chrono::microseconds kFirstPause{100};  // then twice as long each time
+constexpr std::chrono::microseconds kLastPause{6'400};
 constexpr std::uint64_t kRetiredToTidy = 64;
 
 }  // namespace
@@ -182,40 +181,21 @@ Result<std::shared_ptr<detail::Pin>> StoreImpl::pin() {
     return std::make_shared<detail::Pin>(shared_from_this(), ticket);
 }
 
-bool RoomWait::again(AppendOutcome outcome) {
-    if (outcome == AppendOutcome::kDamaged) return false;
-    if (store_.mapping_.descriptor() < 0) return false;  // no room can be made real, whatever becomes free
-    const Waiting waiting(store_.wait_hooks_);
-    const auto now = std::chrono::steady_clock::now();
-    Spiller& spiller = store_.spiller_;
-    if (tried_++ == 0) {
-        begun_ = now;
-        failures_ = spiller.failures();
-        called_ = false;
-    }
-    if (!spiller.enabled()) return tried_ < kTries && store_.make_room();
-    const auto left = store_.room_wait_ - std::chrono::floor<std::chrono::milliseconds>(now - begun_);
-    const bool may_wait = left > std::chrono::milliseconds(0);
-    // What spillers free comes back by epochs, as everything does. It is room too where the arena's file system has
-    // less of it than the limit. Perhaps others take it each time, or it is none of use: then the time runs out.
-    if (store_.make_room() && (may_wait || tried_ < kTries)) return true;
-    if ((called_ && !may_wait) || spiller.failures() - failures_ >= kTries) return false;
-    called_ = true;
-    tried_ = 1;  // what they free is worth as many tries
-    spiller.wait_for_room(std::max(left, std::chrono::milliseconds(0)));
-    return true;
-}
-
 bool StoreImpl::make_room() {
     int failure = 0;
     Slot* slot = slots_.current(&failure);
     if (slot == nullptr) return false;
+    recover_dead_holders(*slot);
     bool freed = false;
-    for (int turn = 0; turn < kReclaimTurns && epochs_.has_retired(); ++turn) {
-        if (epochs_.reclaim(*slot, true)) {
+    std::chrono::microseconds pause = kFirstPause;
+    for (int turn = 0; turn < kReclaimTurns && pause <= kLastPause; ++turn) {
+        if (epochs_.has_retired() && epochs_.reclaim(*slot, true)) {
             freed = true;
+        } else if (!freed && (epochs_.has_retired() || !holders().empty())) {
+            std::this_thread::sleep_for(pause);  // some live thread is in the middle of an operation
+            pause *= 2;
         } else {
-            std::this_thread::sleep_for(kReclaimPause);  // some live thread is in the middle of an operation
+            break;
         }
     }
     return blocks_.release_empty_pages(*slot) || freed;

@@ -148,8 +148,28 @@ private:
     // After an operation that may have retired something, outside of every epoch: frees what it can, now and then.
     void tidy(Slot& slot) noexcept;
 
-    // Those that are behind while retired objects wait for them.
-    [[nodiscard]] std::vector<Attached> held_back_by();
+    // --- who holds memory back (store/holders.cpp) ---
+    // A slot that keeps retired or spilled memory from reuse: all of it, being behind, or what it has in its hand.
+    struct Holder {
+        std::uint32_t slot;
+        std::uint32_t generation;  // of its owner
+        std::uint64_t word;        // its epoch, or what it has in its hand: another when it has moved on
+        bool is_behind;
+
+        [[nodiscard]] bool operator==(const Holder&) const = default;
+    };
+    static constexpr std::uint64_t kHeldForLongMs = 1000;
+    [[nodiscard]] std::vector<Holder> holders() const;
+    [[nodiscard]] bool is_stopped(const Slot& slot) const;  // where /proc shows it
+    // How long an append may wait since it found no room, as things are at this moment.
+    [[nodiscard]] std::chrono::milliseconds patience();
+    // An append has waited as long as it may: the next one need not wait for the same again, until they move on.
+    void give_up();
+    void recover_dead_holders(Slot& own) noexcept;
+
+    [[nodiscard]] Attached attached_in(std::uint32_t slot_number);
+    // Those that keep memory from reuse, but for who has had some in its hand for less than `least_ms`.
+    [[nodiscard]] std::vector<Attached> held_back_by(std::uint64_t least_ms);
     [[nodiscard]] std::string held_back_text();  // for an error's message; empty when nobody is to be named
 
     [[nodiscard]] Error no_memory(AppendOutcome outcome, std::uint64_t bytes);
@@ -176,6 +196,7 @@ private:
     Loader loader_;
     std::chrono::milliseconds room_wait_;
     WaitHooks wait_hooks_;
+    std::vector<Holder> given_up_;  // guarded by slots_.mutex(), which survives a fork
     bool durable_;
     Spiller spiller_;  // last: its thread uses all of the above
 };

@@ -477,7 +477,7 @@ Result<Stats> StoreImpl::stats() {
     stats.slots_in_use = slots_.in_use();
     stats.slots_total = kSlots;
     stats.epoch = epochs_.current();
-    stats.held_back_by = held_back_by();
+    stats.held_back_by = held_back_by(kHeldForLongMs);
     return stats;
 }
 

@@ -13,9 +13,9 @@ class RoomWait {
 public:
     explicit RoomWait(StoreImpl& store) noexcept : store_(store) {}
 
-    // After an outcome that is not kAppended, outside of every epoch: frees what can be freed, or waits for
-    // spillers, up to Options::room_wait_ms since the first time, and calls them once at least. False: no_memory()
-    // says why there is no room.
+    // After an outcome that is not kAppended, outside of every epoch: frees what can be freed, or waits: for
+    // threads that keep retired memory from reuse, and for spillers, which it calls once at least. As long as
+    // StoreImpl::patience() says, since the first time. False: no_memory() says why there is no room.
     [[nodiscard]] bool again(AppendOutcome outcome);
     // Something went well meanwhile: all begins anew.
     void reset() noexcept { tried_ = 0; }
@@ -23,8 +23,13 @@ public:
 private:
     static constexpr int kTries = 3;
 
+    [[nodiscard]] bool again_in_memory(bool may_wait);
+    [[nodiscard]] bool again_by_spilling(std::chrono::milliseconds left);
+
     StoreImpl& store_;
     int tried_ = 0;
+    std::uint64_t epoch_ = 0;  // when it began
+    std::uint64_t last_epoch_ = 0;
     bool called_ = false;         // spillers, since the first time
     std::uint32_t failures_ = 0;  // of spillers, when we began
     std::chrono::steady_clock::time_point begun_;

@@ -38,15 +38,20 @@ std::string thread_text(const Attached& each) {
     return each.is_spiller ? "spiller" : fmt::to_string(each.thread_id);
 }
 
+const char* state_text(const Attached& each) {
+    if (!each.alive) return "dead";
+    return each.stopped ? "stopped" : "alive";
+}
+
 std::string as_table(const std::vector<Attached>& all) {
     fmt::memory_buffer table;
     const auto row = [&table](const auto&... cells) {
-        fmt::format_to(std::back_inserter(table), "{:>4} {:>8} {:>8} {:<6} {:<11} {:>9}  {}\n", cells...);
+        fmt::format_to(std::back_inserter(table), "{:>4} {:>8} {:>8} {:<7} {:<11} {:>9}  {}\n", cells...);
     };
     row("SLOT", "PROCESS", "THREAD", "STATE", "DOING", "BEHIND", "COMMAND");
     for (const Attached& each : all) {
-        row(each.slot, each.process_id, thread_text(each), each.alive ? "alive" : "dead", each.doing,
-            each.epochs_behind == 0 ? "" : fmt::format("{:.1f} s", static_cast<double>(each.behind_ms) / 1000),
+        row(each.slot, each.process_id, thread_text(each), state_text(each), each.doing,
+            each.behind_ms == 0 ? "" : fmt::format("{:.1f} s", static_cast<double>(each.behind_ms) / 1000),
             each.same_namespace ? printable(each.command) : "(in another pid namespace)");
     }
     return fmt::to_string(table);
@@ -63,6 +68,7 @@ std::string as_json(const std::vector<Attached>& all) {
                         {"same_namespace", each.same_namespace},
                         {"command", each.command},
                         {"alive", each.alive},
+                        {"stopped", each.stopped},
                         {"inside", each.inside},
                         {"doing", each.doing},
                         {"epochs_behind", each.epochs_behind},

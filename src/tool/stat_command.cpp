@@ -88,10 +88,10 @@ std::string as_table(const Stats& stats) {
     row("retired", fmt::format("{} objects that wait for their last reader", stats.retired_objects));
     row("attached", fmt::format("{} threads of at most {}", stats.slots_in_use, stats.slots_total));
     for (const Attached& each : stats.held_back_by) {
-        row("held back by",
-            fmt::format("process {}{} {}: {}, for {:.1f} s at least", each.process_id,
-                        each.thread_id > 0 ? fmt::format(" thread {}", each.thread_id) : "",
-                        printable(each.command), each.doing, static_cast<double>(each.behind_ms) / 1000));
+        row("held back by", fmt::format("process {}{} {}: {}{}, for {:.1f} s at least", each.process_id,
+                                        each.thread_id > 0 ? fmt::format(" thread {}", each.thread_id) : "",
+                                        printable(each.command), each.stopped ? "stopped, " : "", each.doing,
+                                        static_cast<double>(each.behind_ms) / 1000));
     }
     row("epoch", fmt::to_string(stats.epoch));
     return fmt::to_string(table);
@@ -103,6 +103,7 @@ std::string as_json(const Stats& stats) {
         held_back_by.push_back({{"process_id", each.process_id},
                                 {"thread_id", each.thread_id},
                                 {"command", each.command},
+                                {"stopped", each.stopped},
                                 {"doing", each.doing},
                                 {"behind_ms", each.behind_ms}});
     }

@@ -60,6 +60,37 @@ void follow_journal(Inspection& inspection, const Slot& slot, std::uint64_t at) 
     }
 }
 
+// Where its link to the next one is; 0 where it is none, which is reported.
+std::uint64_t follow_retired(Inspection& inspection, std::uint64_t word, std::uint64_t from, Holder holder) {
+    const std::uint64_t object = word & ~kRetiredKindBits;
+    if (was_reached(inspection, object)) {
+        inspection.damage("epoch I1", from, fmt::format("{:#x} is retired, and something else names it", object));
+        return 0;
+    }
+    std::uint64_t link = 0;
+    switch (static_cast<RetiredKind>(word & kRetiredKindBits)) {
+        case RetiredKind::kChain:
+            static_cast<void>(check_chain(inspection, object, from, holder, State::kPartly));
+            link = object + offsetof(Chain, next_retired);
+            break;
+        case RetiredKind::kLeaf:
+            IndexCheck::check_retired_leaf(inspection, object, from, holder);
+            link = object + offsetof(Leaf, next_retired);
+            break;
+        case RetiredKind::kTree:
+            follow_tree(inspection, object, from, holder);
+            link = object + offsetof(Tree, next_retired);
+            break;
+        case RetiredKind::kBlocks:
+            check_spilled_blocks(inspection, object, from, holder);
+            link = object + offsetof(SpilledBlocks, next_retired);
+            break;
+    }
+    if (was_reached(inspection, object)) return link;
+    inspection.damage("epoch I1", from, fmt::format("{:#x} names no retired object", word));
+    return 0;
+}
+
 void check_dead(Inspection& inspection, const Slot& slot, std::uint64_t at) {
     const std::uint64_t erasing = slot.erasing_chain.load(std::memory_order_relaxed);
     if (erasing != 0 && !was_reached(inspection, erasing)) {
@@ -86,6 +117,12 @@ void check_dead(Inspection& inspection, const Slot& slot, std::uint64_t at) {
         from = journal + offsetof(SpilledBlocks, next_of_slot);
         journal = inspection.bytes().word(from);
     }
+    // What it only names is in its list still, or another's. What it owns may be retired anew already, or be in its
+    // list still.
+    const std::uint64_t draining = slot.draining.load(std::memory_order_relaxed);
+    if ((draining & kDrainOwned) == 0 || was_reached(inspection, draining & kRetiredOffsetBits)) return;
+    static_cast<void>(
+        follow_retired(inspection, draining & kRetiredObjectBits, at + offsetof(Slot, draining), Holder::kDead));
 }
 
 bool holds_nothing(const Slot& slot) {
@@ -93,7 +130,8 @@ bool holds_nothing(const Slot& slot) {
         slot.epoch.load(std::memory_order_relaxed) | slot.segment.load(std::memory_order_relaxed) |
         slot.erasing_chain.load(std::memory_order_relaxed) | slot.dropping_tree.load(std::memory_order_relaxed) |
         slot.made_chain.load(std::memory_order_relaxed) | slot.replacing_leaf.load(std::memory_order_relaxed) |
-        slot.taking.load(std::memory_order_relaxed) | slot.spilling.load(std::memory_order_relaxed);
+        slot.taking.load(std::memory_order_relaxed) | slot.spilling.load(std::memory_order_relaxed) |
+        slot.draining.load(std::memory_order_relaxed);
     for (const auto& made : slot.made) held |= made.load(std::memory_order_relaxed);
     for (const auto& source : slot.sources) held |= source.page.load(std::memory_order_relaxed);
     return held == 0;
@@ -147,47 +185,28 @@ void check_slots(Inspection& inspection) {
         }
         check_dead(inspection, slot, at);
     }
-    const std::uint64_t reclaimer = header.reclaimer.load(std::memory_order_relaxed);
-    const auto is_free = [&](std::uint64_t number) {
-        return slots[number].state.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(SlotState::kFree);
-    };
-    if (reclaimer > kSlots || (reclaimer != 0 && is_free(reclaimer - 1))) {
-        inspection.damage(
-            "epoch I3", offsetof(ArenaHeader, reclaimer),
-            fmt::format("slot {} is to free what is retired, and nobody has that slot", reclaimer - 1));
-    }
 }
 
 void check_retired(Inspection& inspection) {
     for (std::uint32_t list = 0; list < kEpochBuckets; ++list) {
-        std::uint64_t from = offsetof(ArenaHeader, retired) + list * 8;
-        std::uint64_t word = inspection.header().retired[list].load(std::memory_order_relaxed);
-        while (word != 0) {
-            const std::uint64_t object = word & ~63ULL;
-            const auto kind = static_cast<RetiredKind>(word & 63);
-            if (was_reached(inspection, object)) {
-                inspection.damage("epoch I1", from,
-                                  fmt::format("{:#x} is retired, and something else names it", object));
-                break;
-            }
-            std::uint64_t link = 0;
-            if (kind == RetiredKind::kChain) {
-                static_cast<void>(check_chain(inspection, object, from, Holder::kRetired, State::kPartly));
-                link = object + offsetof(Chain, next_retired);
-            } else if (kind == RetiredKind::kLeaf) {
-                IndexCheck::check_retired_leaf(inspection, object, from, Holder::kRetired);
-                link = object + offsetof(Leaf, next_retired);
-            } else if (kind == RetiredKind::kTree) {
-                follow_tree(inspection, object, from, Holder::kRetired);
-                link = object + offsetof(Tree, next_retired);
-            } else if (kind == RetiredKind::kBlocks) {
-                check_spilled_blocks(inspection, object, from, Holder::kRetired);
-                link = object + offsetof(SpilledBlocks, next_retired);
-            }
-            if (link == 0 || !was_reached(inspection, object)) {
-                inspection.damage("epoch I1", from, fmt::format("{:#x} names no retired object", word));
-                break;
-            }
+        const std::uint64_t head = offsetof(ArenaHeader, retired) + list * 8;
+        const std::uint64_t first = inspection.header().retired[list].load(std::memory_order_relaxed);
+        const std::uint64_t claimer = first >> kRetiredClaimShift;
+        if (claimer > kSlots || (claimer != 0 && (first & kRetiredOffsetBits) == 0)) {
+            inspection.damage("epoch I3", head, fmt::format("{:#x} is no claim of a slot to an object", first));
+        }
+        const std::uint64_t epoch = inspection.header().epoch.load(std::memory_order_relaxed) & ~kDestroyedBit;
+        std::uint64_t retired_in = epoch;  // in this epoch or one of the two before, what is in that list
+        while (retired_in % kEpochBuckets != list) --retired_in;
+        if ((first & kRetiredOffsetBits) != 0 && (first & kRetiredTagBits) != retired_tag(retired_in)) {
+            inspection.damage("epoch I2", head,
+                              fmt::format("{:#x} is not of a list of epoch {}", first, retired_in));
+        }
+        std::uint64_t from = head;
+        std::uint64_t word = first & kRetiredObjectBits;
+        while ((word & kRetiredOffsetBits) != 0) {
+            const std::uint64_t link = follow_retired(inspection, word, from, Holder::kRetired);
+            if (link == 0) break;
             from = link;
             word = inspection.bytes().word(link);
         }

@@ -92,7 +92,7 @@ TEST_CASE("It could be, if entering were not fenced") {
 
 TEST_CASE("It could be, if advancing were not fenced") {
     const Mutant mutant{"heavy_fence", Kind::kFence, std::memory_order_seq_cst};
-    check_breaks(3, make<EpochModel>(), 50'000, mutant);
+    check_breaks(3, make<EpochModel>(), 300'000, mutant);
 }
 
 TEST_CASE("It could be, if retiring were not fenced") {

@@ -1,18 +1,22 @@
 // The memory limit: a typed error, nothing acknowledged is lost, and what is freed can be used again.
+#include <sched.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <shoal/store.hpp>
 
 #include "catch.hpp"
+#include "child.hpp"
 #include "numbered_workload.hpp"
 #include "pattern.hpp"
 #include "result_checks.hpp"
 #include "scale.hpp"
+#include "shared_counters.hpp"
 #include "temporary_store.hpp"
 #include "threads.hpp"
 
@@ -65,6 +69,15 @@ std::uint64_t bytes_in(const Model& model) {
     std::uint64_t sum = 0;
     for (const auto& [key, value] : model) sum += value.size();
     return sum;
+}
+
+// This process runs on that processor alone, and only when no other wants it.
+bool runs_last_on(int processor) {
+    cpu_set_t only;
+    CPU_ZERO(&only);
+    CPU_SET(processor, &only);
+    const sched_param none{};
+    return ::sched_setaffinity(0, sizeof only, &only) == 0 && ::sched_setscheduler(0, SCHED_IDLE, &none) == 0;
 }
 
 }  // namespace
@@ -289,4 +302,45 @@ TEST_CASE("Threads that meet the limit together lose nothing that was acknowledg
     REQUIRE(threads.join() == "");
     ClosedCutChecker checker(ledger);
     REQUIRE(check_at_rest(*store, ledger, checker) == "");
+}
+
+TEST_CASE("No append is refused for readers that only lack the processor", "[process]") {
+    TemporaryStore place;
+    shoal::Options options = with_limit(16 * kMiB);
+    options.room_wait_ms = 150'000;  // a watchdog: whatever else this machine does
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    REQUIRE_OK(store->append("live", std::string(kMiB, 'l')));
+    cpu_set_t allowed;
+    CPU_ZERO(&allowed);
+    REQUIRE(::sched_getaffinity(0, sizeof allowed, &allowed) == 0);
+    int processor = 0;
+    while (!CPU_ISSET(processor, &allowed)) ++processor;
+    SharedCounters reads(1);
+    std::vector<Child> others;
+    for (int reader = 0; reader < 2; ++reader) {
+        others.push_back(Child::start([&]() -> std::string {
+            auto own = Store::attach(place.path());
+            EXPECT_OK(own);
+            EXPECT(runs_last_on(processor));
+            for (;;) {
+                EXPECT_OK(own->get("live"));
+                reads[0].fetch_add(1);
+            }
+        }));
+    }
+    while (reads[0].load() < 2) std::this_thread::yield();
+    others.push_back(Child::start([&]() -> std::string {  // the one that has it
+        cpu_set_t only;
+        CPU_ZERO(&only);
+        CPU_SET(processor, &only);
+        EXPECT(::sched_setaffinity(0, sizeof only, &only) == 0);
+        for (volatile std::uint64_t turn = 0;; turn = turn + 1) {
+        }
+    }));
+    const std::string record(100'000, 'r');
+    for (std::size_t round = 0; round < scaled(240, 180); ++round) {  // more than the memory
+        REQUIRE_OK(store->append("turned over", record));
+        REQUIRE_OK(store->erase("turned over"));
+    }
 }

@@ -1,4 +1,5 @@
-// A sandbox that refuses membarrier(2): memory comes back as before, by full fences, or by those who are outside.
+// A sandbox that refuses membarrier(2): memory comes back as before, by full fences, by those who are outside, or
+// by time.
 #include <sys/syscall.h>
 
 #include <cerrno>
@@ -59,4 +60,18 @@ TEST_CASE("What a sandboxed process erases comes back through one that is not", 
             }) == "");
     REQUIRE(append_and_erase(*store) == "");
     CHECK(store->get("here")->text() == "first");
+}
+
+TEST_CASE("A sandboxed process uses memory again beside a process that is not, and does nothing", "[process]") {
+    TemporaryStore place;
+    auto idle = Store::open(place.path(), with_limit(16 * kMiB));
+    REQUIRE_OK(idle);
+    REQUIRE_OK(idle->append("here", "first"));  // so that this thread has entered an epoch, by a light fence
+    REQUIRE(Child::run([&]() -> std::string {
+                EXPECT(refuse_membarrier());
+                auto own = Store::attach(place.path());
+                EXPECT_OK(own);
+                return append_and_erase(*own);
+            }) == "");
+    CHECK(idle->get("here")->text() == "first");
 }

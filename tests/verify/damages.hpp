@@ -156,23 +156,28 @@ inline const std::vector<Damaging> kDamages{
     {"epoch I1", "what is retired is retired twice",
      [](ArenaEditor& arena) {
          for (auto& head : arena.header().retired) {
-             const std::uint64_t first = ArenaEditor::get(head) & ~63ULL;
-             const std::uint64_t kind = ArenaEditor::get(head) & 63;
+             const std::uint64_t first = ArenaEditor::get(head) & kRetiredOffsetBits;
+             const std::uint64_t kind = ArenaEditor::get(head) & kRetiredKindBits;
              if (first == 0) continue;
              auto& link = kind == 0 ? arena.at<Chain>(first).next_retired : arena.at<Leaf>(first).next_retired;
-             arena.set(link, ArenaEditor::get(head));
+             arena.set(link, ArenaEditor::get(head) & kRetiredObjectBits);
              return;
          }
          FAIL("nothing is retired");
      }},
-    {"epoch I1", "what is retired is of no kind",
-     [](ArenaEditor& arena) { arena.set(arena.header().retired[0], arena.header().pages_at | 9); }},
+    {"epoch I2", "what is retired is in a list of an epoch that has another one",
+     [](ArenaEditor& arena) {
+         for (auto& head : arena.header().retired) {
+             if (ArenaEditor::get(head) != 0) arena.set(head, ArenaEditor::get(head) ^ retired_tag(1));
+         }
+     }},
     {"epoch I2", "a slot is in an epoch that is to come",
      [](ArenaEditor& arena) {
          take_slot(arena, 17);
          arena.set(arena.process_slot(17).epoch, ArenaEditor::get(arena.header().epoch) + 1);
      }},
-    {"epoch I3", "nobody is the reclaimer", [](ArenaEditor& arena) { arena.set(arena.header().reclaimer, 900); }},
+    {"epoch I3", "a slot that there cannot be has claimed what is retired",
+     [](ArenaEditor& arena) { arena.set(arena.header().retired[0], (kSlots + 1ULL) << kRetiredClaimShift); }},
 
     {"segment I2", "an open segment has a next",
      [](ArenaEditor& arena) {

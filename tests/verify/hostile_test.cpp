@@ -181,8 +181,9 @@ TEST_CASE("Lists and chains that run in circles come to an end") {
           }) == Code::kInvalidArgument);
     CHECK(with_circle([](ArenaEditor& arena) {
               for (auto& head : arena.header().retired) {
-                  const std::uint64_t first = ArenaEditor::get(head) & ~63ULL;
-                  if (first != 0) arena.set(arena.at<Chain>(first).next_retired, ArenaEditor::get(head));
+                  const std::uint64_t first = ArenaEditor::get(head) & kRetiredOffsetBits;
+                  const std::uint64_t object = ArenaEditor::get(head) & kRetiredObjectBits;
+                  if (first != 0) arena.set(arena.at<Chain>(first).next_retired, object);
               }
           }) == Code::kInvalidArgument);
 }

@@ -84,8 +84,8 @@ nb::object report(const Attached& attached) {
     fields("slot", attached.slot)("process_id", attached.process_id)("thread_id", attached.thread_id)(
         "is_views", attached.is_views)("is_spiller", attached.is_spiller)(
         "same_namespace", attached.same_namespace)("command", attached.command)("alive", attached.alive)(
-        "inside", attached.inside)("doing", attached.doing)("epochs_behind", attached.epochs_behind)(
-        "behind_ms", attached.behind_ms);
+        "stopped", attached.stopped)("inside", attached.inside)("doing", attached.doing)(
+        "epochs_behind", attached.epochs_behind)("behind_ms", attached.behind_ms);
     return fields.made("Attached");
 }
 

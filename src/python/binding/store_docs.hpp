@@ -49,8 +49,9 @@ codec : str
 spill_thread : bool
     A thread of this process spills in the background.
 room_wait_ms : int
-    Milliseconds that an append waits for room in a store that spills, before
-    it fails.
+    Milliseconds that an append waits for room, before it fails: for threads
+    that are in the middle of an operation, and in a store that spills for
+    spillers.
 page_cache : bool
     Spilled data goes through the kernel's page cache, instead of past it
     (``O_DIRECT``): where much memory is nobody's.

@@ -23,10 +23,11 @@ class Attached:
     same_namespace: bool  # whether the ids mean the same here
     command: str  # of that thread, where /proc shows it
     alive: bool  # by its lock, not by its ids; the dead are recovered by whoever meets them
+    stopped: bool  # by a signal or a debugger, where /proc shows it
     inside: bool  # in an operation, or has views
     doing: str  # idle, reading, appending, erasing, dropping, reclaiming or spilling; views
     epochs_behind: int  # not 0: it is inside since before this epoch, and holds back reuse of memory
-    behind_ms: int  # for that long at least
+    behind_ms: int  # for that long at least it holds back memory, being behind, or being about to free it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
