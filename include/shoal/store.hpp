@@ -159,11 +159,12 @@ public:
     [[nodiscard]] Result<Stats> stats() const;
 
     // --- spilling, in a store with Options::spill_dir ---------------------------------------------------------
-    // Writes data out to files now, until that has made so many bytes of memory free, or all that can be: closed
-    // segments first, the largest, and then the open ones. Gives how many bytes this call has made free, or will
-    // have when their last reader is gone; not what the threads that spill by themselves made free meanwhile.
-    // Errors: kNoSpace, kPermission, kSystem of the files, and nothing is lost; kInvalidArgument in a store that
-    // does not spill. Blocks until it is written.
+    // Writes data out to files now, until that has made so many bytes of memory free: closed segments first, the
+    // largest, and then the open ones. Without a number, or with one above the memory limit, all that is there when
+    // the call begins, and nothing that comes meanwhile, so that it ends beside writers that never do. Gives how
+    // many bytes this call has made free, or will have when their last reader is gone; not what the threads that
+    // spill by themselves made free meanwhile. Errors: kNoSpace, kPermission, kSystem of the files, and nothing is
+    // lost; kInvalidArgument in a store that does not spill. Blocks until it is written.
     [[nodiscard]] Result<std::uint64_t> spill(std::uint64_t bytes = ~0ULL);
 
     // Makes durable what was acknowledged, and what was erased, before the call: when it returns, that outlives the

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
+#include <utility>
 
 #include "arena/crash_point.hpp"
 #include "io/file_limit_signal.hpp"
@@ -60,7 +62,13 @@ bool SpillPass::set_up() {
     return any;
 }
 
-void SpillPass::prepare() { static_cast<void>(set_up()); }
+void SpillPass::prepare() noexcept {
+    try {
+        static_cast<void>(set_up());
+    } catch (const std::bad_alloc&) {
+        // run() tries again
+    }
+}
 
 void SpillPass::leave_file() {
     if (file_ != nullptr) context_.files.give_back(*slot_, file_number_);
@@ -130,12 +138,33 @@ void SpillPass::take_back_end() noexcept {
     context_.files.entry(file_number_).end.store(file_end_, std::memory_order_release);  // as write()
 }
 
-SpillPass::Outcome SpillPass::run(std::uint64_t wanted, bool with_tails, const std::atomic<bool>& stop) {
+SpillPass::Outcome SpillPass::run(std::uint64_t wanted, bool with_tails, Trip* trip,
+                                  const std::atomic<bool>& stop) {
     outcome_ = {};
     const FileLimitSignalHeld held;  // by fallocate, and the first bytes of a file
-    if (!set_up()) return outcome_;
-    level_ = 0;
     most_level_ = with_tails ? kLevels - 1 : kLastWithoutTails;
+    level_ = trip == nullptr ? 0 : most_level_;
+    // What this process has no memory for stays resident, and nothing stays in hand or inside an epoch.
+    try {
+        if (set_up()) run_inside(wanted, trip, stop);
+    } catch (const std::bad_alloc&) {
+        abandon_all();
+        outcome_.error = ENOMEM;
+    }
+    return outcome_;
+}
+
+void SpillPass::abandon_all() noexcept {
+    while (queue_ && queue_->in_flight() != 0) {
+        if (!queue_->wait()) break;
+    }
+    for (UnderWay& entry : batches_) {
+        if (std::exchange(entry.active, false)) entry.batch->abandon();
+    }
+    take_back_end();
+}
+
+void SpillPass::run_inside(std::uint64_t wanted, Trip* trip, const std::atomic<bool>& stop) {
     left_ = {};
     spilled_ = 0;
     idle_rounds_ = 0;
@@ -163,7 +192,8 @@ SpillPass::Outcome SpillPass::run(std::uint64_t wanted, bool with_tails, const s
         free->begin = free->end = file_end_;
         free->active = true;
         free->error = 0;
-        const Filled filled = fill(batch, wanted - gathered, stop);
+        const Filled filled =
+            trip == nullptr ? fill(batch, wanted - gathered, stop) : fill(batch, wanted - gathered, *trip, stop);
         gathered += batch.block_bytes();
         if (batch.is_empty() || free->error != 0) {
             end_batch(static_cast<std::size_t>(free - batches_.begin()));
@@ -176,11 +206,45 @@ SpillPass::Outcome SpillPass::run(std::uint64_t wanted, bool with_tails, const s
         if (!wants_new_file_ || again) break;
         again = true;  // what had no room in a file that is as long as it may be
         idle_rounds_ = 0;
+        if (trip != nullptr) trip->begin_anew();
     }
     while (queue_->in_flight() != 0) finish_one();
     if (outcome_.error != 0 || wants_new_file_) take_back_end();
     static_cast<void>(free_what_can_be());
-    return outcome_;
+}
+
+SpillPass::Filled SpillPass::fill(Batch& batch, std::uint64_t wanted, Trip& trip, const std::atomic<bool>& stop) {
+    while (batch.block_bytes() < wanted && outcome_.error == 0 &&
+           !stop.load(std::memory_order_relaxed)) {  // as run
+        if (trip.ended_) return Filled::kNothingLeft;
+        bool full = false;
+        const std::optional<std::uint64_t> next =
+            index_->visit_leaf(index_->tree(), trip.leaf_, [&](ArenaOffset chain) {
+                full = !visit_chain(batch, *context_.mapping.at<Chain>(chain), trip);
+                return !full;
+            });
+        if (full) return Filled::kBatchFull;
+        trip.done_.clear();
+        trip.ended_ = next.value_or(0) <= trip.leaf_;
+        trip.leaf_ = next.value_or(0);
+    }
+    return Filled::kBatchFull;
+}
+
+// False: the batch is full, and the leaf is looked at again: what is done with there gets no more, whatever comes.
+bool SpillPass::visit_chain(Batch& batch, const Chain& chain, Trip& trip) {
+    const std::uint64_t identity = chain.identity.load(std::memory_order_relaxed);  // relaxed: see make_chain
+    const std::uint64_t generation = generation_of(identity);
+    if (trip.came_later(generation) || trip.done_.contains(&chain)) return true;
+    Cold cold = look_at(chain, generation);
+    if (std::exchange(trip.under_way_, std::pair(&chain, generation)) != std::pair(&chain, generation)) {
+        trip.last_ = cold.last;
+    }
+    cold.last = std::min(cold.last, trip.last_);
+    const bool any = cold.ordinal <= cold.last && cold.sealed_bytes + cold.tail_bytes != 0;
+    const bool room = !any || spill_chain(batch, chain, identity, cold);
+    if (room) trip.done_.insert(&chain);
+    return room;
 }
 
 SpillPass::Filled SpillPass::fill(Batch& batch, std::uint64_t wanted, const std::atomic<bool>& stop) {
@@ -247,7 +311,7 @@ bool SpillPass::visit_chain(Batch& batch, const Chain& chain) {
 }
 
 SpillPass::Cold SpillPass::look_at(const Chain& chain, std::uint64_t generation) {
-    Cold cold{0, 0, static_cast<ArenaOffset>(chain.root), 0};
+    Cold cold{0, 0, static_cast<ArenaOffset>(chain.root), 0, 0};
     const auto known = begins_.find(generation);
     if (known != begins_.end() && known->second.chain == &chain) {  // not another one of that generation
         cold.from = known->second.segment;
@@ -268,6 +332,7 @@ SpillPass::Cold SpillPass::look_at(const Chain& chain, std::uint64_t generation)
                 cold.sealed_bytes += segment.data_units * kUnitBytes;
             }
         }
+        cold.last = ordinal;
         const std::uint64_t next = segment.next.load(std::memory_order_acquire);  // pairs with the link
         if (next == 0 || is_erased(next)) break;
         at = static_cast<ArenaOffset>(next);
@@ -283,7 +348,8 @@ SpillPass::Cold SpillPass::look_at(const Chain& chain, std::uint64_t generation)
     return cold;
 }
 
-// False: the batch is full.
+// Up to the last segment that was seen: the writers that go on behind it do not keep the spiller. False: the batch
+// is full.
 bool SpillPass::spill_chain(Batch& batch, const Chain& chain, std::uint64_t identity, const Cold& cold) {
     const std::uint64_t generation = generation_of(identity);
     const std::uint32_t own = codec_of(identity);
@@ -292,7 +358,7 @@ bool SpillPass::spill_chain(Batch& batch, const Chain& chain, std::uint64_t iden
     std::uint64_t left = context_.mapping.bytes() / sizeof(Segment);  // as look_at
     bool room = true;
     batch.begin_extent(chain, generation, ordinal);
-    for (ArenaOffset at = cold.from; left != 0; --left, ++ordinal) {
+    for (ArenaOffset at = cold.from; left != 0 && ordinal <= cold.last; --left, ++ordinal) {
         Segment& segment = *context_.mapping.at<Segment>(at);
         const SegmentExtent extent = extent_of(segment);
         if (!extent.stored() && !is_closed(segment)) {

@@ -7,6 +7,8 @@
 #include <atomic>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "index/index.hpp"
@@ -29,10 +31,45 @@ public:
     };
     // Spills until `wanted` bytes of memory will be free, or nothing more is to be had, or `stop`. Open tails are
     // closed and spilled only `with_tails`.
-    [[nodiscard]] Outcome run(std::uint64_t wanted, bool with_tails, const std::atomic<bool>& stop);
+    [[nodiscard]] Outcome run(std::uint64_t wanted, bool with_tails, const std::atomic<bool>& stop) {
+        return run(wanted, with_tails, nullptr, stop);
+    }
+
+    // One way through the index that spills all that was there when it began, and nothing that came later: of each
+    // chain that was there, the segments that it has when the way comes to it. So it ends beside writers that never
+    // do.
+    class Trip {
+    public:
+        explicit Trip(const ArenaHeader& header) noexcept
+            : generations_(header.generations.load(std::memory_order_relaxed)) {}  // relaxed: see make_chain
+        [[nodiscard]] bool ended() const noexcept { return ended_; }
+
+    private:
+        friend class SpillPass;
+        void begin_anew() noexcept {
+            leaf_ = 0;
+            ended_ = false;
+            done_.clear();
+        }
+        // Within half of their numbers, since they begin anew (chain/layout.hpp).
+        [[nodiscard]] bool came_later(std::uint64_t generation) const noexcept {
+            const std::uint64_t behind = generation_of(generation - generations_);
+            return behind != 0 && behind < 1ULL << (kGenerationBits - 1);
+        }
+        std::uint64_t generations_;                           // handed out so far: chains of later ones came later
+        std::uint64_t leaf_ = 0;                              // hash at which the leaf in hand begins
+        std::unordered_set<const Chain*> done_;               // chains of that leaf that are done with
+        std::pair<const Chain*, std::uint64_t> under_way_{};  // a chain that is not, and its generation
+        std::uint64_t last_ = 0;                              // ordinal of its last segment that is wanted
+        bool ended_ = false;
+    };
+    // Goes on with the trip until `wanted` bytes of memory will be free, it has ended, or `stop`.
+    [[nodiscard]] Outcome run(std::uint64_t wanted, Trip& trip, const std::atomic<bool>& stop) {
+        return run(wanted, true, &trip, stop);
+    }
 
     // Takes what it needs of the arena's memory and slots, so that it has it when they are short.
-    void prepare();
+    void prepare() noexcept;
     // Lets go of the file that it writes to, so that it can be removed when nothing in it counts any more; and of
     // what it has spilled, so that whoever needs memory can free it when its last reader is gone.
     void rest();
@@ -51,6 +88,7 @@ private:
         std::uint64_t tail_bytes = 0;    // claimed of the open one
         ArenaOffset from = ArenaOffset::kNull;
         std::uint64_t ordinal = 0;  // of that segment
+        std::uint64_t last = 0;     // ordinal of the last segment that there is
     };
     // Where the resident segments of a chain begin: so that a long one is not walked from its root each time.
     struct Begin {
@@ -60,6 +98,9 @@ private:
     };
 
     enum class Filled : std::uint8_t { kBatchFull, kNothingLeft };
+    [[nodiscard]] Outcome run(std::uint64_t wanted, bool with_tails, Trip* trip, const std::atomic<bool>& stop);
+    void run_inside(std::uint64_t wanted, Trip* trip, const std::atomic<bool>& stop);
+    void abandon_all() noexcept;
     [[nodiscard]] bool set_up();
     [[nodiscard]] bool open_file();
     void leave_file();
@@ -67,6 +108,8 @@ private:
     [[nodiscard]] std::uint64_t room_wanted() const noexcept;
     void allocate_ahead() noexcept;
     [[nodiscard]] Filled fill(Batch& batch, std::uint64_t wanted, const std::atomic<bool>& stop);
+    [[nodiscard]] Filled fill(Batch& batch, std::uint64_t wanted, Trip& trip, const std::atomic<bool>& stop);
+    [[nodiscard]] bool visit_chain(Batch& batch, const Chain& chain, Trip& trip);
     [[nodiscard]] bool take_next_leaf();
     [[nodiscard]] bool end_of_round();
     [[nodiscard]] bool visit_chain(Batch& batch, const Chain& chain);

@@ -4,6 +4,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <new>
+#include <optional>
+#include <utility>
 
 #include "arena/futex.hpp"
 #include "io/queue.hpp"
@@ -17,6 +20,8 @@ namespace {
 constexpr std::uint64_t kHighWater16ths = 12;
 constexpr std::uint64_t kLowWater16ths = 10;
 constexpr std::uint64_t kShareForWaiting = 8;  // of the limit, spilled for who has run out, at least
+
+constexpr std::uint64_t kLeastPiece = 16 << 20;  // of all that is there, spilled in one go
 
 constexpr std::chrono::milliseconds kIdle{2000};  // then a look whether somebody called and died
 constexpr std::chrono::milliseconds kRetry{100};  // after a failure, or where nothing could be had
@@ -91,14 +96,21 @@ std::uint64_t Spiller::excess() const noexcept {
     return used > pages * kHighWater16ths / 16 ? (used - pages * kLowWater16ths / 16) * kPageBytes : 0;
 }
 
-Spiller::Spilled Spiller::spill_with(Worker& own, std::uint64_t wanted, bool with_tails, Why why) {
+Spiller::Spilled Spiller::spill_with(Worker& own, std::uint64_t wanted, bool with_tails, Why why,
+                                     SpillPass::Trip* trip) {
     const std::lock_guard lock(own.mutex);
     if (why == Why::kNoRoom && own.pass.is_held_back()) return {};
     ArenaHeader& header = context_.mapping.header();
-    const SpillPass::Outcome outcome = own.pass.run(wanted, with_tails, own.stop);
+    const SpillPass::Outcome outcome =
+        trip != nullptr ? own.pass.run(wanted, *trip, own.stop) : own.pass.run(wanted, with_tails, own.stop);
     if (own.engine.empty()) {
-        const std::lock_guard show(context_.slots.mutex());
-        own.engine = own.pass.engine();
+        try {
+            std::string engine = own.pass.engine();
+            const std::lock_guard show(context_.slots.mutex());
+            own.engine = std::move(engine);
+        } catch (const std::bad_alloc&) {
+            // It is only to show; the next time it is set.
+        }
     }
     // relaxed, all: to show, and for who waits, whom the futex's word orders
     if (outcome.error != 0) {
@@ -117,15 +129,25 @@ Spiller::Spilled Spiller::spill_with(Worker& own, std::uint64_t wanted, bool wit
 Spiller::Spilled Spiller::spill(std::uint64_t wanted) {
     if (!enabled()) return {};
     Worker& own = worker();
+    const std::uint64_t limit = context_.mapping.bytes();
+    std::optional<SpillPass::Trip> trip;
+    if (wanted >= limit) trip.emplace(context_.mapping.header());
     Spilled all;
     for (;;) {
-        const Spilled some = spill_with(own, wanted - all.block_bytes, true, Why::kAsked);
+        // A trip goes on in pieces, between which the thread that others wait for gets its turn.
+        const std::uint64_t more =
+            trip ? std::max(limit / kShareForWaiting, kLeastPiece) : wanted - all.block_bytes;
+        const Spilled some = spill_with(own, more, true, Why::kAsked, trip ? &*trip : nullptr);
         all.block_bytes += some.block_bytes;
         all.error = some.error;
-        const std::lock_guard lock(own.mutex);
-        own.pass.rest();
+        if (trip && some.error == 0 && !trip->ended() && !some.held_back && some.block_bytes != 0) continue;
+        {
+            const std::lock_guard lock(own.mutex);
+            own.pass.rest();
+        }
         // Readers hold back what is spilled, and with it what the pass goes on with; it has new ones now.
-        if (!some.held_back || some.block_bytes == 0 || all.block_bytes >= wanted) return all;
+        if (!some.held_back || some.block_bytes == 0) return all;
+        if (trip ? trip->ended() : all.block_bytes >= wanted) return all;
     }
 }
 

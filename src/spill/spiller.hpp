@@ -3,7 +3,7 @@
 //
 // What is cold: of each key all segments that are closed. Spillers of all processes go round the index by one hand,
 // a leaf at a time; keys with much to spill come first, so that extents are large, and open tails are closed only
-// when nothing else is left.
+// when nothing else is left. A spill of everything goes its own way, once through the index (SpillPass::Trip).
 //
 // Thread safety: every function. A crash: see spill/batch.hpp; the hand may have passed what was not looked at.
 #pragma once
@@ -49,8 +49,8 @@ public:
     // spill.
     [[nodiscard]] std::string engine() const;
 
-    // Spills until `wanted` bytes of memory will be free or there is nothing more. Blocks while another thread of
-    // this process is at it. Not inside an epoch.
+    // Spills until `wanted` bytes of memory will be free or there is nothing more. As much as there could be, or
+    // more, means all that is there now, and nothing that comes meanwhile. Not inside an epoch.
     using Spilled = SpillPass::Outcome;
     Spilled spill(std::uint64_t wanted);
 
@@ -63,7 +63,8 @@ private:
     void run(Worker& worker);
     enum class Why : std::uint8_t { kAsked, kNoRoom };
     Spilled help(std::uint64_t wanted);  // as spill, of who waits for room
-    Spilled spill_with(Worker& worker, std::uint64_t wanted, bool with_tails, Why why);
+    Spilled spill_with(Worker& worker, std::uint64_t wanted, bool with_tails, Why why,
+                       SpillPass::Trip* trip = nullptr);
 
     SpillContext context_;
     const Index* index_;

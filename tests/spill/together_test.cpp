@@ -13,6 +13,7 @@
 #include "../store/numbered_workload.hpp"
 #include "../store/result_checks.hpp"
 #include "../store/scale.hpp"
+#include "../store/shared_counters.hpp"
 #include "../store/threads.hpp"
 #include "catch.hpp"
 #include "spilling_store.hpp"
@@ -239,4 +240,57 @@ TEST_CASE("A child of fork spills by itself when it runs out of memory, beside i
     CHECK(child.wait() == "");
     CHECK(store->get("child")->size() == 16'000'000);
     CHECK(store->get("parent")->size() == 32'000'000);
+}
+
+TEST_CASE("A spill of everything ends beside writers that never do, and what was there at its start is in files",
+          "[process]") {
+    constexpr std::size_t kWriters = 2;
+    const bool threads = GENERATE(true, false);
+    SpillingPlace place;
+    shoal::Options options = place.options(16 * kMiB);
+    options.room_wait_ms = 100'000;
+    options.spill_thread = false;
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    std::uint64_t old_bytes = 0;
+    for (int number = 0; number < 300; ++number) {
+        const std::string value(10'000, 'o');
+        REQUIRE_OK(store->append("old " + std::to_string(number), value));
+        old_bytes += value.size();
+    }
+    REQUIRE(store->stats()->spilled_bytes < old_bytes);
+    options.spill_thread = threads;       // of the children, which are forked where no thread is
+    SharedCounters shared(kWriters + 1);  // appends of each, and whether to end
+    std::vector<Child> writers;
+    for (std::size_t writer = 0; writer < kWriters; ++writer) {
+        writers.push_back(Child::start([&, writer]() -> std::string {
+            auto own = Store::attach(place.path(), options);
+            EXPECT_OK(own);
+            const std::string record(100, 'r');
+            for (std::uint64_t number = 0; shared[kWriters].load() == 0; ++number) {
+                const std::string key = std::to_string(writer) + " of " + std::to_string(number % 2'000);
+                EXPECT_OK(own->append(key, record));
+                EXPECT_OK(own->append("one for all", record));
+                if (number % 20 == 19) EXPECT_OK(own->erase(key));
+                if (number % 5'000 == 4'999) EXPECT_OK(own->erase("one for all"));
+                shared[writer].fetch_add(1);
+            }
+            return {};
+        }));
+    }
+    for (std::size_t writer = 0; writer < kWriters; ++writer) {
+        while (shared[writer].load() < 3'000) std::this_thread::yield();
+    }
+    for (int round = 0; round < 3; ++round) {
+        REQUIRE_OK(store->spill());
+        CHECK(store->stats()->spilled_bytes >= old_bytes);
+        for (std::size_t writer = 0; writer < kWriters; ++writer) {  // they go on
+            const std::uint64_t before = shared[writer].load();
+            while (shared[writer].load() == before) std::this_thread::yield();
+        }
+    }
+    shared[kWriters].store(1);
+    CHECK(wait_for(writers) == "");
+    for (int number = 0; number < 300; ++number)
+        CHECK(store->get("old " + std::to_string(number))->size() == 10'000);
 }

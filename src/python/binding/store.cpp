@@ -209,11 +209,14 @@ constexpr std::size_t kPartBytes = 16 << 20;
 constexpr std::uint64_t kSpillStepBytes = 64 << 20;
 
 std::uint64_t spill(const OpenStore& self, nb::handle bytes, nb::handle progress) {
-    const std::uint64_t wanted = bytes.is_none() ? ~0ULL : nb::cast<std::uint64_t>(bytes);
+    std::uint64_t wanted = bytes.is_none() ? ~0ULL : nb::cast<std::uint64_t>(bytes);
     const auto spill_some = [&](std::uint64_t some) {
         return without_lock(self, [&](Store& store) { return store.spill(some); });
     };
     if (progress.is_none()) return spill_some(wanted);
+    // As much as there is now, so that the steps end beside writers that never do.
+    const Stats before = without_lock(self, [](Store& store) { return store.stats(); });
+    wanted = std::min(wanted, before.used_bytes);
     for (std::uint64_t freed = 0;;) {
         const std::uint64_t step = std::min(wanted - freed, kSpillStepBytes);
         const std::uint64_t some = spill_some(step);

@@ -462,7 +462,8 @@ inline constexpr const char* kSpill = R"(Writes data out to files now; for a sto
 Parameters
 ----------
 bytes : int, optional
-    How much memory is to become free; otherwise all that can.
+    How much memory is to become free; otherwise all that is there when the call
+    begins can be, and nothing that others append meanwhile.
 progress : callable, optional
     Called with the number of bytes that have become free, some 64 MiB each.
 
