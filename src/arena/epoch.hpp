@@ -86,6 +86,24 @@ public:
         slot.epoch.store(0, std::memory_order_release);  // pairs with the acquire in advance(): our reads are done
     }
 
+    // Inside from here to its end, also where an exception ends it.
+    class Stay {
+    public:
+        Stay(const Epochs& epochs, Slot& slot) noexcept
+            : epochs_(epochs), slot_(slot), entered_(epochs.enter(slot)) {}
+        Stay(const Stay&) = delete;
+        Stay& operator=(const Stay&) = delete;
+        ~Stay() {
+            if (entered_) epochs_.leave(slot_);
+        }
+        [[nodiscard]] bool entered() const noexcept { return entered_; }  // false: the store is destroyed
+
+    private:
+        const Epochs& epochs_;
+        Slot& slot_;
+        bool entered_;
+    };
+
     [[nodiscard]] bool destroyed() const noexcept {
         // relaxed: an answer of one moment
         return (header_->epoch.load(std::memory_order_relaxed) & kDestroyedBit) != 0;

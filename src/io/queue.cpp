@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <deque>
 #include <utility>
 #include <vector>
 
@@ -27,6 +26,7 @@ struct IoQueue::Impl {
           transfers(depth),
           threads(std::min(depth, kMostThreads)) {
         free.reserve(depth);
+        done.reserve(depth);
         for (Transfer& transfer : transfers) free.push_back(&transfer);
         if (wanted == IoEngine::kThreads)
             refusal = "as asked for";
@@ -70,8 +70,18 @@ struct IoQueue::Impl {
         return threads.wait();
     }
 
+    // So that what is done can be noted without memory.
+    void reserve_done() {
+        if (first_done == done.size()) {
+            done.clear();
+            first_done = 0;
+        }
+        if (done.size() == done.capacity()) done.reserve(2 * done.capacity());
+    }
+
     // Until one request is done.
     void finish_one() {
+        reserve_done();
         while (true) {
             Transfer& transfer = next_finished_step();
             if (const std::optional<IoDone> end = transfer.settle()) {
@@ -89,7 +99,8 @@ struct IoQueue::Impl {
     const IoEngine wanted;
     std::vector<Transfer> transfers;
     std::vector<Transfer*> free;
-    std::deque<IoDone> done;
+    std::vector<IoDone> done;  // from first_done on: not given out yet
+    std::size_t first_done = 0;
     std::string refusal;  // why there is no ring, or why nothing is given to it any more
     std::unique_ptr<Ring> ring;
     IoThreads threads;
@@ -131,31 +142,30 @@ void IoQueue::submit(const IoRequest& request) {
     Transfer& transfer = *impl.free.back();
     transfer.begin(request);
     if (transfer.nothing_left()) {
+        impl.reserve_done();
         impl.done.push_back({request.tag, 0, 0});
         return;
     }
+    impl.start_step(transfer);  // where it throws, the transfer is still free
     impl.free.pop_back();
-    impl.start_step(transfer);
 }
 
 void IoQueue::flush() { own().flush(); }
 
 std::optional<IoDone> IoQueue::wait() {
     Impl& impl = own();
-    if (impl.done.empty()) {
+    if (impl.first_done == impl.done.size()) {
         if (impl.free.size() == impl.depth) return std::nullopt;
         impl.finish_one();
     } else {
         impl.flush();
     }
-    const IoDone first = impl.done.front();
-    impl.done.pop_front();
-    return first;
+    return impl.done[impl.first_done++];
 }
 
 std::size_t IoQueue::in_flight() const {
     Impl& impl = own();
-    return impl.depth - impl.free.size() + impl.done.size();
+    return impl.depth - impl.free.size() + (impl.done.size() - impl.first_done);
 }
 
 IoEngine IoQueue::engine() const { return own().uses_ring() ? IoEngine::kRing : IoEngine::kThreads; }

@@ -72,6 +72,7 @@ std::unique_ptr<Ring> Ring::make(unsigned depth, std::string& why) {
     }
     made->exists_ = true;
     made->mark();
+    made->queued_.reserve(depth);                                   // so that start() cannot throw
     static_cast<void>(rings_left.load(std::memory_order_acquire));  // pairs with ~Ring
     if (!knows_operations(*made->ring_)) {
         why = "io_uring_register: it cannot be asked, or has no IORING_OP_READ (Linux 5.6)";

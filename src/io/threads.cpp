@@ -35,12 +35,12 @@ IoThreads::~IoThreads() {
     for (std::thread& thread : threads_) thread.join();
 }
 
-void IoThreads::start(Transfer& transfer) {
+void IoThreads::start(Transfer& transfer) noexcept {
     ++running_;
     bool too_few = false;
     {
         const std::lock_guard lock(mutex_);
-        to_do_.push_back(&transfer);
+        to_do_.add(transfer);
         too_few = to_do_.size() > idle_ && threads_.size() < most_;
     }
     if (too_few) start_thread();
@@ -51,20 +51,18 @@ Transfer& IoThreads::wait() {
     std::unique_lock lock(mutex_);
     Transfer* transfer = nullptr;
     if (threads_.empty()) {
-        transfer = to_do_.front();
-        to_do_.pop_front();
+        transfer = to_do_.take();
         const FileLimitSignalHeld held;
         do_step(*transfer);
     } else {
         step_finished_.wait(lock, [this] { return !finished_.empty(); });
-        transfer = finished_.front();
-        finished_.pop_front();
+        transfer = finished_.take();
     }
     --running_;
     return *transfer;
 }
 
-void IoThreads::start_thread() {
+void IoThreads::start_thread() noexcept {
     std::thread thread;
     // Without a thread those that are there do the work, or wait().
     if (shoal::start_thread(thread, [this] { work(); }) == 0) threads_.push_back(std::move(thread));
@@ -77,12 +75,11 @@ void IoThreads::work() {
         work_to_do_.wait(lock, [this] { return !to_do_.empty() || stopping_; });
         --idle_;
         if (to_do_.empty()) return;
-        Transfer* transfer = to_do_.front();
-        to_do_.pop_front();
+        Transfer* transfer = to_do_.take();
         lock.unlock();
         do_step(*transfer);
         lock.lock();
-        finished_.push_back(transfer);
+        finished_.add(*transfer);
         step_finished_.notify_one();
     }
 }

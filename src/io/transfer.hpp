@@ -36,6 +36,8 @@ public:
     // Sleeps where the last steps moved nothing: short at first, and not at all after the first of them.
     void pause() const;
 
+    Transfer* behind = nullptr;  // in a list of an engine, which so needs no memory
+
 private:
     void advance(std::uint64_t bytes) noexcept;
     [[nodiscard]] bool at_end_of_file() const noexcept;

@@ -112,6 +112,11 @@ bool Batch::take(Segment& segment, ArenaOffset offset, const SegmentExtent& exte
     return true;
 }
 
+// Room for one more, so that what is taken in hand is in items_ at once, and abandon() lets go of it.
+void Batch::reserve_item() {
+    if (items_.size() == items_.capacity()) items_.reserve(std::max<std::size_t>(64, 2 * items_.size()));
+}
+
 Batch::Added Batch::add(Segment& segment, ArenaOffset offset) {
     const SegmentExtent extent = extent_of(segment);
     if (extent.stored()) return Added::kNotNow;
@@ -124,9 +129,10 @@ Batch::Added Batch::add(Segment& segment, ArenaOffset offset) {
         used_ + builder_.bytes_needed_with(records, bytes) > kBufferBytes) {
         return Added::kNoRoom;
     }
+    reserve_item();
     if (!take(segment, offset, extent)) return Added::kNotNow;
+    Item& item = items_.emplace_back(Item{&segment, {}, 0});
     builder_.begin_segment();
-    Item item{&segment, {}, 0};
     const AtomicWord* frames = frames_of(context_.mapping, extent);
     const auto gather = [&](const std::byte* payload, std::uint64_t length) {
         builder_.add({payload, length});
@@ -134,7 +140,6 @@ Batch::Added Batch::add(Segment& segment, ArenaOffset offset) {
         item.counts.payload_bytes += length;
     };
     static_cast<void>(walk(frames, extent.units, gather));  // settle() has been through it
-    items_.push_back(item);
     return Added::kYes;
 }
 
@@ -164,6 +169,7 @@ Batch::Added Batch::add_parts(const Chain& chain, std::uint64_t generation, std:
     if (!has_place() || journal_->count.load(std::memory_order_relaxed) == journal_->capacity())
         return Added::kNoRoom;
     const AtomicWord* frames = frames_of(context_.mapping, extent);
+    reserve_item();
     if (frames == nullptr || !take(segment, offset, extent)) return Added::kNotNow;
     const ExtentOrigin origin = this->origin(chain, generation, ordinal);
     const ByteView record(reinterpret_cast<const std::byte*>(frames + 1), record_bytes);

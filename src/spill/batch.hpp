@@ -85,6 +85,7 @@ private:
 
     [[nodiscard]] ExtentOrigin origin(const Chain& chain, std::uint64_t generation, std::uint64_t ordinal) const;
     [[nodiscard]] bool take(Segment& segment, ArenaOffset offset, const SegmentExtent& extent);
+    void reserve_item();
     void improve_journal() noexcept;
     // Whether the file is not yet so long that an extent that begins now had no place.
     [[nodiscard]] bool has_place() const noexcept { return file_offset_ + used_ < kSpillFileBytes; }

@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <new>
 #include <string_view>
 #include <vector>
 
@@ -25,6 +27,28 @@ namespace {
 
 constexpr std::size_t kMostOpen = 256;      // files of a process; more are opened anew each time
 constexpr std::uint64_t kHoleBytes = 4096;  // what file systems give back
+
+// The path of a spill file for what must not need memory.
+struct PathOf {
+    PathOf(const std::string& folder, const std::string& prefix, std::uint32_t number) noexcept {
+        std::snprintf(text.data(), text.size(), "%s/%s%04u.spill", folder.c_str(), prefix.c_str(), number);
+    }
+    std::array<char, kStorePathBytes + 128> text{};
+};
+
+// A file that take() owns, until it is the caller's: let go of where it cannot be had, also by an exception.
+struct Owning {
+    SpillFile& file;
+    std::uint64_t left_as;
+    bool kept = false;
+    ~Owning() {
+        if (!kept) file.owner.store(left_as, std::memory_order_release);  // pairs with try_own
+    }
+    Result<SharedSpillFile> keep(Result<SharedSpillFile> opened) noexcept {
+        kept = opened.has_value();
+        return opened;
+    }
+};
 
 }  // namespace
 
@@ -82,30 +106,29 @@ Result<SharedSpillFile> SpillFiles::take(const Slot& slot, std::uint64_t bytes, 
         const std::uint64_t owner = file.owner.load(std::memory_order_relaxed);  // relaxed: try_own decides
         if (owner == kNoFile) {
             if (!try_own(file, owner, ours)) continue;
-            if (auto made = make(at); !made) {
-                file.owner.store(kNoFile, std::memory_order_release);  // pairs with try_own
-                return tl::unexpected(std::move(made.error()));
-            }
+            Owning owning{file, kNoFile};
+            if (auto made = make(at); !made) return tl::unexpected(std::move(made.error()));
+            owning.left_as = kIdleFile;
             *number = at;
-            return open_anew(at, O_RDWR);
+            return owning.keep(open_anew(at, O_RDWR));
         }
         const bool left = owner == kIdleFile || (is_in_hand(owner) && !slots_->is_current(owner));
         // relaxed: only a filter; owned, it is ours to read
         if (!left || !has_room(file.end.load(std::memory_order_relaxed), bytes)) continue;
         if (!try_own(file, owner, ours)) continue;
+        Owning owning{file, kIdleFile};
         auto opened = open_anew(at, O_RDWR);
         if (opened && file.end.load(std::memory_order_relaxed) >= kSpillFileHeaderBytes) {
             *number = at;
-            return opened;
+            return owning.keep(std::move(opened));
         }
         // Its maker died before it had a header, or somebody has removed it: nothing can be written behind it. The
         // latter stays what it is, so that what it held is missed where it is read.
         if (counts_nothing(file, *header_)) {
-            file.owner.store(kNoFile, std::memory_order_release);  // pairs with try_own
-            --at;                                                  // now as one that was never made
+            owning.left_as = kNoFile;
+            --at;  // now as one that was never made
         } else {
             file.end.store(kSpillFileBytes, std::memory_order_relaxed);
-            file.owner.store(kIdleFile, std::memory_order_release);  // pairs with try_own
         }
     }
     return tl::unexpected(Error{Code::kNoSpace, fmt::format("all {} spill files are full", kSpillFiles), ENOSPC});
@@ -113,11 +136,12 @@ Result<SharedSpillFile> SpillFiles::take(const Slot& slot, std::uint64_t bytes, 
 
 Result<void> SpillFiles::make(std::uint32_t number) {
     forget(number);
-    const std::string path = path_of(number);
+    OpenSpillFile file(path_of(number));
+    const std::string& path = file.path();
     ::unlink(path.c_str());  // one that a dead process made, and nobody has named
     const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (descriptor < 0) return failed("cannot make spill file " + path, errno);
-    const OpenSpillFile file(descriptor, -1, path);
+    file.own(descriptor, -1);
     int cause = grant_ ? grant_(descriptor) : 0;
     if (cause == 0) {
         std::array<std::byte, kSpillFileHeaderBytes> head;
@@ -141,15 +165,18 @@ Result<void> SpillFiles::make(std::uint32_t number) {
 
 // Both descriptors are of one file: of whichever had the name.
 Result<SharedSpillFile> SpillFiles::open_anew(std::uint32_t number, int access) const {
-    const std::string path = path_of(number);
+    const auto file = std::make_shared<OpenSpillFile>(path_of(number));
+    const std::string& path = file->path();
     const int descriptor = ::open(path.c_str(), access | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (descriptor < 0 && errno == ENOENT) {
         return tl::unexpected(Error{Code::kDamaged, "there is no such file", ENOENT, 0});
     }
     if (descriptor < 0) return failed("cannot open it", errno);
-    const std::string again = fmt::format("/proc/self/fd/{}", descriptor);
-    const int direct = page_cache_ ? -1 : ::open(again.c_str(), access | O_CLOEXEC | O_DIRECT);
-    auto file = std::make_shared<OpenSpillFile>(descriptor, direct, path);
+    file->own(descriptor, -1);
+    if (!page_cache_) {
+        const std::string again = fmt::format("/proc/self/fd/{}", descriptor);
+        file->own(descriptor, ::open(again.c_str(), access | O_CLOEXEC | O_DIRECT));
+    }
     struct stat info {};
     if (::fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
         return tl::unexpected(Error{Code::kDamaged, "it is no regular file"});
@@ -165,7 +192,7 @@ std::uint64_t SpillFiles::hand_of(const Slot& slot) const noexcept {
 void SpillFiles::give_back(const Slot& slot, std::uint32_t number) noexcept {
     const std::uint64_t end = entry(number).end.load(std::memory_order_relaxed);  // relaxed: ours until below
     const FileLimitSignalHeld held;  // a dead spiller's end may lie behind what it has written
-    static_cast<void>(::truncate(path_of(number).c_str(), static_cast<off_t>(end)));
+    static_cast<void>(::truncate(PathOf(folder_, prefix_, number).text.data(), static_cast<off_t>(end)));
     entry(number).owner.store(kIdleFile, std::memory_order_release);  // pairs with try_own
     remove_if_empty(slot, number);
 }
@@ -204,7 +231,11 @@ void SpillFiles::release(const Slot& slot, std::uint64_t place, bool checkpointe
     if (table_ == nullptr) return;
     const StoredAt at = stored_at(place);
     if (!checkpointed) {  // counted yet, so that the file of this moment is the one
-        if (const auto opened = open_current(at.file)) (*opened)->punch(at);
+        try {
+            if (const auto opened = open_current(at.file)) (*opened)->punch(at);
+        } catch (const std::bad_alloc&) {
+            // Its room comes back with the file, as where the file cannot be opened.
+        }
     }
     // acq_rel: who brings it to nothing comes after everybody who released an extent
     if (entry(at.file).live_bytes.fetch_sub(at.bytes, std::memory_order_acq_rel) == at.bytes) {
@@ -230,7 +261,7 @@ void SpillFiles::remove_unnamed(const Slot& slot) noexcept {
     for (std::uint32_t number = 0; number < kSpillFiles; ++number) {
         SpillFile& file = entry(number);
         if (!try_own(file, kNoFile, hand_of(slot))) continue;
-        ::unlink(path_of(number).c_str());
+        ::unlink(PathOf(folder_, prefix_, number).text.data());
         file.owner.store(kNoFile, std::memory_order_release);  // pairs with try_own
     }
 }
@@ -249,9 +280,10 @@ void SpillFiles::remove_if_empty(const Slot& slot, std::uint32_t number) noexcep
     file.end.store(0, std::memory_order_relaxed);  // first: who takes it over from the dead makes it anew
     crash_point(CrashPoint::kSpillFileEnded);
     // Empty before: other processes may have it open for long.
-    static_cast<void>(::truncate(path_of(number).c_str(), 0));
+    const PathOf path(folder_, prefix_, number);
+    static_cast<void>(::truncate(path.text.data(), 0));
     crash_point(CrashPoint::kSpillFileEmptied);
-    ::unlink(path_of(number).c_str());
+    ::unlink(path.text.data());
     crash_point(CrashPoint::kSpillFileUnlinked);
     forget(number);
     file.owner.store(kNoFile, std::memory_order_release);  // pairs with try_own

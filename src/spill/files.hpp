@@ -26,11 +26,17 @@ namespace shoal {
 // them and got them for other files, which are not written to then, nor read, nor closed.
 class OpenSpillFile {
 public:
-    OpenSpillFile(int descriptor, int direct, std::string path) noexcept
-        : descriptor_(descriptor), direct_(direct), file_(descriptor), path_(std::move(path)) {}
+    // Not open yet: what can throw is done before there is a descriptor to lose.
+    explicit OpenSpillFile(std::string path) noexcept : path_(std::move(path)) {}
     OpenSpillFile(const OpenSpillFile&) = delete;
     OpenSpillFile& operator=(const OpenSpillFile&) = delete;
     ~OpenSpillFile();
+    // Takes the descriptors over; -1 for none.
+    void own(int descriptor, int direct) noexcept {
+        descriptor_ = descriptor;
+        direct_ = direct;
+        file_ = FileIdentity(descriptor);
+    }
     // -1, here and below, where the number means another file now: EBADF. Cost: a system call.
     [[nodiscard]] int descriptor() const noexcept { return file_.is_of(descriptor_) ? descriptor_ : -1; }
     // Past the page cache (O_DIRECT); -1 also where the file system cannot, or Options::page_cache was asked for.
@@ -46,8 +52,8 @@ public:
     [[nodiscard]] bool is_removed() const noexcept;  // nobody can open it any more
 
 private:
-    int descriptor_;
-    int direct_;
+    int descriptor_ = -1;
+    int direct_ = -1;
     FileIdentity file_;
     std::string path_;
 };

@@ -70,9 +70,11 @@ Result<void> SyncPass::walk() {
     open_before();
     std::uint64_t from = 0;
     do {
-        if (!context_.epochs.enter(context_.slot)) return tl::unexpected(Error{Code::kDestroyed, ""});
-        auto step = visit_leaf(&from);
-        context_.epochs.leave(context_.slot);
+        auto step = [&]() -> Result<Step> {
+            const Epochs::Stay inside(context_.epochs, context_.slot);
+            if (!inside.entered()) return tl::unexpected(Error{Code::kDestroyed, ""});
+            return visit_leaf(&from);
+        }();
         if (!step) return tl::unexpected(std::move(step.error()));
         if (auto ours = this->step(); !ours) return ours;
         if (*step == Step::kNeedsRoom) {

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <new>
 #include <thread>
 
 #include <fmt/format.h>
@@ -69,7 +70,11 @@ StoreImpl::StoreImpl(OpenedArena&& opened, const Options& options)
 }
 
 StoreImpl::~StoreImpl() {
-    if (durable_ && !epochs_.destroyed()) static_cast<void>(sync());
+    try {
+        if (durable_ && !epochs_.destroyed()) static_cast<void>(sync());
+    } catch (const std::bad_alloc&) {
+        // Not durable then, as after any other failure of that sync, of which a destructor cannot tell.
+    }
     if ((mapping_.header().flags & kTemporaryFlag) == 0 || path_.empty()) return;
     spiller_.stop();  // it could make a file behind the removal of all
     // Withdrawing first makes sure that of several who close at once one is left alone and removes the store.
@@ -174,11 +179,13 @@ ArenaOffset StoreImpl::find_chain(const KeyRef& key, ArenaOffset tree, Index::Wh
 
 Result<std::shared_ptr<detail::Pin>> StoreImpl::pin() {
     int failure = 0;
+    auto pin = std::make_shared<detail::Pin>(shared_from_this());
     const Pins::Ticket ticket = pins_.add(&failure);
     if (ticket.destroyed) return tl::unexpected(destroyed());
     if (ticket.attachment == 0) return tl::unexpected(no_slot(failure));
+    pin->hold(ticket);
     crash_point(CrashPoint::kViewPinned);
-    return std::make_shared<detail::Pin>(shared_from_this(), ticket);
+    return pin;
 }
 
 bool StoreImpl::make_room() {

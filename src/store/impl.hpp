@@ -206,11 +206,14 @@ namespace detail {
 // Keeps the arena mapped and what was reachable at its making readable.
 class Pin {
 public:
-    Pin(std::shared_ptr<StoreImpl> store, Pins::Ticket ticket) noexcept
-        : store_(std::move(store)), ticket_(ticket) {}
+    // Made before its pin is, which would have no owner if there were no memory for it.
+    explicit Pin(std::shared_ptr<StoreImpl> store) noexcept : store_(std::move(store)) {}
+    void hold(const Pins::Ticket& ticket) noexcept { ticket_ = ticket; }
     Pin(const Pin&) = delete;
     Pin& operator=(const Pin&) = delete;
-    ~Pin() { store_->pins_.remove(ticket_); }
+    ~Pin() {
+        if (ticket_.attachment != 0) store_->pins_.remove(ticket_);
+    }
 
 private:
     std::shared_ptr<StoreImpl> store_;
