@@ -1,5 +1,6 @@
 // What a process has left half-done that was killed at a crash point, seen from the inside: who goes on, and how.
 #include <array>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -222,6 +223,34 @@ TEST_CASE("A split whose process died after one entry is carried through before 
         REQUIRE(store->size(key)->records == records);
     }
     CHECK(store->keys()->size() == expected.size());
+}
+
+TEST_CASE("A spill of everything ends though there is more to spill whenever it has written") {
+    constexpr int kEnough = 100;
+    TemporaryStore place;
+    Options options = without_spill_thread();
+    options.memory_limit_bytes = 64 * kMiB;
+    options.spill_dir = place.directory().path();
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    auto other = Store::attach(place.path(), options);
+    REQUIRE_OK(other);
+    REQUIRE_OK(store->append("key", "there"));
+    int written = 0;
+    std::function<void()> on_published;
+    const std::function<void()> on_journalled = [&] { crash::at(CrashPoint::kSpillRetired, 1, on_published); };
+    on_published = [&] {
+        if (++written == kEnough) return;
+        (void)other->append("key", "more");
+        (void)other->append("new " + std::to_string(written), "more");
+        crash::at(CrashPoint::kSpillJournalled, 1, on_journalled);
+    };
+    crash::at(CrashPoint::kSpillJournalled, 1, on_journalled);
+    REQUIRE_OK(store->spill());
+    CHECK(written < kEnough);
+    CHECK(store->stats()->spilled_bytes >= 5);
+    crash::at(CrashPoint::kSpillJournalled, 0, {});
+    crash::at(CrashPoint::kSpillRetired, 0, {});
 }
 
 TEST_CASE("A drop whose process died half-way is a drop for handles too", "[process]") {
