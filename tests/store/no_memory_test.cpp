@@ -118,9 +118,11 @@ TEST_CASE("A call for which there is no memory holds nothing afterwards") {
         const auto in_a_thread = [&] {
             bool done = false;
             long left = std::exchange(allocations_until_failure, -1);
+            auto own = Store::attach(place.path());
+            REQUIRE_OK(own);
             std::thread([&] {
                 allocations_until_failure = left;
-                done = store->append("key", "of a thread").has_value();
+                done = own->append("key", "of a thread").has_value();
                 left = std::exchange(allocations_until_failure, -1);
             }).join();
             allocations_until_failure = left;
