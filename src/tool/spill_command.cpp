@@ -47,7 +47,8 @@ void add_spill_command(CLI::App& app, int& exit_code) {
     CLI::App* command = app.add_subcommand("spill", "Write data of a store out to its files now");
     command->add_option("STORE", arguments->store, "The store's directory")->required()->type_name("");
     command
-        ->add_option("-b,--bytes", arguments->bytes, "Free so much memory, as 64M or 1G; default: all that is there now")
+        ->add_option("-b,--bytes", arguments->bytes,
+                     "Free so much memory, as 64M or 1G; default: all that is there now")
         ->type_name("SIZE")
         ->transform(byte_size());
     add_sharing_options(*command, arguments->options);

@@ -225,7 +225,7 @@ TEST_CASE("A split whose process died after one entry is carried through before 
     CHECK(store->keys()->size() == expected.size());
 }
 
-TEST_CASE("A spill of everything ends though there is more to spill whenever it has written") {
+TEST_CASE("A spill of everything ends though there is more to spill for each segment that it has gathered") {
     constexpr int kEnough = 100;
     TemporaryStore place;
     Options options = without_spill_thread();
@@ -236,21 +236,21 @@ TEST_CASE("A spill of everything ends though there is more to spill whenever it 
     auto other = Store::attach(place.path(), options);
     REQUIRE_OK(other);
     REQUIRE_OK(store->append("key", "there"));
-    int written = 0;
-    std::function<void()> on_published;
-    const std::function<void()> on_journalled = [&] { crash::at(CrashPoint::kSpillRetired, 1, on_published); };
-    on_published = [&] {
-        if (++written == kEnough) return;
+    int gathered = 0;
+    std::function<void()> on_gathered;
+    const std::function<void()> on_journalled = [&] { crash::at(CrashPoint::kSpillGathered, 1, on_gathered); };
+    on_gathered = [&] {
+        if (++gathered == kEnough) return;
         (void)other->append("key", "more");
-        (void)other->append("new " + std::to_string(written), "more");
+        (void)other->append("new " + std::to_string(gathered), "more");
         crash::at(CrashPoint::kSpillJournalled, 1, on_journalled);
     };
     crash::at(CrashPoint::kSpillJournalled, 1, on_journalled);
     REQUIRE_OK(store->spill());
-    CHECK(written < kEnough);
+    CHECK(gathered < kEnough);
     CHECK(store->stats()->spilled_bytes >= 5);
     crash::at(CrashPoint::kSpillJournalled, 0, {});
-    crash::at(CrashPoint::kSpillRetired, 0, {});
+    crash::at(CrashPoint::kSpillGathered, 0, {});
 }
 
 TEST_CASE("A drop whose process died half-way is a drop for handles too", "[process]") {
