@@ -12,6 +12,7 @@
 #include "arena/crash_point.hpp"
 #include "arena/futex.hpp"
 #include "arena/system_failure.hpp"
+#include "chain/layout.hpp"
 #include "spill/checkpoint_name.hpp"
 #include "spill/checkpoint_reader.hpp"
 #include "spill/checkpoint_writer.hpp"
