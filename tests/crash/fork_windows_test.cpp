@@ -74,6 +74,10 @@ TEST_CASE("A temporary store whose owner forks and ends at once is its child's",
               shoal::crash::at(CrashPoint::kForkedChild, 1, shoal::crash::stop_here);
               const pid_t forked = ::fork();
               if (forked == 0) ::_exit(store->append("k", "child") ? 0 : 1);
+              struct AtEnd {  // it may be stopped still
+                  pid_t forked;
+                  ~AtEnd() { ::kill(forked, SIGKILL); }
+              } const at_end{forked};
               int status = 0;
               EXPECT(::waitpid(forked, &status, WUNTRACED) == forked && WIFSTOPPED(status));
               store.reset();
@@ -98,7 +102,12 @@ TEST_CASE("A fork in the midst of an attach, a repair or a creation leaves no lo
         while (done[0] == 0) std::this_thread::yield();
         ::_exit(0);
     };
+    struct AtEnd {  // of the body: those that stay hold the pipe by which it says what failed
+        SharedCounters& done;
+        ~AtEnd() { done[0] = 1; }
+    };
     CHECK(Child::run([&]() -> std::string {
+              const AtEnd at_end{done};
               const auto at_each = [&](CrashPoint point, std::uint32_t passing) {
                   shoal::crash::at(point, passing, fork_one_that_stays);
               };
@@ -118,5 +127,4 @@ TEST_CASE("A fork in the midst of an attach, a repair or a creation leaves no lo
               EXPECT(last->not_repaired == "");  // nobody has it open, nor repairs it
               return {};
           }) == "");
-    done[0] = 1;
 }
