@@ -44,7 +44,11 @@ private:
         const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
         REQUIRE(file >= 0);
         const off_t bytes = ::lseek(file, 0, SEEK_END);
-        auto mapping = Mapping::map(file, static_cast<std::uint64_t>(bytes), path);
+        int cause = 0;
+        LockDescription locks = LockDescription::of(file, path, &cause);
+        REQUIRE(cause == 0);
+        auto mapping = Mapping::map(file, std::move(locks), static_cast<std::uint64_t>(bytes), path);
+        ::close(file);
         REQUIRE(mapping.has_value());
         return std::move(*mapping);
     }

@@ -335,8 +335,7 @@ TEST_CASE("No append is refused for readers that only lack the processor", "[pro
         CPU_ZERO(&only);
         CPU_SET(processor, &only);
         EXPECT(::sched_setaffinity(0, sizeof only, &only) == 0);
-        for (volatile std::uint64_t turn = 0;; turn = turn + 1) {
-        }
+        for (std::uint64_t turn = 0;; ++turn) __asm__ volatile("" : "+r"(turn));  // not optimised away
     }));
     const std::string record(100'000, 'r');
     for (std::size_t round = 0; round < scaled(240, 180); ++round) {  // more than the memory
