@@ -23,7 +23,7 @@ public:
     [[nodiscard]] bool is_of(const struct stat& info) const noexcept {
         return known_ && info.st_dev == device_ && info.st_ino == inode_;
     }
-    // Whether the number means this file now. Cost: a system call, some 0.15 us.
+    // Whether the number means this file now. Cost: a system call, some 0.2 us.
     [[nodiscard]] bool is_of(int descriptor) const noexcept {
         struct stat info {};
         return descriptor >= 0 && ::fstat(descriptor, &info) == 0 && is_of(info);
