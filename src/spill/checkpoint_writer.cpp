@@ -20,8 +20,6 @@ namespace {
 
 constexpr std::uint64_t kFlushBytes = 4 << 20;
 
-std::string unpublished(const std::string& path) { return path + std::string(kUnpublishedEnding); }
-
 template <class Struct>
 void put(std::vector<std::byte>& to, const Struct& value) {
     const auto* bytes = reinterpret_cast<const std::byte*>(&value);
@@ -30,23 +28,22 @@ void put(std::vector<std::byte>& to, const Struct& value) {
 
 }  // namespace
 
-int name_checkpoint(const std::string& path) noexcept {
-    return ::rename(unpublished(path).c_str(), path.c_str()) == 0 ? 0 : errno;
+int name_checkpoint(const std::string& path) {
+    return ::rename((path + std::string(kUnpublishedEnding)).c_str(), path.c_str()) == 0 ? 0 : errno;
 }
 
 CheckpointWriter::~CheckpointWriter() {
     if (descriptor_ < 0) return;
     ::close(descriptor_);
-    ::unlink(unpublished(path_).c_str());
+    ::unlink(unpublished_path_.c_str());
 }
 
 Result<void> CheckpointWriter::begin(const Grant& grant) {
-    const std::string path = unpublished(path_);
-    ::unlink(path.c_str());  // of a sync before the arena was lost, that was killed
-    descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (descriptor_ < 0) return failed("cannot make checkpoint " + path, errno);
+    ::unlink(unpublished_path_.c_str());  // of a sync before the arena was lost, that was killed
+    descriptor_ = ::open(unpublished_path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (descriptor_ < 0) return failed("cannot make checkpoint " + unpublished_path_, errno);
     if (const int cause = grant ? grant(descriptor_) : 0; cause != 0) {
-        return failed("cannot share checkpoint " + path, cause);
+        return failed("cannot share checkpoint " + unpublished_path_, cause);
     }
     crash_point(CrashPoint::kCheckpointBegun);
     return {};
@@ -114,7 +111,7 @@ Result<void> CheckpointWriter::finish(CheckpointHeader header) {
     const auto* bytes = reinterpret_cast<const std::byte*>(&header);
     if (auto written = write(0, {bytes, sizeof header}); !written) return written;
     if (::fsync(descriptor_) != 0) {
-        return failed("cannot sync checkpoint " + unpublished(path_), errno);
+        return failed("cannot sync checkpoint " + unpublished_path_, errno);
     }
     crash_point(CrashPoint::kCheckpointWritten);
     return {};
@@ -131,7 +128,7 @@ Result<void> CheckpointWriter::write(std::uint64_t offset, std::span<const std::
         const ssize_t count = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
         if (count < 0 && errno == EINTR) continue;
         if (count <= 0) {
-            return failed("cannot write checkpoint " + unpublished(path_), count < 0 ? errno : ENOSPC);
+            return failed("cannot write checkpoint " + unpublished_path_, count < 0 ? errno : ENOSPC);
         }
         bytes = bytes.subspan(static_cast<std::size_t>(count));
         offset += static_cast<std::uint64_t>(count);

@@ -21,7 +21,7 @@ namespace shoal {
 inline constexpr std::string_view kUnpublishedEnding = ".new";  // of the name before
 
 // Gives the checkpoint the name `path`. 0 or an errno: ENOENT where it has that name already, or is gone.
-[[nodiscard]] int name_checkpoint(const std::string& path) noexcept;
+[[nodiscard]] int name_checkpoint(const std::string& path);
 
 class CheckpointWriter {
 public:
@@ -29,7 +29,8 @@ public:
     using Grant = std::function<int(int descriptor)>;
 
     // `path`: of the checkpoint.
-    explicit CheckpointWriter(std::string path) : path_(std::move(path)) {}
+    explicit CheckpointWriter(const std::string& path)
+        : unpublished_path_(path + std::string(kUnpublishedEnding)) {}
     ~CheckpointWriter();  // removes the file, but for keep()
     CheckpointWriter(const CheckpointWriter&) = delete;
     CheckpointWriter& operator=(const CheckpointWriter&) = delete;
@@ -56,7 +57,7 @@ private:
     void end_block();
     [[nodiscard]] Result<void> write(std::uint64_t offset, std::span<const std::byte> bytes) const;
 
-    std::string path_;
+    std::string unpublished_path_;  // here, since the destructor must not need memory
     int descriptor_ = -1;
     std::vector<std::byte> kept_;  // whole blocks, and the one that is being filled
     std::size_t block_ = 0;        // where that begins in kept_

@@ -56,10 +56,10 @@ int open_hidden(int directory, std::string* hidden_name, LockDescription* lock) 
 }
 
 // A file without a name gets one by way of /proc, which a chroot or a sandbox may not have.
-bool can_be_named_later(int descriptor) { return ::access(open_file(descriptor).c_str(), F_OK) == 0; }
+bool can_be_named_later() { return ::access("/proc/self/fd", F_OK) == 0; }
 
 int open_in(int directory, std::string* hidden_name, LockDescription* lock) {
-    if (!can_be_named_later(directory)) return open_hidden(directory, hidden_name, lock);
+    if (!can_be_named_later()) return open_hidden(directory, hidden_name, lock);
     const int nameless = ::openat(directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (nameless >= 0 || (errno != EOPNOTSUPP && errno != EISDIR)) return nameless;
     return open_hidden(directory, hidden_name, lock);

@@ -11,6 +11,9 @@ namespace {
 
 constexpr std::uint64_t kKey = 1;
 
+// `kDying`: the writer that is killed, 0 or 1. The other one claims as its slot does (segment/claim.hpp): slot 0
+// adds, slot 1 exchanges.
+template <unsigned kDying>
 class UnblockModel : public Model {
 public:
     UnblockModel() {
@@ -26,26 +29,26 @@ public:
         first.leave();
     }
     ~UnblockModel() override {
-        if (died_) static_cast<void>(processes_[0].release());  // whoever was killed ends nothing
+        if (died_) static_cast<void>(processes_[kDying].release());  // whoever was killed ends nothing
     }
 
     void thread(unsigned number) override {
         Process& process = *processes_[number];
-        if (number == 0) {
+        if (number == kDying) {
             died_ = !run_mortal(20, [&] { append(process, 1); });
-        } else if (number == 1) {
+        } else if (number < 2) {
             append(process, 2);
         } else {
             for (int turn = 0; turn < 2; ++turn) {
                 idle(30);
-                process.slots.recover_if_dead(0, process.slot);
+                process.slots.recover_if_dead(kDying, process.slot);
             }
         }
     }
 
     void after() override {
         Process& last = *processes_[2];
-        last.slots.recover_if_dead(0, last.slot);
+        last.slots.recover_if_dead(kDying, last.slot);
         last.enter();
         const std::uint64_t records = last.records_of(chain_, kKey);
         expect(records >= 3 && (died_ || records == 4), "no record of the living is lost");
@@ -76,15 +79,18 @@ private:
 }  // namespace
 
 TEST_CASE("Padding what a dead writer left takes no record of the living") {
-    check_holds(3, make<UnblockModel>(), 60'000);
+    check_holds(3, make<UnblockModel<0>>(), 60'000);
+    check_holds(3, make<UnblockModel<1>>(), 30'000);
 }
 
 TEST_CASE("It could, if a claim did not come after what says who claims") {
-    const Mutant mutant{"claim_and_write", Kind::kChange, std::memory_order_seq_cst};
-    check_breaks(3, make<UnblockModel>(), 50'000, mutant);
+    const Mutant adding{"claim_and_write", Kind::kChange, std::memory_order_seq_cst};
+    check_breaks(3, make<UnblockModel<1>>(), 50'000, adding);
+    const Mutant exchanging{"add_unless_closed", Kind::kExchangeIf, std::memory_order_seq_cst};
+    check_breaks(3, make<UnblockModel<0>>(), 50'000, exchanging);
 }
 
 TEST_CASE("It could, if who looks for writers did not acquire what those wrote that have left") {
     const Mutant mutant{"Slots::anyone_writes_to", Kind::kLoad, std::memory_order_seq_cst};
-    check_breaks(3, make<UnblockModel>(), 50'000, mutant);
+    check_breaks(3, make<UnblockModel<0>>(), 50'000, mutant);
 }

@@ -71,6 +71,7 @@ TEST_CASE("A process that may only make small files spills to as many as it need
     SpillingPlace place;
     CHECK(Child::run([&]() -> std::string {
               shoal::Options options = place.options(8 * kMiB);
+              options.reserve_bytes = options.memory_limit_bytes;  // the arena's file is longer than the limit
               options.spill_thread = thread;
               auto store = Store::open(place.path(), options);
               EXPECT_OK(store);
