@@ -67,7 +67,10 @@ public:
             Process& last = *processes_[kReader];
             last.slots.recover_all_dead();
             last.reclaim(5, true);
-            spill(last, true);
+            // A full journal ends a batch, and what is left is the next one's, as in spill/pass.cpp: there are up
+            // to 1 + kRecords segments where a spiller closes the tail behind each append.
+            while (spill(last, true) == kSpilledBlocksEntries) {
+            }
             last.enter();
             const Cut cut = take_cut(arena_, chain());
             expect(each_segment(arena_, cut,
@@ -169,9 +172,10 @@ private:
         return true;
     }
 
-    void spill(Process& spiller, bool with_tail) {
+    // One batch; how many segments it has spilled.
+    std::size_t spill(Process& spiller, bool with_tail) {
         for (int turn = 0; turn < 3 && !is_free(spiller); ++turn) spiller.reclaim(1, false);
-        if (!is_free(spiller)) return;
+        if (!is_free(spiller)) return 0;
         spiller.enter();
         Items items;
         SpilledBlocks& journal = *arena_.at<SpilledBlocks>(journal_at(spiller));
@@ -188,6 +192,7 @@ private:
         thread_fence(std::memory_order_seq_cst);
         journal.published_in.store(spiller.epochs.current(), std::memory_order_release);
         spiller.leave();
+        return items.count;
     }
 
     void take(Process& spiller, SpilledBlocks& journal, Segment& segment, std::uint64_t at, Items& items) {
