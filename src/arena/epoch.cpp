@@ -22,6 +22,12 @@ void store_later(Moment& moment, std::uint64_t now) noexcept {
     }
 }
 
+// The link of an object that was at a list's head. Another thread may have taken it since, and write its bytes
+// plainly: then the exchange of the head fails, for which alone the value is used.
+SHOAL_RACES_ON_PURPOSE std::uint64_t link_at_head(const Atomic<std::uint64_t>& link) noexcept {
+    return link.load(std::memory_order_relaxed);  // relaxed: written before the object was published
+}
+
 }  // namespace
 
 std::uint64_t boot_clock_ms() noexcept {
@@ -176,9 +182,7 @@ void Epochs::help(Atomic<std::uint64_t>& head, std::uint64_t claimed) noexcept {
     crash_point(CrashPoint::kObjectOwned);
     const auto object = static_cast<ArenaOffset>(named & kRetiredOffsetBits);
     const auto kind = static_cast<RetiredKind>(named & kRetiredKindBits);
-    // relaxed: written before the object was published. The object may be another's by now: then the exchange
-    // fails.
-    const std::uint64_t next = link_(*mapping_, kind, object).load(std::memory_order_relaxed);
+    const std::uint64_t next = link_at_head(link_(*mapping_, kind, object));
     std::uint64_t first = claimed;
     // acq_rel: as the claim; fails when another has done it
     head.compare_exchange_strong(first, (next & kRetiredObjectBits) | (named & kRetiredTagBits),
