@@ -41,7 +41,8 @@ inline Ended run_apart(unsigned threads, const Factory& factory, std::uint64_t i
     int ends[2];
     if (::pipe(ends) != 0) return {};
     std::fflush(nullptr);
-    const pid_t child = ::fork();
+    // Without the handlers of fork: a process that a model has killed left its locks, which they would wait for.
+    const pid_t child = ::_Fork();
     if (child == 0) {
         const rlimit most{kMostMutantSeconds, kMostMutantSeconds};  // one that goes round for ever is killed, too
         static_cast<void>(::setrlimit(RLIMIT_CPU, &most));
