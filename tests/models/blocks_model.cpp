@@ -153,14 +153,17 @@ private:
         const std::uint64_t bytes = pages * kPageBytes;
         const ArenaOffset run = process.blocks.allocate_journalled(process.slot, bytes).offset;
         if (is_null(run)) return;
-        for (std::uint64_t page = 0; page < pages; ++page) {
-            auto& owner = owners_[(raw(run) - arena_.header().pages_at) / kPageBytes + page];
-            const std::uint32_t before = owner.exchange(process.number() + 1, std::memory_order_relaxed);
-            // Whoever was killed with it says nothing more.
-            expect(before == 0 || died_[before - 1], "a page has one owner");
+        const std::uint64_t first = (raw(run) - arena_.header().pages_at) / kPageBytes;
+        for (std::uint64_t page = first; page < first + pages; ++page) {
+            const std::uint32_t before = owners_[page].exchange(process.number() + 1, std::memory_order_relaxed);
+            expect(before == 0 || died_[before - 1], "a page has one owner");  // the dead say nothing more
         }
-        for (std::uint64_t page = 0; page < pages; ++page)
-            owners_[(raw(run) - arena_.header().pages_at) / kPageBytes + page].store(0, std::memory_order_relaxed);
+        idle(60);
+        for (std::uint64_t page = first; page < first + pages; ++page) {
+            const auto& word = *arena_.at<Atomic<PageOwner>>(arena_.header().owners_at + page * sizeof(PageOwner));
+            expect(word.load(std::memory_order_relaxed) == kPageInRun, "a page that is taken stays its owner's");
+            owners_[page].store(0, std::memory_order_relaxed);
+        }
         process.blocks.release(process.slot, run, bytes, 0);
     }
 
