@@ -23,8 +23,8 @@ constexpr std::chrono::milliseconds kGrace{1000};
 constexpr std::size_t kMostGivenUp = 64;
 
 // Since which epoch the blocks of the slot's journals wait for readers; 0: there are none. A journal that is
-// another object by now gives nonsense, and one look more.
-std::uint64_t spilled_in(const Mapping& mapping, const Slot& slot) noexcept {
+// another object by now, which its owner writes plainly, gives nonsense, and one look more.
+SHOAL_RACES_ON_PURPOSE std::uint64_t spilled_in(const Mapping& mapping, const Slot& slot) noexcept {
     std::uint64_t oldest = 0;
     std::uint64_t at = slot.spilling.load(std::memory_order_acquire);  // pairs with name_journal
     for (std::uint64_t left = kMostJournals; at != 0 && left != 0; --left) {

@@ -16,7 +16,6 @@ constexpr std::uint64_t kEpochsOfTries = 11 * kEpochBuckets;
 bool RoomWait::again(AppendOutcome outcome) {
     if (outcome == AppendOutcome::kDamaged) return false;
     if (store_.mapping_.descriptor() < 0) return false;  // no room can be made real, whatever becomes free
-    if (store_.mapping_.descriptor() < 0) return false;  // no room can be made real, whatever becomes free
     const Waiting waiting(store_.wait_hooks_);
     const auto now = std::chrono::steady_clock::now();
     if (tried_++ == 0) {
