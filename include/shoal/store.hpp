@@ -63,7 +63,8 @@ public:
 
     // Removes every trace of the store at `path`: arena, spill files, metadata, and the directory when nothing else
     // is in it. Processes that have it open get kDestroyed from then on; a later open starts clean. Of `options`
-    // group and any_owner count. kNotFound when there is none; kPermission leaves it as it is.
+    // group and any_owner count. kNotFound when there is none; kPermission leaves it as it is. After another
+    // failure, or std::bad_alloc, the next destroy or open at `path` removes what is left.
     [[nodiscard]] static Result<void> destroy(const std::string& path, const Options& options = {});
 
     // Removes arenas that killed processes have left: those whose store's directory is gone, that no store.meta

@@ -39,7 +39,7 @@ struct IoQueue::Impl {
         while (free.size() != depth) free.push_back(&next_finished_step());
     }
 
-    [[nodiscard]] bool uses_ring() const { return ring != nullptr && refusal.empty(); }
+    [[nodiscard]] bool uses_ring() const noexcept { return ring != nullptr && left_ring_for == 0; }
 
     void start_step(Transfer& transfer) {
         transfer.begin_step();
@@ -54,10 +54,17 @@ struct IoQueue::Impl {
         if (const int error = ring->flush(); error != 0) leave_ring(error);
     }
 
-    // A sandbox that came later: what the ring does not take is done by threads from now on.
-    void leave_ring(int error) {
-        refusal = std::string("io_uring_enter: ") + std::strerror(error);
+    // A sandbox that came later: what the ring does not take is done by threads from now on. Needs no memory, so
+    // that nothing that was submitted is lost for want of it.
+    void leave_ring(int error) noexcept {
+        left_ring_for = error;
         for (Transfer* transfer : ring->take_back()) threads.start(*transfer);
+    }
+
+    [[nodiscard]] std::string why() const {
+        if (uses_ring()) return "io_uring";
+        if (left_ring_for == 0) return "threads: " + refusal;
+        return std::string("threads: io_uring_enter: ") + std::strerror(left_ring_for);
     }
 
     [[nodiscard]] Transfer& next_finished_step() {
@@ -101,8 +108,9 @@ struct IoQueue::Impl {
     std::vector<Transfer*> free;
     std::vector<IoDone> done;  // from first_done on: not given out yet
     std::size_t first_done = 0;
-    std::string refusal;  // why there is no ring, or why nothing is given to it any more
+    std::string refusal;  // why there is no ring
     std::unique_ptr<Ring> ring;
+    int left_ring_for = 0;  // the errno for which nothing is given to the ring any more
     IoThreads threads;
 };
 
@@ -170,9 +178,6 @@ std::size_t IoQueue::in_flight() const {
 
 IoEngine IoQueue::engine() const { return own().uses_ring() ? IoEngine::kRing : IoEngine::kThreads; }
 
-std::string IoQueue::why() const {
-    Impl& impl = own();
-    return impl.uses_ring() ? "io_uring" : "threads: " + impl.refusal;
-}
+std::string IoQueue::why() const { return own().why(); }
 
 }  // namespace shoal

@@ -214,7 +214,7 @@ void Ring::sleep_until_one_is_done() {
     ::poll(&ready, 1, -1);
 }
 
-std::vector<Transfer*> Ring::take_back() {
+std::vector<Transfer*> Ring::take_back() noexcept {
     refused_ = true;
     return std::exchange(queued_, {});
 }

@@ -37,7 +37,7 @@ public:
     [[nodiscard]] std::size_t running() const noexcept { return queued_.size() + handed_over_; }
 
     // What was started and not handed over, which is no longer the ring's. It is for waiting only from now on.
-    [[nodiscard]] std::vector<Transfer*> take_back();
+    [[nodiscard]] std::vector<Transfer*> take_back() noexcept;
 
     // In a child of fork: gives back the child's descriptor and nothing else.
     void leave_to_parent() noexcept;

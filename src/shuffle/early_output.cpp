@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <exception>
+#include <new>
+#include <utility>
 
 #include "io/start_thread.hpp"
 
@@ -29,13 +31,19 @@ Outcome<void> EarlyOutput::start() {
 }
 
 EarlyOutput::~EarlyOutput() {
-    if (writers_.front().joinable()) static_cast<void>(finish());
+    if (writers_.front().joinable()) end_writers();
 }
 
 Outcome<void> EarlyOutput::finish() {
-    board_.meeting.leave();
-    for (std::thread& writer : writers_) writer.join();
+    end_writers();
     return state();
+}
+
+void EarlyOutput::end_writers() noexcept {
+    board_.meeting.leave();
+    for (std::thread& writer : writers_) {
+        if (writer.joinable()) writer.join();
+    }
 }
 
 Outcome<void> EarlyOutput::state() {
@@ -44,9 +52,18 @@ Outcome<void> EarlyOutput::state() {
     return {};
 }
 
-void EarlyOutput::fail(const ShuffleError& error) {
+// Takes no memory: what failed may have been for want of it.
+void EarlyOutput::fail(ShuffleError&& error) noexcept {
     const std::lock_guard locked(mutex_);
-    if (!error_) error_ = error;
+    if (!error_) error_ = std::move(error);
+}
+
+void EarlyOutput::fail(const char* message) noexcept {
+    try {
+        fail(ShuffleError{ShuffleCause::kSystem, message});
+    } catch (const std::bad_alloc&) {
+        fail(ShuffleError{ShuffleCause::kSystem, "no memory"});  // as short as a string can keep in itself
+    }
 }
 
 Outcome<void> EarlyOutput::appended(std::uint64_t bytes, std::size_t rows, std::size_t partitions) {
@@ -77,11 +94,11 @@ void EarlyOutput::write_generations() noexcept {
         const std::uint64_t last = generation() - 1;
         board_.held_bytes[last % 2].store(0, std::memory_order_relaxed);
         try {
-            const auto moved = output_.move_rows(rows_, last);
+            auto moved = output_.move_rows(rows_, last);
             if (moved) board_.moved_bytes.fetch_add(*moved, std::memory_order_relaxed);
-            if (!moved) fail(moved.error());
+            if (!moved) fail(std::move(moved.error()));
         } catch (const std::exception& exception) {
-            fail({ShuffleCause::kSystem, exception.what()});
+            fail(exception.what());
         }
     }
 }

@@ -65,7 +65,9 @@ private:
     [[nodiscard]] std::uint64_t enough(std::size_t partitions) const noexcept;
     [[nodiscard]] Outcome<void> meet();
     [[nodiscard]] Outcome<void> state();
-    void fail(const ShuffleError& error);
+    void fail(ShuffleError&& error) noexcept;
+    void fail(const char* message) noexcept;
+    void end_writers() noexcept;
     void write_generations() noexcept;
 
     EarlyBoard& board_;

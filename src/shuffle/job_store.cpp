@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <new>
 
 #include "shuffle/mapper.hpp"
 
@@ -69,7 +70,11 @@ JobStore::JobStore(JobStore&& other) noexcept
 
 JobStore::~JobStore() {
     // Nothing is lost when this fails: the store holds copies only, and `shoal destroy` tells why.
-    if (destroy_) static_cast<void>(Store::destroy(path_));
+    try {
+        if (destroy_) static_cast<void>(Store::destroy(path_));
+    } catch (const std::bad_alloc&) {
+        // As above; a destruction that has begun is finished by the next one.
+    }
 }
 
 }  // namespace shoal::shuffling

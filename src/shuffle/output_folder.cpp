@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <new>
 
 namespace shoal::shuffling {
 namespace {
@@ -77,7 +78,11 @@ OutputFolder::OutputFolder(OutputFolder&& other) noexcept
 
 OutputFolder::~OutputFolder() {
     std::error_code ignored;  // nobody is left to tell
-    if (!hidden_.empty()) fs::remove_all(hidden_, ignored);
+    try {
+        if (!hidden_.empty()) fs::remove_all(hidden_, ignored);
+    } catch (const std::bad_alloc&) {
+        // The next job for that folder removes it (remove_abandoned).
+    }
 }
 
 void OutputFolder::remove_abandoned() const {

@@ -15,7 +15,7 @@
 namespace shoal {
 
 ExtentOutput::~ExtentOutput() {
-    static_cast<void>(wait_for(0));
+    static_cast<void>(end_writes(0));
     leave_file();
 }
 
@@ -95,8 +95,8 @@ Result<void> ExtentOutput::write_buffer(std::size_t bytes) {
     return {};
 }
 
-// Until so many are under way. An error is that of the first that failed.
-Result<void> ExtentOutput::wait_for(std::size_t left) {
+// Until so many are under way. 0, or the errno of the first that failed.
+int ExtentOutput::end_writes(std::size_t left) noexcept {
     int cause = 0;
     while (queue_ && queue_->in_flight() > left) {
         const std::optional<IoDone> done = queue_->wait();
@@ -104,6 +104,11 @@ Result<void> ExtentOutput::wait_for(std::size_t left) {
         buffers_[done->tag].under_way = false;
         if (cause == 0) cause = done->error;
     }
+    return cause;
+}
+
+Result<void> ExtentOutput::wait_for(std::size_t left) {
+    const int cause = end_writes(left);
     if (cause == 0) return {};
     return failed("cannot write " + files_->path_of(file_number_), cause);
 }
@@ -121,7 +126,7 @@ Result<void> ExtentOutput::finish() {
 }
 
 void ExtentOutput::discard() noexcept {
-    static_cast<void>(wait_for(0));
+    static_cast<void>(end_writes(0));
     for (const Written& range : ranges_) range.file->punch(range.begin, range.end);
     ranges_.clear();
     leave_file();

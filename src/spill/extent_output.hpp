@@ -72,6 +72,7 @@ private:
     [[nodiscard]] Result<void> take_file(std::uint64_t bytes);
     [[nodiscard]] Result<void> write_buffer(std::size_t bytes);
     [[nodiscard]] Result<void> wait_for(std::size_t left);
+    [[nodiscard]] int end_writes(std::size_t left) noexcept;
     void leave_file() noexcept;
 
     SpillFiles* files_;

@@ -304,7 +304,7 @@ SpillFiles::Usage SpillFiles::usage() {
     return usage;
 }
 
-int remove_spill_files(const std::string& folder, const std::string& id_text, const struct stat& own) noexcept {
+int remove_spill_files(const std::string& folder, const std::string& id_text, const struct stat& own) {
     constexpr mode_t kGroupMay = S_IRGRP | S_IWGRP;
     constexpr int kTurns = 16;
     const std::string prefix = spill_name_prefix(id_text);

@@ -3,10 +3,13 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <mutex>
+#include <new>
 #include <thread>
 
 #include <fmt/format.h>
@@ -47,7 +50,12 @@ class Loader::Run {
 public:
     Run(Loader& loader, std::span<StoredPart> parts)
         : loader_(&loader), parts_(parts), reader_(loader.take_reader()) {}
-    ~Run() { loader_->give_back(std::move(reader_)); }
+    // Where run() has thrown, reads are under way, and their memory goes only when they are done.
+    ~Run() {
+        while (reader_->queue.in_flight() != 0) static_cast<void>(reader_->queue.wait());
+        if (memory_ != 0) loader_->end_memory(memory_, {});
+        loader_->give_back(std::move(reader_));
+    }
     Run(const Run&) = delete;
     Run& operator=(const Run&) = delete;
 
@@ -304,8 +312,11 @@ private:
     std::uint64_t memory_ = 0;  // bytes of extents, of reads under way
 };
 
-Loader::Loader(SpillFiles& files, Slots& slots, const SpillStoreId& store_id) noexcept
-    : files_(&files), slots_(&slots), store_id_(store_id) {}
+Loader::Loader(SpillFiles& files, Slots& slots, const SpillStoreId& store_id)
+    : files_(&files), slots_(&slots), store_id_(store_id) {
+    readers_.reserve(kMostReaders);  // so that what is kept takes no memory when it is given back
+    buffers_.reserve(kMostBuffers);
+}
 
 Loader::~Loader() = default;
 
@@ -321,7 +332,7 @@ std::unique_ptr<Loader::Reader> Loader::take_reader() {
     return std::make_unique<Reader>();
 }
 
-void Loader::give_back(std::unique_ptr<Reader> reader) {
+void Loader::give_back(std::unique_ptr<Reader> reader) noexcept {
     const std::lock_guard lock(slots_->mutex());
     if (readers_.size() < kMostReaders) readers_.push_back(std::move(reader));
 }
@@ -352,7 +363,7 @@ Loader::Memory Loader::take_memory(std::uint64_t bytes) {
     return {memory == MAP_FAILED ? nullptr : static_cast<std::byte*>(memory), {mapped}};
 }
 
-void Loader::end_memory(std::uint64_t bytes, Memory&& memory) {
+void Loader::end_memory(std::uint64_t bytes, Memory&& memory) noexcept {
     const std::lock_guard lock(slots_->mutex());
     own_counts();
     memory_bytes_ -= bytes;
@@ -368,16 +379,27 @@ std::size_t Loader::count_helpers(std::size_t wanted) {
     return given;
 }
 
-void Loader::end_helpers(std::size_t count) {
+void Loader::end_helpers(std::size_t count) noexcept {
     const std::lock_guard lock(slots_->mutex());
     helpers_ -= count;
 }
 
 // What a parent's other threads were at is not the child's.
-void Loader::own_counts() {
+void Loader::own_counts() noexcept {
     if (std::exchange(attachment_, slots_->attachment()) == slots_->attachment()) return;
     memory_bytes_ = 0;
     helpers_ = 0;
+}
+
+// One thread's share. Without memory of the process's its parts fail, and neither the thread nor its reads go on.
+void Loader::read(std::span<StoredPart> parts) noexcept {
+    try {
+        Run(*this, parts).run();
+    } catch (const std::bad_alloc&) {
+        for (StoredPart& part : parts) {  // a message that a string keeps in itself
+            if (!part.error) part.error = Error{Code::kSystem, "no memory", ENOMEM, 0};
+        }
+    }
 }
 
 void Loader::load(std::span<StoredPart> parts) {
@@ -387,7 +409,7 @@ void Loader::load(std::span<StoredPart> parts) {
     const std::size_t wanted =
         std::clamp<std::size_t>(bytes / kThreadBytes, 1, std::min(processors, kMostLoadThreads));
     const std::size_t given = wanted == 1 ? 0 : count_helpers(wanted - 1);
-    std::vector<std::thread> helpers(given);
+    std::array<std::thread, kMostLoadThreads - 1> helpers;
     std::size_t begin = 0;
     std::uint64_t passed = 0;
     for (std::size_t share = 1; share <= given; ++share) {
@@ -396,10 +418,10 @@ void Loader::load(std::span<StoredPart> parts) {
         const std::span<StoredPart> theirs = parts.subspan(begin, end - begin);
         begin = end;
         if (theirs.empty()) continue;
-        const auto read = [this, theirs] { Run(*this, theirs).run(); };
-        if (start_thread(helpers[share - 1], read) != 0) read();
+        const auto read_theirs = [this, theirs] { read(theirs); };
+        if (start_thread(helpers[share - 1], read_theirs) != 0) read_theirs();
     }
-    if (begin < parts.size()) Run(*this, parts.subspan(begin)).run();
+    if (begin < parts.size()) read(parts.subspan(begin));
     for (std::thread& helper : helpers) {
         if (helper.joinable()) helper.join();
     }

@@ -55,7 +55,7 @@ struct StoredPart {
 
 class Loader {
 public:
-    Loader(SpillFiles& files, Slots& slots, const SpillStoreId& store_id) noexcept;
+    Loader(SpillFiles& files, Slots& slots, const SpillStoreId& store_id);
     ~Loader();
     Loader(const Loader&) = delete;
     Loader& operator=(const Loader&) = delete;
@@ -66,11 +66,12 @@ public:
 
 private:
     class Run;
+    void read(std::span<StoredPart> parts) noexcept;
 
     // What one thread reads with, kept for the next.
     struct Reader;
     [[nodiscard]] std::unique_ptr<Reader> take_reader();
-    void give_back(std::unique_ptr<Reader> reader);
+    void give_back(std::unique_ptr<Reader> reader) noexcept;
 
     // Frees what take_memory gives.
     struct ReturnMemory {
@@ -81,11 +82,11 @@ private:
     [[nodiscard]] Memory take_memory(std::uint64_t bytes);
     // Before a read of an extent of so many bytes, and behind it. False: others have what there may be.
     [[nodiscard]] bool count_memory(std::uint64_t bytes, bool always);
-    void end_memory(std::uint64_t bytes, Memory&& memory);
+    void end_memory(std::uint64_t bytes, Memory&& memory) noexcept;
     // How many of that many threads may be started.
     [[nodiscard]] std::size_t count_helpers(std::size_t wanted);
-    void end_helpers(std::size_t count);
-    void own_counts();
+    void end_helpers(std::size_t count) noexcept;
+    void own_counts() noexcept;
 
     SpillFiles* files_;
     Slots* slots_;

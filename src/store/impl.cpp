@@ -82,7 +82,12 @@ StoreImpl::~StoreImpl() {
     crash_point(CrashPoint::kPresenceWithdrawn);
     if (claim_removal(mapping_.locks()) != 0) return;
     crash_point(CrashPoint::kRemovalClaimed);
-    remove_ended_store(mapping_.descriptor(), path_, {mapping_.header().store_id, arena_path_, files_.folder()});
+    try {
+        remove_ended_store(mapping_.descriptor(), path_,
+                           {mapping_.header().store_id, arena_path_, files_.folder()});
+    } catch (const std::bad_alloc&) {
+        // The store has ended: what is left of it goes with the next attach, creation or collect().
+    }
 }
 
 Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options, CheckpointReader* checkpoint) {

@@ -363,7 +363,7 @@ void sweep_leftovers(int directory, const std::string& path, const std::string& 
     }
 }
 
-void remove_ended_store(int arena, const std::string& path, const Metadata& metadata) noexcept {
+void remove_ended_store(int arena, const std::string& path, const Metadata& metadata) {
     const std::size_t slash = metadata.arena_path.rfind('/');
     const Descriptor folder(
         ::open(metadata.arena_path.substr(0, slash + 1).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));

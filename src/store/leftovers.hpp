@@ -46,8 +46,9 @@ bool restore_metadata(int directory, const std::string& path, const Access& acce
 void sweep_leftovers(int directory, const std::string& path, const std::string& arena_dir, const Access& access);
 
 // Removes the temporary store whose arena is open as `arena`, when somebody has held the presence byte alone: from
-// then on it has ended. What cannot be removed is left to collect().
-void remove_ended_store(int arena, const std::string& path, const Metadata& metadata) noexcept;
+// then on it has ended. What cannot be removed is left to the next attach or creation at `path`, and to collect().
+// Throws std::bad_alloc, as after a crash at that point.
+void remove_ended_store(int arena, const std::string& path, const Metadata& metadata);
 
 // See Store::collect.
 [[nodiscard]] Result<std::vector<Leftover>> collect_leftovers(const CollectOptions& options);

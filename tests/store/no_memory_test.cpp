@@ -1,8 +1,8 @@
 // A call that finds no memory in its process: it gives an error or throws std::bad_alloc, and holds nothing
 // afterwards: no pin, no epoch, no slot, no segment in hand, no spill file.
-#include <cstdlib>
+#include <filesystem>
 #include <functional>
-#include <new>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -10,62 +10,15 @@
 #include <shoal/store.hpp>
 
 #include "catch.hpp"
+#include "failing_allocations.hpp"
+#include "pattern.hpp"
 #include "result_checks.hpp"
 #include "temporary_store.hpp"
-
-namespace {
-
-thread_local long allocations_until_failure = -1;  // of this thread; -1: none fails
-
-void* allocate(std::size_t bytes) {
-    if (allocations_until_failure >= 0 && allocations_until_failure-- == 0) throw std::bad_alloc();
-    if (void* memory = std::malloc(bytes == 0 ? 1 : bytes); memory != nullptr) return memory;
-    throw std::bad_alloc();
-}
-
-}  // namespace
-
-void* operator new(std::size_t bytes) { return allocate(bytes); }
-void* operator new[](std::size_t bytes) { return allocate(bytes); }
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-    try {
-        return allocate(bytes);
-    } catch (const std::bad_alloc&) {
-        return nullptr;
-    }
-}
-void* operator new[](std::size_t bytes, const std::nothrow_t& nothrow) noexcept {
-    return operator new(bytes, nothrow);
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 using namespace shoal;
 using namespace shoal_test;
 
 namespace {
-
-// Calls `call` with its first allocation failing, then with its second, and so on, until it needs no more; after
-// each calls `check`.
-void fail_each_allocation(const std::function<bool()>& call, const std::function<void()>& check) {
-    long failing = 0;
-    for (bool through = false; !through; ++failing) {
-        bool done = false;
-        allocations_until_failure = failing;
-        try {
-            done = call();
-        } catch (const std::bad_alloc&) {
-        }
-        through = allocations_until_failure >= 0;  // it came to its end without the failure
-        allocations_until_failure = -1;
-        INFO("allocation " << failing << " fails");
-        if (through) CHECK(done);
-        check();
-    }
-    CHECK(failing > 1);
-}
 
 // What is erased is freed at once: nothing is inside an epoch.
 void expect_nothing_held(Store& store) {
@@ -168,4 +121,96 @@ TEST_CASE("A spill or sync for which there is no memory holds nothing afterwards
     store = Store::attach(place.path(), options);
     REQUIRE_OK(store);
     CHECK(store->get("key")->text() == expected);
+}
+
+TEST_CASE("A get that reads files by several threads gives the value, or an error, whichever has no memory") {
+    TemporaryStore place;
+    Options options = with_limit(64 * kMiB);
+    options.spill_dir = place.directory().path();
+    options.spill_thread = false;
+    auto store = Store::open(place.path(), options);
+    REQUIRE_OK(store);
+    std::string expected;
+    while (expected.size() < 17 * kMiB) {  // of two threads, where there are two processors
+        const std::string record = pattern(kMiB / 2, static_cast<std::uint32_t>(expected.size()));
+        REQUIRE_OK(store->append("key", record));
+        expected += record;
+    }
+    REQUIRE_OK(store->spill());
+    const auto is_whole = [&](const Result<Bytes>& got) { return got.has_value() && got->text() == expected; };
+    fail_each_allocation(
+        [&] {
+            const auto got = store->get("key");
+            return got.has_value() && got->size() == expected.size();
+        },
+        [&] { CHECK(is_whole(store->get("key"))); }, Of::kAnyThread);
+}
+
+namespace {
+
+// A store that has spilled, and the folders of all that it consists of.
+class ManyTimesMade {
+public:
+    [[nodiscard]] std::string path() const { return stores_ / "store"; }
+    [[nodiscard]] Options options(bool temporary) const {
+        Options options = with_limit(16 * kMiB);
+        options.arena_dir = arenas_.path();
+        options.spill_dir = spills_.path();
+        options.spill_thread = false;
+        options.temporary = temporary;
+        return options;
+    }
+    [[nodiscard]] Store make(bool temporary) const {
+        auto store = Store::open(path(), options(temporary));
+        REQUIRE_OK(store);
+        REQUIRE_OK(store->append("key", std::string(3'000, 'v')));
+        REQUIRE_OK(store->spill());
+        if (!temporary) REQUIRE_OK(store->sync());
+        return std::move(*store);
+    }
+    void expect_nothing_left() const {
+        CHECK(arenas_.entries().empty());
+        CHECK(spills_.entries().empty());
+        if (!std::filesystem::exists(path())) return;
+        CHECK(std::filesystem::is_empty(path()));  // the next creator's
+        std::filesystem::remove(path());
+    }
+
+private:
+    TemporaryDirectory stores_;
+    TemporaryDirectory arenas_{"/dev/shm"};
+    TemporaryDirectory spills_;
+};
+
+}  // namespace
+
+TEST_CASE("What a destroy leaves that has no memory, the next one removes") {
+    const ManyTimesMade place;
+    fail_each_allocation(
+        [&] {
+            with_memory([&] { static_cast<void>(place.make(false)); });
+            return Store::destroy(place.path()).has_value();
+        },
+        [&] {
+            static_cast<void>(Store::destroy(place.path()));
+            place.expect_nothing_left();
+        });
+}
+
+TEST_CASE("The last owner of a temporary store ends it, and what it has no memory to remove goes with the next") {
+    const ManyTimesMade place;
+    std::optional<Store> store;
+    fail_each_allocation(
+        [&] {
+            with_memory([&] { store.emplace(place.make(true)); });
+            store.reset();
+            return true;
+        },
+        [&] {
+            const auto attached = Store::attach(place.path());
+            CHECK((!attached && attached.error().code == Code::kNotFound));
+            static_cast<void>(place.make(false));
+            REQUIRE_OK(Store::destroy(place.path()));
+            place.expect_nothing_left();
+        });
 }

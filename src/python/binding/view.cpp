@@ -1,6 +1,7 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <new>
 
 #include "python/binding/failure.hpp"
 #include "python/binding/view.hpp"
@@ -41,6 +42,9 @@ int get_buffer(PyObject* self, Py_buffer* buffer, int flags) noexcept {
                                  static_cast<Py_ssize_t>(bytes.size()), 1, flags);
     } catch (nb::python_error& error) {
         error.restore();
+        return -1;
+    } catch (const std::bad_alloc&) {
+        PyErr_NoMemory();
         return -1;
     }
 }
