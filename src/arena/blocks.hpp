@@ -113,6 +113,10 @@ private:
 
     static constexpr std::uint32_t kNoPage = ~0U;
 
+    [[nodiscard]] static constexpr std::uint64_t bit_mask(std::uint64_t count) noexcept {
+        return count >= 64 ? ~0ULL : (1ULL << count) - 1;
+    }
+
     [[nodiscard]] static std::uint32_t class_of(std::uint64_t bytes) noexcept;
     [[nodiscard]] static std::uint32_t words_of(std::uint32_t size_class) noexcept;
     [[nodiscard]] static std::uint64_t full_word(std::uint32_t size_class) noexcept;

@@ -87,7 +87,7 @@
     POINT(ChainRootMoved)                                               \
     POINT(ChainEmptied)                                                 \
     POINT(ChainForgotten)                                               \
-    /* arena/blocks.cpp: pages */                                       \
+    /* arena/page_runs.cpp */                                           \
     POINT(RunNamed)                                                     \
     POINT(RunPartlyTaken)                                               \
     POINT(PagesTaken)                                                   \
