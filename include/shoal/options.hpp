@@ -98,7 +98,8 @@ struct Options {
 // A thread that is attached to the store, or the views of a process, or what it spills with, at one moment.
 struct Attached {
     std::uint32_t slot = 0;           // of the process table
-    std::int64_t process_id = 0;      // as it was when it attached, in its own pid namespace
+    std::int64_t process_id = 0;      // as it was when it attached, in its own pid namespace; while what a dead
+                                      // thread left is recovered: of the process that recovers it
     std::int64_t thread_id = 0;       // as process_id; 0 for views, -1 for what spills
     bool is_views = false;            // the views of that process, of whatever thread
     bool is_spiller = false;          // the one by which that process spills
@@ -107,7 +108,8 @@ struct Attached {
     bool alive = true;                // by its lock, not by its ids; the dead are recovered by whoever meets them
     bool stopped = false;             // by a signal or a debugger, where /proc shows it
     bool inside = false;              // an operation, or has views
-    std::string doing;                // idle, reading, appending, erasing, dropping, reclaiming or spilling; views
+    std::string doing;                // idle, reading, appending, erasing, dropping, reclaiming, recovering or
+                                      // spilling; views
     std::uint64_t epochs_behind = 0;  // not 0: it is inside since before this epoch, and holds back reuse of memory
     std::uint64_t behind_ms = 0;  // for that long at least it holds back memory, being behind, or being about to
                                   // free it: reclaiming, or spilling

@@ -130,7 +130,7 @@ struct Slot {
     Atomic<std::uint64_t> spilling;  // first of the SpilledBlocks that it is filling (arena/spilled_blocks.hpp)
 
     // --- written at attach and detach, and in slow paths ---
-    alignas(64) Atomic<std::uint32_t> state;  // SlotState
+    alignas(64) Atomic<std::uint32_t> state;  // SlotState; anything but kFree: taken
     Atomic<std::uint32_t> generation;         // owners so far; in each claimed frame, so that an heir is told apart
     Atomic<std::uint64_t> draining;           // retired object that it takes or has taken (arena/epoch.hpp)
     Atomic<std::int64_t> process_id;          // for people, as the next; liveness is the byte lock
@@ -165,7 +165,8 @@ inline constexpr std::uint64_t kClaimsDone = 1;
 inline constexpr std::int64_t kViewsThread = 0;
 inline constexpr std::int64_t kSpillerThread = -1;
 
-enum class SlotState : std::uint32_t { kFree = 0, kTaken = 1 };
+// kRecovering: taken by a thread that died, and held by the process that recovers it, whose ids are in the slot.
+enum class SlotState : std::uint32_t { kFree = 0, kTaken = 1, kRecovering = 2 };
 
 static_assert(sizeof(Slot) % 64 == 0 && alignof(Slot) == 64, "slots must not share lines");
 static_assert(offsetof(Slot, epoch) == 0 && offsetof(Slot, segment) == 8 && offsetof(Slot, spilling) == 56);

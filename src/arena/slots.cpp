@@ -150,13 +150,9 @@ Slot* Slots::take_over(std::uint32_t number) noexcept {
     if (slot.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(SlotState::kFree)) {
         recover(slot, nullptr);
     }
-    // relaxed: we hold the byte lock, and others read these to show them
+    // relaxed: we hold the byte lock
     slot.generation.store(slot.generation.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    slot.process_id.store(::getpid(), std::memory_order_relaxed);
-    slot.thread_id.store(::syscall(SYS_gettid), std::memory_order_relaxed);
-    slot.pid_namespace.store(this_pid_namespace(), std::memory_order_relaxed);
-    slot.light_fences.store(light_fences_ ? 1 : 0, std::memory_order_relaxed);
-    slot.state.store(static_cast<std::uint32_t>(SlotState::kTaken), std::memory_order_release);
+    sign(slot, SlotState::kTaken);
     crash_point(CrashPoint::kSlotTaken);
     Atomic<std::uint32_t>& mark = mapping_->header().slots_high_water;
     std::uint32_t high = mark.load(std::memory_order_relaxed);
@@ -168,6 +164,16 @@ Slot* Slots::take_over(std::uint32_t number) noexcept {
     owned_.push_back({&slot, 0});
     is_own_.set(number);
     return &slot;
+}
+
+// The calling thread holds the slot's byte lock, and enters epochs by the slot from now on.
+void Slots::sign(Slot& slot, SlotState state) noexcept {
+    // relaxed: published by the state's release; others read the ids to show them
+    slot.process_id.store(::getpid(), std::memory_order_relaxed);
+    slot.thread_id.store(::syscall(SYS_gettid), std::memory_order_relaxed);
+    slot.pid_namespace.store(this_pid_namespace(), std::memory_order_relaxed);
+    slot.light_fences.store(light_fences_ ? 1 : 0, std::memory_order_relaxed);
+    slot.state.store(static_cast<std::uint32_t>(state), std::memory_order_release);
 }
 
 std::uint32_t Slots::real_slots() const noexcept {
@@ -212,7 +218,9 @@ void Slots::release_locked(Slot* slot) noexcept {
 }
 
 void Slots::recover(Slot& dead, Slot* own) noexcept {
-    // Idempotent, as this process may die here too. The epoch goes last: until then it protects what the dead held.
+    // Idempotent, as this process may die here too. The epoch goes last: until then it protects what the dead held,
+    // and memory waits for this process, which is named by the slot.
+    sign(dead, SlotState::kRecovering);
     crash_point(CrashPoint::kRecoveryBegun);
     if (finish_work_) finish_work_(dead, own != nullptr ? *own : dead);
     crash_point(CrashPoint::kDeadWorkFinished);
@@ -298,16 +306,16 @@ bool Slots::is_alive(std::uint32_t slot_number) noexcept {
 
 std::uint32_t Slots::high_water() const noexcept {
     const std::uint32_t mark =
-        mapping_->header().slots_high_water.load(std::memory_order_seq_cst);  // see take_locked
+        mapping_->header().slots_high_water.load(std::memory_order_seq_cst);  // see take_over
     return std::min(mark, kSlots);
 }
 
 bool Slots::anyone_has_light_fences() const noexcept {
     for (std::uint32_t index = 0; index < high_water(); ++index) {
         const Slot& slot = table_[index];
-        // acquire: pairs with take_locked. Who takes a slot after this look can be missed by one advance, not by
+        // acquire: pairs with sign. Who takes a slot after this look can be missed by one advance, not by
         // two.
-        if (slot.state.load(std::memory_order_acquire) == static_cast<std::uint32_t>(SlotState::kTaken) &&
+        if (slot.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(SlotState::kFree) &&
             slot.light_fences.load(std::memory_order_relaxed) != 0) {
             return true;
         }
@@ -344,7 +352,7 @@ void Slots::recover_dead_writers(std::uint64_t segment, Slot& own) noexcept {
 bool Slots::is_current(std::uint64_t word) const noexcept {
     const Slot& slot = table_[(word >> 8 & 0xff'ffff) % kSlots];
     // acquire, in this order: a slot that was freed and taken again is seen with its new generation
-    const bool taken = slot.state.load(std::memory_order_acquire) == static_cast<std::uint32_t>(SlotState::kTaken);
+    const bool taken = slot.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(SlotState::kFree);
     return taken && slot.generation.load(std::memory_order_relaxed) == word >> 32;  // relaxed: by the above
 }
 
@@ -370,7 +378,7 @@ std::uint32_t Slots::in_use() const noexcept {
     for (std::uint32_t index = 0; index < high_water(); ++index) {
         // relaxed: a count of one moment
         count +=
-            table_[index].state.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(SlotState::kTaken);
+            table_[index].state.load(std::memory_order_relaxed) != static_cast<std::uint32_t>(SlotState::kFree);
     }
     return count;
 }

@@ -142,6 +142,7 @@ private:
     // A free slot of [begin, end), locked; kSlots where there is none. *cause: an errno of the lock.
     [[nodiscard]] std::uint32_t lock_free_slot(std::uint32_t begin, std::uint32_t end, int* cause) noexcept;
     [[nodiscard]] Slot* take_over(std::uint32_t slot_number) noexcept;
+    void sign(Slot& slot, SlotState state) noexcept;
     // Makes room for slots up to `end`. 0 or an errno.
     [[nodiscard]] int grow(std::uint32_t end) noexcept;
     [[nodiscard]] std::uint32_t real_slots() const noexcept;

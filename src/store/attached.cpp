@@ -27,6 +27,9 @@ std::string command_of(std::int64_t process_id, std::int64_t thread_id) {
 
 // relaxed, here and below: an answer of one moment
 std::string doing(const Slot& slot, const Attached& each) {
+    if (slot.state.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(SlotState::kRecovering)) {
+        return "recovering";
+    }
     if (slot.erasing_chain.load(std::memory_order_relaxed) != 0) return "erasing";
     if (slot.dropping_tree.load(std::memory_order_relaxed) != 0) return "dropping";
     if (slot.draining.load(std::memory_order_relaxed) != 0) return "reclaiming";
@@ -74,7 +77,7 @@ Result<std::vector<Attached>> StoreImpl::attached() {
     if (epochs_.destroyed()) return tl::unexpected(destroyed());
     std::vector<Attached> all;
     for (std::uint32_t number = 0; number < slots_.high_water(); ++number) {
-        // acquire: pairs with the release in Slots::take_locked, which comes after the ids
+        // acquire: pairs with the release in Slots::sign, which comes after the ids
         const std::uint32_t state = slots_[number].state.load(std::memory_order_acquire);
         if (state != static_cast<std::uint32_t>(SlotState::kFree)) all.push_back(attached_in(number));
     }

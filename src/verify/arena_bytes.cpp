@@ -30,6 +30,11 @@ bool ArenaBytes::allocated(std::uint64_t offset, std::uint64_t bytes) noexcept {
     return true;
 }
 
+std::uint64_t ArenaBytes::next_data(std::uint64_t offset, std::uint64_t end) const noexcept {
+    const off_t data = ::lseek(mapping_->descriptor(), static_cast<off_t>(offset), SEEK_DATA);
+    return data < 0 ? end : std::min(static_cast<std::uint64_t>(data), end);  // negative: see has_data
+}
+
 std::uint64_t ArenaBytes::word(std::uint64_t offset) noexcept {
     if (!has_data(offset / kKernelPage)) return 0;
     return mapping_->at<AtomicWord>(offset)->load(std::memory_order_acquire);  // pairs with whoever released it
@@ -41,23 +46,25 @@ std::uint8_t ArenaBytes::byte(std::uint64_t offset) noexcept {
 }
 
 const std::byte* ArenaBytes::first_not_zero(std::uint64_t offset, std::uint64_t bytes) noexcept {
-    while (bytes > 0) {
-        const std::uint64_t count = std::min(bytes, kKernelPage - offset % kKernelPage);
-        if (has_data(offset / kKernelPage)) {
-            const auto* begin = mapping_->at<std::byte>(offset);
-            const auto* end = begin + count;
-            const auto* at = begin;
-            std::uint64_t any = 0;
-            for (; any == 0 && end - at >= 64; at += any == 0 ? 64 : 0) {
-                std::uint64_t words[8];
-                std::memcpy(words, at, sizeof words);
-                for (const std::uint64_t word : words) any |= word;
-            }
-            at = std::find_if(at, end, [](std::byte value) { return value != std::byte{0}; });
-            if (at != end) return at;
+    const std::uint64_t end_offset = offset + bytes;
+    while (offset < end_offset) {
+        if (!has_data(offset / kKernelPage)) {
+            offset = next_data(offset, end_offset);
+            continue;
         }
+        const std::uint64_t count = std::min(end_offset - offset, kKernelPage - offset % kKernelPage);
+        const auto* begin = mapping_->at<std::byte>(offset);
+        const auto* end = begin + count;
+        const auto* at = begin;
+        std::uint64_t any = 0;
+        for (; any == 0 && end - at >= 64; at += any == 0 ? 64 : 0) {
+            std::uint64_t words[8];
+            std::memcpy(words, at, sizeof words);
+            for (const std::uint64_t word : words) any |= word;
+        }
+        at = std::find_if(at, end, [](std::byte value) { return value != std::byte{0}; });
+        if (at != end) return at;
         offset += count;
-        bytes -= count;
     }
     return nullptr;
 }

@@ -45,6 +45,9 @@ public:
     // Whether all of it lies in the file, and none of it in a hole.
     [[nodiscard]] bool allocated(std::uint64_t offset, std::uint64_t bytes) noexcept;
 
+    // The first offset of [offset, end) that lies in no hole; `end` where there is none.
+    [[nodiscard]] std::uint64_t next_data(std::uint64_t offset, std::uint64_t end) const noexcept;
+
     // The word at an offset inside the file; 0 in a hole.
     [[nodiscard]] std::uint64_t word(std::uint64_t offset) noexcept;
     [[nodiscard]] std::uint8_t byte(std::uint64_t offset) noexcept;

@@ -1,5 +1,7 @@
 #include "verify/check_slots.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "arena/epoch.hpp"
@@ -153,7 +155,11 @@ void check_slots(Inspection& inspection) {
     const Slot* slots = inspection.mapping().at<Slot>(kSlotsAt);
     for (std::uint32_t number = 0; number < kSlots; ++number) {
         const std::uint64_t at = kSlotsAt + number * sizeof(Slot);
-        if (!inspection.bytes().allocated(at, sizeof(Slot))) continue;  // all zero
+        if (!inspection.bytes().allocated(at, sizeof(Slot))) {  // all zero, up to the next that is not
+            const std::uint64_t next = inspection.bytes().next_data(at, kSlotsAt + kSlots * sizeof(Slot));
+            number = std::max(number, static_cast<std::uint32_t>((next - kSlotsAt) / sizeof(Slot)) - 1);
+            continue;
+        }
         const Slot& slot = slots[number];
         const std::uint32_t state = slot.state.load(std::memory_order_relaxed);
         if (state == static_cast<std::uint32_t>(SlotState::kFree)) {
@@ -163,7 +169,7 @@ void check_slots(Inspection& inspection) {
             continue;
         }
         inspection.report().slots_dead += 1;
-        if (state != static_cast<std::uint32_t>(SlotState::kTaken)) {
+        if (state > static_cast<std::uint32_t>(SlotState::kRecovering)) {
             inspection.damage("slots I3", at + offsetof(Slot, state),
                               fmt::format("slot {} has state {}", number, state));
         }

@@ -30,8 +30,12 @@ struct Plan {
 
 inline std::string record_text(std::size_t writer, std::uint64_t number, std::size_t bytes) {
     std::string text = std::to_string(writer) + "." + std::to_string(number) + "|";
-    for (std::uint64_t at = text.size(), word = writer * 31 + number; at < bytes; ++at, word = word * 5 + 1)
-        text += static_cast<char>('a' + word / 7 % 26);
+    const std::size_t head = text.size();
+    text.resize(std::max(head, bytes));
+    std::uint64_t word = writer * 31 + number;
+    // By a pointer: operator[] of each character would be a call in tests, which are hardly optimised.
+    for (char *at = text.data() + head, *end = text.data() + text.size(); at != end; ++at, word = word * 5 + 1)
+        *at = static_cast<char>('a' + word / 7 % 26);
     return text;
 }
 

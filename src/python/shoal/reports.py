@@ -25,7 +25,7 @@ class Attached:
     alive: bool  # by its lock, not by its ids; the dead are recovered by whoever meets them
     stopped: bool  # by a signal or a debugger, where /proc shows it
     inside: bool  # in an operation, or has views
-    doing: str  # idle, reading, appending, erasing, dropping, reclaiming or spilling; views
+    doing: str  # idle, reading, appending, erasing, dropping, reclaiming, recovering or spilling; views
     epochs_behind: int  # not 0: it is inside since before this epoch, and holds back reuse of memory
     behind_ms: int  # for that long at least it holds back memory, being behind, or being about to free it
 
