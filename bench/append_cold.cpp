@@ -1,5 +1,5 @@
 // Cold: a process that has only just attached appends through memory that no page table of its own knows, and
-// what attaching itself costs. The limit, plain first-touch writes, is cold_write in bench/limits.
+// what attaching itself costs. The limit, plain first-touch writes, is cold_write in bench/machine_limits.
 #include <cstdint>
 #include <memory>
 #include <string>

@@ -37,7 +37,7 @@ def rate(name):
 
 
 def copied(arguments, field="bytes_per_second", scale=1e-9):
-    return Source("limits", f"memcpy_in/{arguments}", field, scale)
+    return Source("machine_limits", f"memcpy_in/{arguments}", field, scale)
 
 
 def got(name):
@@ -58,10 +58,10 @@ def attached(name):
 
 KIB_COPY = copied("bytes:1024/stride:1032/streams:100/processes:1")
 SMALL_COPY = copied("bytes:64/stride:72/streams:10000/processes:2", "items_per_second", 1e-6)
-FIRST_TOUCH = Source("limits", "cold_write/first_touch", "bytes_per_second", 1e-9)
+FIRST_TOUCH = Source("machine_limits", "cold_write/first_touch", "bytes_per_second", 1e-9)
 BOOST_EACH = Source("append_boost", "boost_map/64B_10000keys_each_2", "items_per_second", 1e-6)
 BOOST_BATCH = Source("append_boost", "boost_map/64B_10000keys_batch_2", "items_per_second", 1e-6)
-GAP = Source("limits", "hiccups", "max_ns", 1e-3)
+GAP = Source("machine_limits", "hiccups", "max_ns", 1e-3)
 
 FIGURES = [
     Figure("append 1 KiB, 100 keys, batched, 1 process", "GB/s",
@@ -127,8 +127,8 @@ FIGURES = [
     Figure("  99.9 %", "us", grown("insert_p99.9_ns", 1e-3)),
     Figure("  99.99 %", "us", grown("insert_p99.99_ns", 1e-3)),
     Figure("  longest", "us", grown("insert_max_ns", 1e-3), GAP, "idle loop"),
-    Figure("a cache line from process to process", "ns", Source("limits", "ping_pong", "real_time")),
+    Figure("a cache line from process to process", "ns", Source("machine_limits", "ping_pong", "real_time")),
     Figure("fetch_add on one line, 2 processes", "M/s",
-           Source("limits", "fetch_add/processes:2", "items_per_second", 1e-6),
-           Source("limits", "fetch_add/processes:1", "items_per_second", 1e-6), "1 process"),
+           Source("machine_limits", "fetch_add/processes:2", "items_per_second", 1e-6),
+           Source("machine_limits", "fetch_add/processes:1", "items_per_second", 1e-6), "1 process"),
 ]
