@@ -49,8 +49,9 @@ inline constexpr std::uint64_t kRetiredObjectBits = kRetiredOffsetBits | kRetire
 inline constexpr unsigned kRetiredClaimShift = 44;
 inline constexpr std::uint64_t kRetiredClaimBits = ~0ULL << kRetiredClaimShift;
 // The low bits of the epoch whose list it is. Two lists of one bucket that a drainer can meet differ by 3 (I4).
-[[nodiscard]] constexpr std::uint64_t retired_tag(std::uint64_t epoch) noexcept { return (epoch & 15) << 2; }
-inline constexpr std::uint64_t kRetiredTagBits = retired_tag(15);
+[[nodiscard]] constexpr std::uint64_t retired_tag(std::uint64_t epoch) noexcept { return epoch % kEpochTags << 2; }
+inline constexpr std::uint64_t kRetiredTagBits = retired_tag(kEpochTags - 1);
+static_assert(kEpochTags >= 2 && kEpochTags <= 16 && (kEpochTags & (kEpochTags - 1)) == 0, "four bits");
 static_assert(kSlots < 1U << (64 - kRetiredClaimShift), "a slot's number + 1 fits");
 
 inline constexpr std::uint64_t kDrainOwned = 1ULL << 63;  // in Slot::draining

@@ -13,6 +13,10 @@ inline constexpr std::uint32_t kLookSlots = 64;         // the last ones, kept f
 inline constexpr std::uint32_t kSlotsAChunk = 256;      // whose memory becomes real together
 inline constexpr std::uint32_t kAddingSlots = 1024;  // the first ones, which claim by fetch_add (segment/claim.hpp)
 
+// Tags of the lists of retired objects, a power of two: the list of an epoch has the same as that of kEpochTags
+// epochs later (arena/epoch.hpp).
+inline constexpr std::uint64_t kEpochTags = 16;
+
 // Of one batch of a spiller, at most: as many as a 32 KiB block names (arena/spilled_blocks.hpp).
 inline constexpr std::uint32_t kSpilledBlocksEntries = 1363;
 

@@ -156,7 +156,7 @@ private:
         const std::uint64_t first = (raw(run) - arena_.header().pages_at) / kPageBytes;
         for (std::uint64_t page = first; page < first + pages; ++page) {
             const std::uint32_t before = owners_[page].exchange(process.number() + 1, std::memory_order_relaxed);
-            expect(before == 0 || died_[before - 1], "a page has one owner");  // the dead say nothing more
+            expect(before == 0 || is_dead(before - 1), "a page has one owner");  // the dead say nothing more
         }
         idle(60);
         for (std::uint64_t page = first; page < first + pages; ++page) {

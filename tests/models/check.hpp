@@ -1,4 +1,4 @@
-// What each model's test says: it holds in every interleaving tried, and one weakened memory order breaks it.
+// What each model's test says: it holds in every interleaving tried, and one changed step breaks it.
 #pragma once
 
 #include <signal.h>
@@ -66,7 +66,7 @@ inline void check_breaks(unsigned threads, const Factory& factory, std::uint64_t
                          const Mutant& mutant) {
     for (const std::uint64_t first : {1U, 1'000'000'001U, 2'000'000'001U}) {
         const Ended ended = run_apart(threads, factory, interleavings, mutant, first);
-        INFO("from " << first << ": weakened " << ended.mutated << " times in " << ended.interleavings
+        INFO("from " << first << ": changed " << ended.mutated << " times in " << ended.interleavings
                      << " interleavings");
         CHECK((ended.killed || ended.mutated > 0));
         CHECK((ended.killed || (ended.mutated > 0 && !ended.passed)));

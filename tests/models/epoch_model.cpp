@@ -81,6 +81,62 @@ private:
     ArenaOffset second_{};
 };
 
+// A drainer is stopped anywhere, while another frees what it was about to take, and moves the epoch on until the
+// bucket of that list, and its tag, are those of the list that is being filled. That one is what the other still
+// reads.
+class StoppedDrainerModel : public Model {
+public:
+    StoppedDrainerModel() {
+        for (unsigned number = 0; number < 2; ++number) {
+            as_process(number, [&] { processes_[number].emplace(arena_); });
+        }
+        name(&arena_.header().epoch, "epoch");
+        as_process(0, [this] {
+            Process& process = *processes_[0];
+            process.enter();
+            process.epochs.retire(RetiredKind::kChain, make_object());
+            process.leave();
+            process.reclaim(2, false);  // the next one frees it
+            last_ = make_object();
+        });
+    }
+
+    void thread(unsigned number) override {
+        Process& process = *processes_[number];
+        if (number == 1) {
+            run_stopped(15, 500, [&] { process.reclaim(1, false); });
+            return;
+        }
+        idle(15);
+        process.reclaim(4 + static_cast<int>(random(3)), false);
+        process.enter();
+        process.epochs.retire(RetiredKind::kChain, last_);
+        for (int turn = 0; turn < 3; ++turn) {
+            idle(40);
+            expect(arena_.at<Chain>(last_)->hash == kAlive, "an object stays while its retirer is inside");
+        }
+        process.leave();
+    }
+
+    void after() override {
+        processes_[0]->reclaim(6, false);
+        expect(!processes_[0]->epochs.has_retired(), "everything retired is freed in the end");
+    }
+
+private:
+    ArenaOffset make_object() {
+        Process& process = *processes_[0];
+        const ArenaOffset object = process.blocks.allocate(process.slot, sizeof(Chain)).offset;
+        expect(!is_null(object), "there is room");
+        arena_.at<Chain>(object)->hash = kAlive;
+        return object;
+    }
+
+    Mapping& arena_ = fresh_arena();
+    std::array<std::optional<Process>, 2> processes_;
+    ArenaOffset last_{};
+};
+
 }  // namespace
 
 TEST_CASE("What somebody inside can see is not freed") { check_holds(3, make<EpochModel>(), 100'000); }
@@ -98,4 +154,13 @@ TEST_CASE("It could be, if advancing were not fenced") {
 TEST_CASE("It could be, if retiring were not fenced") {
     const Mutant mutant{"Epochs::retire", Kind::kFence, std::memory_order_seq_cst};
     check_breaks(3, make<EpochModel>(), 50'000, mutant);
+}
+
+TEST_CASE("A drainer that was stopped takes nothing from a later list") {
+    check_holds(2, make<StoppedDrainerModel>(), 40'000);
+}
+
+TEST_CASE("It would, if it did not look again, once it is inside, whether the epoch is the current one") {
+    check_breaks(2, make<StoppedDrainerModel>(), 40'000,
+                 left_out("Epochs::enter_current", Kind::kLoad, std::memory_order_acquire));
 }

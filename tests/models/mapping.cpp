@@ -1,5 +1,5 @@
 // Stands in for src/arena/mapping.cpp in models: memory of this process, which the model's threads share, and which
-// is always real.
+// is always real, but where a model watches for holes (world.hpp).
 #include "arena/mapping.hpp"
 
 #include <utility>
@@ -19,7 +19,10 @@ Mapping::Mapping(LockDescription&& locks, boost::interprocess::mapped_region&& r
       base_(static_cast<std::byte*>(region_.get_address())),
       bytes_(region_.get_size()) {}
 
-int Mapping::allocate(std::uint64_t, std::uint64_t) const noexcept { return 0; }
+int Mapping::allocate(std::uint64_t offset, std::uint64_t bytes) const noexcept {
+    model::make_real(base_ + offset, bytes);
+    return 0;
+}
 int Mapping::write_zeroes(std::uint64_t, std::uint64_t) const noexcept { return 0; }
 
 }  // namespace shoal

@@ -30,6 +30,7 @@ protected:
         first.leave();
         const ArenaHeader& header = arena_.header();
         for (auto& head : arena_.header().retired) name(&head, "head");
+        for (unsigned number = 0; number < 3; ++number) name(&processes_[number]->slot.draining, "draining");
         watch_bits(arena_.at<AtomicWord>(header.block_bits_at), header.page_count * sizeof(AtomicWord),
                    "Blocks::release(", "a block is given back once");
     }
@@ -198,4 +199,18 @@ TEST_CASE("It could be lost, if its recoverer did not acquire that with the head
     const Mutant mutant{"Epochs::finish_draining", Kind::kLoad, std::memory_order_acquire,
                         std::memory_order_relaxed, "head"};
     check_breaks(3, make<ReclaimerModel>(), 50'000, mutant);
+}
+
+TEST_CASE("It could be lost, if a drainer claimed it before its slot names it") {
+    check_breaks(3, make<ReclaimerModel>(), 50'000,
+                 left_out("Epochs::claim_first", Kind::kStore, std::memory_order_release));
+}
+
+TEST_CASE("It could be lost, if the head moved on before a slot owns it") {
+    check_breaks(3, make<ReclaimerModel>(), 50'000,
+                 left_out("Epochs::help", Kind::kExchangeIf, std::memory_order_acq_rel, "draining"));
+}
+
+TEST_CASE("It could be freed twice, if a drainer claimed it whatever stands at the head by then") {
+    check_breaks(3, make<ReclaimerModel>(), 50'000, unchecked("Epochs::claim_first", std::memory_order_acq_rel));
 }

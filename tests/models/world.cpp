@@ -1,10 +1,10 @@
 #include "world.hpp"
 
+#include <algorithm>
 #include <array>
 #include <csetjmp>
 #include <sstream>
 #include <unordered_map>
-#include <vector>
 
 #include <relacy/relacy.hpp>
 #undef new
@@ -32,16 +32,24 @@ struct Cell {
     const char* name = "";
 };
 
-struct Mortal {
-    unsigned steps_left = 0;  // 0: it lives
+struct Thread {
+    unsigned steps_to_live = 0;  // 0: it is not to die
     std::jmp_buf end;
+    unsigned steps_to_stop = 0;  // 0: it is not to be stopped
+    unsigned stopped_for = 0;
+    std::uint64_t last_loaded = 0;
+    const void* asleep_on = nullptr;
 };
+
+constexpr std::size_t kMostChunks = 16;
 
 // What one interleaving has, and what a run has.
 struct World {
     std::unordered_map<const void*, Cell> cells;
-    std::array<Mortal, kMostThreads> mortals;
+    std::array<Thread, kMostThreads> threads;
     std::array<unsigned, kMostThreads> process_of_thread{};
+    std::array<bool, kMostThreads> is_dead{};  // by process
+    unsigned running = 0;                      // threads that have not ended
     void (*forget_seen)(rl::atomic_data* data) = nullptr;
 
     struct {
@@ -50,6 +58,14 @@ struct World {
         const char* function = "";
         const char* what = "";
     } watched;
+
+    struct {
+        const std::byte* begin = nullptr;
+        std::size_t chunks = 0;
+        std::size_t chunk_bytes = 1;
+        const char* what = "";
+        std::array<std::uint32_t, kMostChunks> real{};  // their places are words of the model's memory
+    } holes;
 
     const Factory* make = nullptr;
     const Mutant* mutant = nullptr;
@@ -115,25 +131,44 @@ bool is_watched(const void* address, const std::source_location& where) {
            std::string_view(where.function_name()).find(world.watched.function) != std::string_view::npos;
 }
 
-std::memory_order mutated(std::memory_order order, Kind kind, const Cell* cell, const std::source_location& where) {
-    if (world.mutant == nullptr || world.mutant->kind != kind || world.mutant->from != order) return order;
-    if (!world.mutant->word.empty() && (cell == nullptr || world.mutant->word != cell->name)) return order;
+// The mutant, where it is about this operation.
+const Mutant* mutant_of(std::memory_order order, Kind kind, const Cell* cell, const std::source_location& where) {
+    if (world.mutant == nullptr || world.mutant->kind != kind || world.mutant->from != order) return nullptr;
+    if (!world.mutant->word.empty() && (cell == nullptr || world.mutant->word != cell->name)) return nullptr;
     const auto [place, fresh] = world.is_mutated.try_emplace(where.function_name());
     if (fresh) {
         const std::string wanted = std::string(world.mutant->function) + '(';
         place->second = std::string_view(where.function_name()).find(wanted) != std::string_view::npos;
     }
-    if (!place->second) return order;
+    if (!place->second) return nullptr;
     ++world.mutated;
-    return world.mutant->to;
+    return world.mutant;
 }
+
+std::memory_order order_with(const Mutant* mutant, std::memory_order order) {
+    return mutant != nullptr && mutant->change == Change::kOrder ? mutant->to : order;
+}
+bool is_left_out(const Mutant* mutant) { return mutant != nullptr && mutant->change == Change::kLeftOut; }
+bool is_unchecked(const Mutant* mutant) { return mutant != nullptr && mutant->change == Change::kUnchecked; }
 
 unsigned this_thread() { return static_cast<unsigned>(context().threadx_->index_); }
 
+// Before each operation.
 void step() {
-    Mortal& mortal = world.mortals[this_thread()];
-    if (mortal.steps_left == 0 || --mortal.steps_left != 0) return;
-    std::longjmp(mortal.end, 1);
+    Thread& thread = world.threads[this_thread()];
+    if (thread.steps_to_stop != 0 && --thread.steps_to_stop == 0) idle(thread.stopped_for);
+    if (thread.steps_to_live == 0 || --thread.steps_to_live != 0) return;
+    std::longjmp(thread.end, 1);
+}
+
+Word real_word_of(std::size_t chunk) { return {&world.holes.real[chunk], 0}; }
+
+void look_for_hole(const void* address) {
+    const auto at = static_cast<std::size_t>(static_cast<const std::byte*>(address) - world.holes.begin);
+    if (world.holes.begin == nullptr || at / world.holes.chunk_bytes >= world.holes.chunks) return;
+    const std::uint64_t real = load(real_word_of(at / world.holes.chunk_bytes), std::memory_order_relaxed,
+                                    std::source_location::current());
+    expect(real == 1, world.holes.what);
 }
 
 unsigned write(rl::atomic_data* data, std::memory_order order) {
@@ -206,8 +241,13 @@ struct Suite : rl::test_suite<Suite<threads>, threads> {
         world.cells.clear();
         world.watched = {};
         world.forget_seen = forget_seen<threads>;
+        world.holes = {};
+        world.is_dead = {};
+        world.running = threads;
         for (unsigned number = 0; number < kMostThreads; ++number) {
-            world.mortals[number].steps_left = 0;
+            world.threads[number].steps_to_live = world.threads[number].steps_to_stop = 0;
+            world.threads[number].last_loaded = 0;
+            world.threads[number].asleep_on = nullptr;
             world.process_of_thread[number] = number;
         }
         model = (*world.make)();
@@ -221,7 +261,10 @@ struct Suite : rl::test_suite<Suite<threads>, threads> {
         }
         Counting::resume();
     }
-    void thread(unsigned number) { model->thread(number); }
+    void thread(unsigned number) {
+        model->thread(number);
+        world.running -= 1;
+    }
     void after() { model->after(); }
 
     std::unique_ptr<Model> model;
@@ -231,19 +274,25 @@ struct Suite : rl::test_suite<Suite<threads>, threads> {
 
 std::uint64_t load(Word word, std::memory_order order, const std::source_location& where) noexcept {
     step();
+    look_for_hole(word.address);
     Cell& cell = cell_of(word);
-    order = mutated(order, Kind::kLoad, &cell, where);
+    const Mutant* mutant = mutant_of(order, Kind::kLoad, &cell, where);
+    order = order_with(mutant, order);
     context().sched();
-    const std::uint64_t value = cell.values[read(cell.data, order)];
+    std::uint64_t& value = world.threads[this_thread()].last_loaded;
+    if (!is_left_out(mutant)) value = cell.values[read(cell.data, order)];
     log({value == cell.value ? "load" : "load of old", &cell, word.address, value, value, order}, where);
     return value;
 }
 
 void store(Word word, std::uint64_t value, std::memory_order order, const std::source_location& where) noexcept {
     step();
+    look_for_hole(word.address);
     Cell& cell = cell_of(word);
-    order = mutated(order, Kind::kStore, &cell, where);
+    const Mutant* mutant = mutant_of(order, Kind::kStore, &cell, where);
+    order = order_with(mutant, order);
     context().sched();
+    if (is_left_out(mutant)) return;
     log({"store", &cell, word.address, cell.value, value, order}, where);
     cell.values[write(cell.data, order)] = value;
     cell.value = value;
@@ -252,10 +301,13 @@ void store(Word word, std::uint64_t value, std::memory_order order, const std::s
 std::uint64_t change(Word word, std::uint64_t (*of)(const void* change, std::uint64_t old) noexcept,
                      const void* change, std::memory_order order, const std::source_location& where) noexcept {
     step();
+    look_for_hole(word.address);
     Cell& cell = cell_of(word);
-    order = mutated(order, Kind::kChange, &cell, where);
+    const Mutant* mutant = mutant_of(order, Kind::kChange, &cell, where);
+    order = order_with(mutant, order);
     context().sched();
     const std::uint64_t before = cell.value;
+    if (is_left_out(mutant)) return before;
     cell.value = of(change, before);
     log({"change", &cell, word.address, before, cell.value, order}, where);
     cell.values[read_and_write(cell.data, order)] = cell.value;
@@ -266,11 +318,15 @@ std::uint64_t change(Word word, std::uint64_t (*of)(const void* change, std::uin
 bool compare_exchange(Word word, std::uint64_t* expected, std::uint64_t value, bool weak, std::memory_order success,
                       std::memory_order failure, const std::source_location& where) noexcept {
     step();
+    look_for_hole(word.address);
     Cell& cell = cell_of(word);
-    success = mutated(success, Kind::kExchangeIf, &cell, where);
+    const Mutant* mutant = mutant_of(success, Kind::kExchangeIf, &cell, where);
+    success = order_with(mutant, success);
     context().sched();
     const std::uint64_t before = cell.value;
-    if (before == *expected && !(weak && context().rand(4, rl::sched_type_cas_fail) == 0)) {
+    if (is_left_out(mutant)) return true;
+    const bool equal = before == *expected || is_unchecked(mutant);
+    if (equal && !(weak && context().rand(4, rl::sched_type_cas_fail) == 0)) {
         log({"exchange", &cell, word.address, before, value, success}, where);
         cell.value = value;
         cell.values[read_and_write(cell.data, success)] = value;
@@ -284,7 +340,9 @@ bool compare_exchange(Word word, std::uint64_t* expected, std::uint64_t value, b
 
 void fence(std::memory_order order, const std::source_location& where) noexcept {
     step();
-    order = mutated(order, Kind::kFence, nullptr, where);
+    const Mutant* mutant = mutant_of(order, Kind::kFence, nullptr, where);
+    if (is_left_out(mutant)) return;
+    order = order_with(mutant, order);
     if (context().collecting_history()) context().exec_log(info_of(where), FenceEvent{order});
     switch (order) {
         case std::memory_order_relaxed:
@@ -302,6 +360,29 @@ void fence(std::memory_order order, const std::source_location& where) noexcept 
         case std::memory_order_seq_cst:
             context().atomic_thread_fence_seq_cst();
             break;
+    }
+}
+
+void sleep(Word word, std::uint64_t seen) noexcept {
+    step();
+    const Cell& cell = cell_of(word);
+    context().sched();
+    if (cell.value != seen) return;
+    Thread& thread = world.threads[this_thread()];
+    thread.asleep_on = word.address;
+    while (thread.asleep_on != nullptr) {
+        const auto asleep = std::count_if(world.threads.begin(), world.threads.end(),
+                                          [](const Thread& each) { return each.asleep_on != nullptr; });
+        expect(static_cast<unsigned>(asleep) < world.running, "a wake-up is not lost");
+        context().sched();
+    }
+}
+
+void wake_all(const void* address) noexcept {
+    step();
+    context().sched();
+    for (Thread& thread : world.threads) {
+        if (thread.asleep_on == address) thread.asleep_on = nullptr;
     }
 }
 
@@ -327,15 +408,26 @@ void idle(unsigned steps) noexcept {
 }
 
 bool run_mortal(unsigned steps, const std::function<void()>& body) {
-    Mortal& mortal = world.mortals[this_thread()];
-    if (setjmp(mortal.end) != 0) {
+    Thread& thread = world.threads[this_thread()];
+    if (setjmp(thread.end) != 0) {
+        world.is_dead[current_process()] = true;
         release_locks(current_process());
         return false;
     }
-    mortal.steps_left = 1 + random(steps);
+    thread.steps_to_live = 1 + random(steps);
     body();
-    mortal.steps_left = 0;
+    thread.steps_to_live = 0;
     return true;
+}
+
+bool is_dead(unsigned process) noexcept { return world.is_dead[process]; }
+
+void run_stopped(unsigned steps, unsigned length, const std::function<void()>& body) {
+    Thread& thread = world.threads[this_thread()];
+    thread.stopped_for = length;
+    thread.steps_to_stop = 1 + random(steps);
+    body();
+    thread.steps_to_stop = 0;
 }
 
 unsigned current_process() noexcept { return world.process_of_thread[this_thread()]; }
@@ -348,6 +440,20 @@ void as_process(unsigned process, const std::function<void()>& body) {
 
 void watch_bits(const void* begin, std::size_t bytes, const char* function, const char* what) noexcept {
     world.watched = {static_cast<const std::byte*>(begin), bytes, function, what};
+}
+
+void watch_holes(const void* begin, std::size_t chunks, std::size_t chunk_bytes, const char* what) noexcept {
+    expect(chunks <= kMostChunks, "there are as many words for chunks");
+    world.holes = {static_cast<const std::byte*>(begin), chunks, chunk_bytes, what, {}};
+}
+
+void make_real(const void* begin, std::size_t bytes) noexcept {
+    const auto at = static_cast<std::size_t>(static_cast<const std::byte*>(begin) - world.holes.begin);
+    const std::size_t first = at / world.holes.chunk_bytes;
+    if (world.holes.begin == nullptr || first >= world.holes.chunks) return;
+    // relaxed: what the caller does next says who sees it
+    for (std::size_t chunk = first; chunk * world.holes.chunk_bytes < at + bytes; ++chunk)
+        store(real_word_of(chunk), 1, std::memory_order_relaxed, std::source_location::current());
 }
 
 void name(const void* address, const char* name) noexcept { world.cells[address].name = name; }
