@@ -152,8 +152,7 @@ Slot* Slots::take_over(std::uint32_t number) noexcept {
     }
     // relaxed: we hold the byte lock
     slot.generation.store(slot.generation.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    sign(slot, SlotState::kTaken);
-    crash_point(CrashPoint::kSlotTaken);
+    // Before the slot says that it is taken: a taken slot above the mark is not looked for when its owner has died.
     Atomic<std::uint32_t>& mark = mapping_->header().slots_high_water;
     std::uint32_t high = mark.load(std::memory_order_relaxed);
     // seq_cst: stands before our first epoch in the one order that an advancing epoch reads it in; a failed
@@ -161,6 +160,8 @@ Slot* Slots::take_over(std::uint32_t number) noexcept {
     while (high < number + 1 &&
            !mark.compare_exchange_weak(high, number + 1, std::memory_order_seq_cst, std::memory_order_relaxed)) {
     }
+    sign(slot, SlotState::kTaken);
+    crash_point(CrashPoint::kSlotTaken);
     owned_.push_back({&slot, 0});
     is_own_.set(number);
     return &slot;
