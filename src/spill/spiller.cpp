@@ -8,7 +8,6 @@
 #include <optional>
 #include <utility>
 
-#include "arena/futex.hpp"
 #include "io/queue.hpp"
 #include "io/start_thread.hpp"
 #include "spill/pass.hpp"
@@ -23,6 +22,7 @@ constexpr std::uint64_t kShareForWaiting = 8;  // of the limit, spilled for who 
 
 constexpr std::uint64_t kLeastPiece = 16 << 20;  // of all that is there, spilled in one go
 
+constexpr std::chrono::milliseconds kAtOnce{0};
 constexpr std::chrono::milliseconds kIdle{2000};  // then a look whether somebody called and died
 constexpr std::chrono::milliseconds kRetry{100};  // after a failure, or where nothing could be had
 constexpr std::chrono::milliseconds kNap{20};     // of who waits for room
@@ -52,10 +52,9 @@ Spiller::~Spiller() {
 
 void Spiller::stop() noexcept {
     if (worker_ == nullptr || worker_->attachment != context_.slots.attachment()) return;
-    worker_->stop.store(true, std::memory_order_release);  // pairs with run()
+    worker_->stop.store(true, std::memory_order_release);  // pairs with run(), as the call below
     if (!worker_->thread.joinable()) return;
-    context_.mapping.header().spill_calls.fetch_add(1, std::memory_order_relaxed);  // relaxed: the wake orders
-    futex_wake_all(context_.mapping.header().spill_calls);
+    SpillCalls(context_.mapping.header()).wake_spillers();
     worker_->thread.join();
 }
 
@@ -78,16 +77,12 @@ void Spiller::start() {
 bool Spiller::try_start() {
     Worker& own = worker();
     const std::lock_guard lock(context_.slots.mutex());
-    return own.thread.joinable() || start_thread(own.thread, [this, &own] { run(own); }) == 0;
+    if (own.thread.joinable()) return true;
+    const SpillCalls::Listener listener(context_.mapping.header());  // here: it hears who asks from now on
+    return start_thread(own.thread, [this, &own, listener] { run(own, listener); }) == 0;
 }
 
-void Spiller::call() noexcept {
-    ArenaHeader& header = context_.mapping.header();
-    // release: what made us call is seen by who wakes; a sleeper's futex compares this word
-    header.spill_calls.fetch_add(1, std::memory_order_seq_cst);
-    // seq_cst: either we see the sleeper, or it sees the new count
-    if (header.spillers.load(std::memory_order_seq_cst) != 0) futex_wake_all(header.spill_calls);
-}
+void Spiller::call() noexcept { SpillCalls(context_.mapping.header()).call(); }
 
 std::uint64_t Spiller::excess() const noexcept {
     // Pages, though those of small blocks may be half empty: a large segment needs whole ones.
@@ -112,17 +107,14 @@ Spiller::Spilled Spiller::spill_with(Worker& own, std::uint64_t wanted, bool wit
             // It is only to show; the next time it is set.
         }
     }
-    // relaxed, all: to show, and for who waits, whom the futex's word orders
+    // relaxed, all: to show, and for who waits, by the answer
     if (outcome.error != 0) {
         header.spill_errno.store(static_cast<std::uint32_t>(outcome.error), std::memory_order_relaxed);
         header.spill_failures.fetch_add(1, std::memory_order_relaxed);
     } else if (outcome.block_bytes != 0) {
         header.spill_errno.store(0, std::memory_order_relaxed);
     }
-    if (outcome.error != 0 || outcome.block_bytes != 0) {
-        header.spill_answers.fetch_add(1, std::memory_order_release);  // pairs with wait_for_room
-        futex_wake_all(header.spill_answers);
-    }
+    if (outcome.error != 0 || outcome.block_bytes != 0) SpillCalls(header).answer();
     return outcome;
 }
 
@@ -159,43 +151,34 @@ Spiller::Spilled Spiller::help(std::uint64_t wanted) {
     return spilled;
 }
 
-void Spiller::run(Worker& own) {
-    ArenaHeader& header = context_.mapping.header();
+void Spiller::run(Worker& own, SpillCalls::Listener listener) {
     {
         const std::lock_guard lock(own.mutex);
         own.pass.prepare();
     }
-    std::uint32_t waiting_seen = header.spill_waits.load(std::memory_order_relaxed);
-    while (!own.stop.load(std::memory_order_acquire) && !context_.epochs.destroyed()) {  // pairs with ~Spiller
-        const std::uint32_t calls = header.spill_calls.load(std::memory_order_seq_cst);
+    const auto is_over = [&] {  // acquire: pairs with stop()
+        return own.stop.load(std::memory_order_acquire) || context_.epochs.destroyed();
+    };
+    listener.serve(is_over, [&](bool somebody_waits) {
         std::uint64_t wanted = excess();
-        // acquire: pairs with wait_for_room
-        const std::uint32_t waits = header.spill_waits.load(std::memory_order_acquire);
-        const bool somebody_waits = std::exchange(waiting_seen, waits) != waits;
         if (somebody_waits) wanted = std::max(wanted, limit_of(context_.mapping.bytes()) / kShareForWaiting);
         std::chrono::milliseconds pause = kIdle;
         if (wanted != 0) {
-            if (spill_with(own, wanted, somebody_waits, Why::kNoRoom).block_bytes != 0) continue;
+            if (spill_with(own, wanted, somebody_waits, Why::kNoRoom).block_bytes != 0) return kAtOnce;
             pause = kRetry;
         }
-        {
-            const std::lock_guard lock(own.mutex);
-            own.pass.rest();
-        }
-        header.spillers.fetch_add(1, std::memory_order_seq_cst);  // pairs with call()
-        futex_wait(header.spill_calls, calls, pause);
-        header.spillers.fetch_sub(1, std::memory_order_relaxed);  // relaxed: one too many costs a system call
-    }
+        const std::lock_guard lock(own.mutex);
+        own.pass.rest();
+        return pause;
+    });
 }
 
 void Spiller::wait_for_room(std::chrono::milliseconds most) {
-    ArenaHeader& header = context_.mapping.header();
-    const std::uint32_t answers = header.spill_answers.load(std::memory_order_acquire);  // pairs with spill_with
-    header.spill_waits.fetch_add(1, std::memory_order_release);                          // pairs with run
-    call();
+    SpillCalls calls(context_.mapping.header());
     const bool has_thread = wants_thread_ && try_start();  // in a child of fork it is not there yet
+    const std::uint32_t asked = calls.ask();
     if (!has_thread && help(limit_of(context_.mapping.bytes()) / kShareForWaiting).block_bytes != 0) return;
-    futex_wait(header.spill_answers, answers, std::min(most, kNap));
+    calls.wait(asked, std::min(most, kNap));
 }
 
 std::string Spiller::engine() const {

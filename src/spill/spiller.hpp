@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "index/index.hpp"
+#include "spill/calls.hpp"
 #include "spill/pass.hpp"
 
 namespace shoal {
@@ -60,7 +61,7 @@ private:
     [[nodiscard]] Worker& worker();
     [[nodiscard]] std::uint64_t excess() const noexcept;  // bytes to spill, by the water marks
     [[nodiscard]] bool try_start();                       // whether the thread is there
-    void run(Worker& worker);
+    void run(Worker& worker, SpillCalls::Listener listener);
     enum class Why : std::uint8_t { kAsked, kNoRoom };
     Spilled help(std::uint64_t wanted);  // as spill, of who waits for room
     Spilled spill_with(Worker& worker, std::uint64_t wanted, bool with_tails, Why why,

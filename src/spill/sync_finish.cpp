@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "arena/crash_point.hpp"
-#include "arena/futex.hpp"
 #include "arena/system_failure.hpp"
 #include "chain/layout.hpp"
 #include "spill/checkpoint_name.hpp"
@@ -28,10 +27,9 @@ bool is_there(const std::string& path) {
 }
 
 bool end_sync(Mapping& mapping, std::uint64_t number, SyncPhase from) noexcept {
-    ArenaHeader& header = mapping.header();
-    if (!SyncTurns(header).move(number, from, SyncPhase::kIdle)) return false;
-    header.sync_ends.fetch_add(1, std::memory_order_relaxed);  // relaxed: a waiter that misses it looks again soon
-    futex_wake_all(header.sync_ends);
+    SyncTurns turns(mapping.header());
+    if (!turns.move(number, from, SyncPhase::kIdle)) return false;
+    turns.count_end();
     return true;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "arena/crash_point.hpp"
+#include "arena/futex.hpp"
 
 namespace shoal {
 namespace {
@@ -80,6 +81,20 @@ void SyncTurns::let_go(std::uint64_t number, std::uint64_t hand) noexcept {
     // relaxed: tells no more than that the owner is gone; a failed turn: the turn is another's by now
     header_->sync_owner.compare_exchange_strong(word, kNoOwner | tag(number), std::memory_order_relaxed,
                                                 std::memory_order_relaxed);
+}
+
+std::uint32_t SyncTurns::ends() const noexcept {
+    return header_->sync_ends.load(std::memory_order_acquire);  // pairs with count_end()
+}
+
+void SyncTurns::wait_for_end(std::uint32_t seen, std::chrono::milliseconds most) const noexcept {
+    futex_wait(header_->sync_ends, seen, most);
+}
+
+void SyncTurns::count_end() noexcept {
+    // release: a thread that sees the count sees the sync ended, and so does not sleep for that end
+    header_->sync_ends.fetch_add(1, std::memory_order_release);
+    futex_wake_all(header_->sync_ends);
 }
 
 bool SyncTurns::was_checkpoint(std::uint64_t number) const noexcept {

@@ -94,6 +94,14 @@ public:
     // Checkpoint `number` has replaced those before it: see I3.
     void replace_checkpoint(std::uint64_t number) noexcept;
 
+    // The ends of syncs so far. Read before a look at the turns: then wait_for_end() does not miss the end of what
+    // that look has found under way.
+    [[nodiscard]] std::uint32_t ends() const noexcept;
+    // Until an end comes that `seen` does not count, or for `most`.
+    void wait_for_end(std::uint32_t seen, std::chrono::milliseconds most) const noexcept;
+    // After the move to idle: wakes those who wait.
+    void count_end() noexcept;
+
     // Whether `number` was the newest that had replaced others when the caller opened a file, before this call.
     [[nodiscard]] bool was_checkpoint(std::uint64_t number) const noexcept;
 

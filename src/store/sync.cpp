@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <chrono>
 
-#include "arena/futex.hpp"
 #include "arena/system_failure.hpp"
 #include "io/file_limit_signal.hpp"
 #include "segment/layout.hpp"
@@ -79,7 +78,7 @@ Result<std::optional<std::uint64_t>> StoreImpl::take_sync_turn(std::uint64_t eno
     SyncWatch watch(*this);
     const std::uint64_t hand = sync_hand(slot);
     for (;;) {
-        const std::uint32_t ends = mapping_.header().sync_ends.load(std::memory_order_acquire);  // before the look
+        const std::uint32_t ends = turns.ends();  // before the look
         if (epochs_.destroyed()) return tl::unexpected(destroyed());
         if (turns.checkpoint() >= enough) return std::nullopt;
         const SyncTurn turn = turns.now();
@@ -89,7 +88,7 @@ Result<std::optional<std::uint64_t>> StoreImpl::take_sync_turn(std::uint64_t eno
         }
         const SyncWatch::Owner owner = watch.look(turn, slot);
         if (owner == SyncWatch::Owner::kWorks) {
-            futex_wait(mapping_.header().sync_ends, ends, kPause);
+            turns.wait_for_end(ends, kPause);
         } else if (turn.phase == SyncPhase::kCopying) {
             if (const auto number = turns.begin(turn, hand, owner == SyncWatch::Owner::kStopped)) return number;
         } else if (auto finished = finish_sync({mapping_, epochs_, files_, slot}, turn.number); !finished) {
