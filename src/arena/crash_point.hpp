@@ -33,7 +33,7 @@
     POINT(SealBegun)                                                    \
     POINT(SealPadded)                                                   \
     POINT(SealWritten)                                                  \
-    /* segment/hand_over.hpp, spill/batch.cpp: spilling */              \
+    /* segment/hand_over.hpp, spill/batch*.cpp: spilling */             \
     POINT(SegmentInHand)                                                \
     POINT(SpillJournalled)                                              \
     POINT(SpillGathered)                                                \

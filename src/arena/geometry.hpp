@@ -19,5 +19,6 @@ inline constexpr std::uint64_t kEpochTags = 16;
 
 // Of one batch of a spiller, at most: as many as a 32 KiB block names (arena/spilled_blocks.hpp).
 inline constexpr std::uint32_t kSpilledBlocksEntries = 1363;
+inline constexpr std::uint64_t kSpareJournalBytes = 4096;  // of the one for a spiller without memory
 
 }  // namespace shoal

@@ -57,7 +57,6 @@ static_assert(sizeof(SpilledBlocks::Entry) == 24 && offsetof(SpilledBlocks, entr
 static_assert(sizeof(SpilledBlocks) <= 32 * 1024, "one block of the allocator");
 static_assert(std::is_standard_layout_v<SpilledBlocks>, "offsets must mean the same in every build");
 
-inline constexpr std::uint64_t kSpareJournalBytes = 4096;
 inline constexpr std::uint64_t kMostJournals = 8;  // of one slot; more are not followed
 
 // The word that names the journal: the slot's, or another of its journals'. For its owner, or the process that

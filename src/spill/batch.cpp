@@ -8,69 +8,13 @@
 #include "arena/crash_point.hpp"
 
 namespace shoal {
-namespace {
-
-// Large batches of small segments want many entries; where memory is short, few must do.
-constexpr std::array<std::uint64_t, 4> kJournalBytes{sizeof(SpilledBlocks), kSpareJournalBytes, 512, 64};
-
-}  // namespace
-
-Batch::~Batch() {
-    if (!slot_.is_ours() || hand_on() || journal_ == nullptr) return;  // the parent's
-    forget_journal(context_.mapping, *slot_, journal_at_);  // before it is another's: a crash leaks it at most
-    free_spilled_blocks(context_.mapping, context_.blocks, *slot_, journal_at_);
-}
-
-bool Batch::hand_on() noexcept {
-    if (journal_ == nullptr || is_free()) return false;
-    const std::uint64_t epoch = slot_.enter();
-    if (epoch == 0) return false;
-    context_.epochs.retire(RetiredKind::kBlocks, journal_at_);
-    crash_point(CrashPoint::kSpillHandedOn);
-    forget_journal(context_.mapping, *slot_, journal_at_);
-    journal_ = nullptr;
-    slot_.leave(epoch);
-    return true;
-}
 
 bool Batch::set_up() {
     if (buffer_ == nullptr) {
         buffer_.reset(static_cast<std::byte*>(std::aligned_alloc(kBufferUnit, kBufferBytes)));
         if (buffer_ == nullptr) return false;
     }
-    if (journal_ == nullptr || (journal_->bytes != kJournalBytes.front() && is_free())) improve_journal();
-    return journal_ != nullptr;
-}
-
-// The largest that is to be had, if that is larger than what there is.
-void Batch::improve_journal() noexcept {
-    const std::uint64_t now = journal_ == nullptr ? 0 : journal_->bytes;
-    ArenaOffset better = ArenaOffset::kNull;
-    for (const std::uint64_t bytes : kJournalBytes) {
-        if (bytes <= now) break;
-        better = allocate_journal(context_.mapping, context_.blocks, *slot_, bytes);
-        if (!is_null(better)) break;
-    }
-    if (is_null(better) && now == 0) better = take_spare_journal(context_.mapping);
-    if (is_null(better)) return;
-    const ArenaOffset old = journal_ == nullptr ? ArenaOffset::kNull : journal_at_;
-    journal_ = context_.mapping.at<SpilledBlocks>(better);
-    journal_at_ = better;
-    name_journal(context_.mapping, *slot_, better);
-    if (is_null(old)) return;
-    forget_journal(context_.mapping, *slot_, old);  // before it is another's, as above
-    free_spilled_blocks(context_.mapping, context_.blocks, *slot_, old);
-}
-
-bool Batch::is_free() noexcept {
-    // relaxed, here and below: our own
-    const std::uint64_t published = journal_->published_in.load(std::memory_order_relaxed);
-    if (published == 0) return true;
-    if (context_.epochs.current() < published + kEpochBuckets - 1) return false;
-    empty_spilled_blocks(context_.mapping, context_.blocks, *slot_, journal_at_);
-    journal_->count.store(0, std::memory_order_release);  // pairs with entries_now; in this order: see recovery
-    journal_->published_in.store(0, std::memory_order_release);
-    return true;
+    return journal_.set_up();
 }
 
 bool Batch::begin(std::uint32_t file, std::uint64_t file_offset) noexcept {
@@ -102,12 +46,9 @@ bool Batch::take(Segment& segment, ArenaOffset offset, const SegmentExtent& exte
         let_go(segment);
         return false;
     }
-    const std::uint64_t at = journal_->count.load(std::memory_order_relaxed);  // relaxed: our own
     const auto units = static_cast<std::uint32_t>(segment.data_units);
     const auto written = static_cast<std::uint32_t>(std::min(extent.units + 1, segment.data_units));
-    journal_->entries[at] = {raw(offset), extent.block, units, extent.exact ? written : units};
-    journal_->count.store(at + 1, std::memory_order_release);  // pairs with entries_now in recovery
-    crash_point(CrashPoint::kSpillJournalled);
+    journal_.add({raw(offset), extent.block, units, extent.exact ? written : units});
     block_bytes_ += segment.data_units * kUnitBytes;
     return true;
 }
@@ -124,8 +65,7 @@ Batch::Added Batch::add(Segment& segment, ArenaOffset offset) {
     const std::uint64_t bytes = extent.units * kUnitBytes;
     const std::uint64_t records = extent.exact ? extent.reserve.records : extent.units;
     const bool extent_full = builder_.segments() != 0 && builder_.payload_bytes() + bytes > kFullExtentPayloadBytes;
-    if (extent_full || !has_place() || !builder_.has_room(records, bytes) ||
-        journal_->count.load(std::memory_order_relaxed) == journal_->capacity() ||  // relaxed: our own
+    if (extent_full || !has_place() || !builder_.has_room(records, bytes) || journal_.is_full() ||
         used_ + builder_.bytes_needed_with(records, bytes) > kBufferBytes) {
         return Added::kNoRoom;
     }
@@ -165,9 +105,7 @@ Batch::Added Batch::add_parts(const Chain& chain, std::uint64_t generation, std:
     const SegmentExtent extent = extent_of(segment);
     const std::uint64_t record_bytes = extent.reserve.payload_bytes();
     if (extent.stored() || segment.data_units > std::numeric_limits<std::uint32_t>::max()) return Added::kNotNow;
-    // relaxed: our own
-    if (!has_place() || journal_->count.load(std::memory_order_relaxed) == journal_->capacity())
-        return Added::kNoRoom;
+    if (!has_place() || journal_.is_full()) return Added::kNoRoom;
     const AtomicWord* frames = frames_of(context_.mapping, extent);
     reserve_item();
     if (frames == nullptr || !take(segment, offset, extent)) return Added::kNotNow;
@@ -212,17 +150,12 @@ void Batch::publish() noexcept {
     file.live_bytes.fetch_add(stored_bytes_, std::memory_order_relaxed);
     crash_point(CrashPoint::kSpillWritten);
     for (const Item& item : items_) publish_spilled(*item.segment, item.counts, item.place);
-    // As in Epochs::retire: a reader that came in before it could see the new places has read no later epoch.
-    thread_fence(std::memory_order_seq_cst);
-    journal_->published_in.store(context_.epochs.current(),
-                                 std::memory_order_release);  // pairs with finish_spilling
-    crash_point(CrashPoint::kSpillRetired);
+    journal_.publish();
     leave();
 }
 
 void Batch::abandon() noexcept {
-    // First: a segment that is let go may be another's before we die, and is none of our recoverer's then.
-    journal_->count.store(0, std::memory_order_release);  // pairs with entries_now
+    journal_.abandon();
     for (const Item& item : items_) let_go(*item.segment);
     leave();
 }

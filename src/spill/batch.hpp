@@ -12,6 +12,7 @@
 #include "arena/epoch.hpp"
 #include "chain/chain.hpp"
 #include "segment/hand_over.hpp"
+#include "spill/batch_journal.hpp"
 #include "spill/extent_builder.hpp"
 #include "spill/files.hpp"
 #include "spill/spiller_slot.hpp"
@@ -32,19 +33,20 @@ public:
     static constexpr std::size_t kBufferUnit = 4096;      // where it is written, and how much, are multiples
 
     Batch(const SpillContext& context, SpillerSlot& slot) noexcept
-        : context_(context), slot_(slot), buffer_(nullptr, &std::free) {}
-    ~Batch();  // after publish() or abandon()
+        : context_(context),
+          slot_(slot),
+          journal_(context.mapping, context.blocks, context.epochs, slot),
+          buffer_(nullptr, &std::free) {}
+    ~Batch() = default;  // after publish() or abandon()
     Batch(const Batch&) = delete;
     Batch& operator=(const Batch&) = delete;
 
     // Takes what a batch needs beside the slot, which is there: a buffer, a journal. False where one is not to be
     // had.
     [[nodiscard]] bool set_up();
-    // Frees the blocks of the last one, if nobody can be reading them any more; true when there are none left.
-    [[nodiscard]] bool is_free() noexcept;
-    // Where there are any, their journal becomes a retired object, so that they wait for no spiller that does
-    // nothing more; set_up() then takes another. False: there are none, or the store is destroyed.
-    bool hand_on() noexcept;
+    // Of the last one's journal.
+    [[nodiscard]] bool is_free() noexcept { return journal_.is_free(); }
+    bool hand_on() noexcept { return journal_.hand_on(); }
 
     // After is_free(); inside an epoch from here on. False: the store is destroyed.
     [[nodiscard]] bool begin(std::uint32_t file, std::uint64_t file_offset) noexcept;
@@ -86,7 +88,6 @@ private:
     [[nodiscard]] ExtentOrigin origin(const Chain& chain, std::uint64_t generation, std::uint64_t ordinal) const;
     [[nodiscard]] bool take(Segment& segment, ArenaOffset offset, const SegmentExtent& extent);
     void reserve_item();
-    void improve_journal() noexcept;
     // Whether the file is not yet so long that an extent that begins now had no place.
     [[nodiscard]] bool has_place() const noexcept { return file_offset_ + used_ < kSpillFileBytes; }
     void place_extent(std::uint64_t file_offset, std::uint64_t bytes) noexcept;
@@ -96,8 +97,7 @@ private:
     SpillContext context_;
     SpillerSlot& slot_;
     std::uint64_t epoch_ = 0;  // that it is inside
-    SpilledBlocks* journal_ = nullptr;
-    ArenaOffset journal_at_ = ArenaOffset::kNull;
+    BatchJournal journal_;
     std::unique_ptr<std::byte[], void (*)(void*)> buffer_;
     std::size_t used_ = 0;
     std::uint64_t file_offset_ = 0;

@@ -15,5 +15,6 @@ inline constexpr std::uint32_t kSlotsAChunk = 2;
 inline constexpr std::uint32_t kAddingSlots = 1;
 inline constexpr std::uint64_t kEpochTags = 2;
 inline constexpr std::uint32_t kSpilledBlocksEntries = 3;
+inline constexpr std::uint64_t kSpareJournalBytes = 64;  // with one entry
 
 }  // namespace shoal
