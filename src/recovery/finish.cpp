@@ -1,6 +1,7 @@
 #include "recovery/finish.hpp"
 
 #include "arena/crash_point.hpp"
+#include "index/remembered_chain.hpp"
 #include "segment/hand_over.hpp"
 
 namespace shoal {
@@ -149,8 +150,7 @@ void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Sl
         const auto tree = static_cast<ArenaOffset>(dead.erasing_tree.load(std::memory_order_relaxed));  // as above
         if (index.unlink(tree, offset, dead) && !epochs.is_retired(RetiredKind::kChain, offset)) {
             crash_point(CrashPoint::kDeadEraseUnlinked);
-            mapping.header().retirements.fetch_add(1,
-                                                   std::memory_order_release);  // pairs with StoreImpl::find_chain
+            count_retirement(mapping.header());
             crash_point(CrashPoint::kDeadEraseCounted);
             epochs.retire(RetiredKind::kChain, offset);
             crash_point(CrashPoint::kDeadEraseRetired);
@@ -181,7 +181,7 @@ void finish_drop(const Mapping& mapping, Index& index, Epochs& epochs, const Slo
     if (is_null(tree)) return;
     if (index.finish_replacing(tree, slots.number(dead)) && !epochs.is_retired(RetiredKind::kTree, tree)) {
         crash_point(CrashPoint::kDeadDropInstalled);
-        mapping.header().retirements.fetch_add(1, std::memory_order_release);  // pairs with StoreImpl::find_chain
+        count_retirement(mapping.header());
         crash_point(CrashPoint::kDeadDropCounted);
         epochs.retire(RetiredKind::kTree, tree);
         crash_point(CrashPoint::kDeadDropRetired);

@@ -1,5 +1,6 @@
 // One record at a time: append, iset; and what removes: erase, drop.
 #include "arena/crash_point.hpp"
+#include "index/remembered_chain.hpp"
 #include "store/room.hpp"
 
 namespace shoal {
@@ -101,7 +102,7 @@ Result<bool> StoreImpl::erase(const KeyRef& key) {
         crash_point(CrashPoint::kEraseMarked);
         if (erased && index_.unlink(tree, chain, slot)) {
             crash_point(CrashPoint::kEraseUnlinked);
-            mapping_.header().retirements.fetch_add(1, std::memory_order_release);  // pairs with find_chain
+            count_retirement(mapping_.header());
             crash_point(CrashPoint::kEraseCounted);
             epochs_.retire(RetiredKind::kChain, chain);
         }
@@ -145,7 +146,7 @@ Result<bool> StoreImpl::replace_index() {
     if (index_.replace_tree(old, fresh.offset, slots_.number(slot))) {
         crash_point(CrashPoint::kDropInstalled);
         forget_made(slot, 0);
-        mapping_.header().retirements.fetch_add(1, std::memory_order_release);  // pairs with find_chain
+        count_retirement(mapping_.header());
         crash_point(CrashPoint::kDropCounted);
         epochs_.retire(RetiredKind::kTree, old);
         crash_point(CrashPoint::kDropRetired);

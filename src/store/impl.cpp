@@ -11,6 +11,7 @@
 
 #include "arena/presence.hpp"
 #include "arena/system_failure.hpp"
+#include "index/remembered_chain.hpp"
 #include "index/retired.hpp"
 #include "recovery/finish.hpp"
 #include "recovery/restore.hpp"
@@ -167,19 +168,10 @@ Result<Key> StoreImpl::make_key(ByteView key) const {
 
 ArenaOffset StoreImpl::find_chain(const KeyRef& key, ArenaOffset tree, Index::Which which) noexcept {
     if (key.handle == nullptr) return index_.find(tree, key.bytes, key.hash, which);
-    // acquire: pairs with the increment before each retirement. Read inside the epoch and before the look-up: as
-    // long as it is the same, inside a later epoch, the chain has not been retired.
-    const std::uint64_t retirements = mapping_.header().retirements.load(std::memory_order_acquire);
     Key& handle = *key.handle;
-    if (handle.chain_ != 0 && handle.retirements_ == retirements && handle.tree_ == raw(tree) &&
-        which == Index::Which::kFirst) {
-        return static_cast<ArenaOffset>(handle.chain_);
-    }
-    const ArenaOffset chain = index_.find(tree, key.bytes, key.hash, which);
-    handle.chain_ = raw(chain);
-    handle.retirements_ = retirements;
-    handle.tree_ = raw(tree);
-    return chain;
+    return find_remembered(mapping_.header(), {handle.chain_, handle.tree_, handle.retirements_}, tree,
+                           which == Index::Which::kFirst,
+                           [&] { return index_.find(tree, key.bytes, key.hash, which); });
 }
 
 Result<std::shared_ptr<detail::Pin>> StoreImpl::pin() {

@@ -10,6 +10,7 @@
 #include "arena/plan.hpp"
 #include "arena/spilled_blocks.hpp"
 #include "index/index.hpp"
+#include "index/remembered_chain.hpp"
 #include "index/retired.hpp"
 #include "recovery/finish.hpp"
 #include "world.hpp"
@@ -110,6 +111,7 @@ struct Process {
         slot.erasing_chain.store(raw(chain), std::memory_order_release);
         if (mark_erased(context(), *mapping.at<Chain>(chain))) {
             expect(index.unlink(tree, chain, slot), "an erased chain is taken out");
+            count_retirement(mapping.header());
             epochs.retire(RetiredKind::kChain, chain);
         }
         slot.erasing_chain.store(0, std::memory_order_release);
@@ -123,6 +125,7 @@ struct Process {
         slot.dropping_tree.store(raw(old), std::memory_order_release);
         if (index.replace_tree(old, fresh.offset, number())) {
             forget_made(slot, 0);
+            count_retirement(mapping.header());
             epochs.retire(RetiredKind::kTree, old);
         } else {
             index.discard_tree(slot, slot);
