@@ -1,7 +1,7 @@
 // The journal of one batch at a time (arena/spilled_blocks.hpp), from one to the next: taken where there is memory
 // or a spare one, written, published, and free again when no reader can see its blocks; or handed on.
 //
-// Thread safety: none; the spiller's mutex. A crash leaves the journal to whoever recovers the slot
+// Thread safety: none; the spiller's mutex. A crash leaves the journal to the process that recovers the slot
 // (finish_spilling), or leaks it: where the slot does not name it yet, or no more.
 // Invariants: I1 a journal that the slot names is this object's alone, and is named as long as it is;
 //             I2 its blocks are freed by this object or by the list of retired objects, not by both: it is retired
@@ -25,7 +25,7 @@ public:
     // Takes a journal where there is none, and a larger one where there is memory for it. False where none is to be
     // had.
     [[nodiscard]] bool set_up() noexcept;
-    // Frees the blocks of the last batch, if nobody can be reading them any more; true when there are none left.
+    // Frees the blocks of the last batch, if no reader can see them any more; true when there are none left.
     [[nodiscard]] bool is_free() noexcept;
     // Where there are any, the journal becomes a retired object, so that they wait for no spiller that does nothing
     // more; set_up() then takes another. False: there are none, or the store is destroyed.

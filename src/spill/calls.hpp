@@ -1,12 +1,12 @@
-// How threads that take pages or lack room, and spillers, wake each other: words of the arena's header, of which
-// the two futexes are slept on.
+// How threads that take pages or lack room, and spillers, wake each other: by words of the arena's header, two of
+// which are futexes.
 //
 // A thread that takes pages calls; one that lacks room asks, which is a call too, and sleeps until an answer comes.
 // A spiller looks which calls there are, does what there is to do, answers, and sleeps until the next call.
 //
-// Thread safety: every function, from any process; a Listener is one thread's. A crash of a spiller that was
-// called: those who wait wake by their time-out, and call the next one. Invariants: I1 a call that a spiller's
-// look() has not seen ends the sleep() behind that look;
+// Thread safety: every function, from any process; a Listener is one thread's.
+// After a crash of a spiller that was called: threads that wait wake by their time-out, and call the next one.
+// Invariants: I1 a call that a spiller's look() has not seen ends the sleep() behind that look;
 //             I2 an answer that ask() has not seen ends the wait() behind it; each ask is seen by a look() of each
 //                Listener that was made before it.
 #pragma once
@@ -53,7 +53,7 @@ public:
         futex_wake_all(header_->spill_answers);
     }
 
-    // A spiller's ear, made before anybody can expect it to listen.
+    // A spiller's ear: it hears the threads that ask after it was made.
     class Listener {
     public:
         explicit Listener(ArenaHeader& header) noexcept
