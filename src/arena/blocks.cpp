@@ -64,13 +64,10 @@ std::uint64_t Blocks::block_bytes(std::uint64_t bytes) noexcept {
 }
 
 Allocation Blocks::allocate(Slot& slot, std::uint64_t bytes) noexcept {
-    const Allocation fresh = allocate_journalled(slot, bytes);
-    if (bytes > kLargestBlockBytes && !is_null(fresh.offset)) keep(slot);
+    if (bytes <= kLargestBlockBytes) return allocate_small(slot, class_of(bytes));
+    const Allocation fresh = allocate_run(slot, bytes);
+    if (!is_null(fresh.offset)) keep(slot);
     return fresh;
-}
-
-Allocation Blocks::allocate_journalled(Slot& slot, std::uint64_t bytes) noexcept {
-    return bytes <= kLargestBlockBytes ? allocate_small(slot, class_of(bytes)) : allocate_run(slot, bytes);
 }
 
 void Blocks::release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::uint64_t written) noexcept {
@@ -116,6 +113,7 @@ Allocation Blocks::allocate_small(Slot& slot, std::uint32_t size_class) noexcept
                 if (takes_from_shared_page(source, size_class)) source.word += 1U << kSourceCountShift;
                 return {block};
             }
+            release_if_left(slot, current - 1);
         }
         shares = takes_from_shared_page(source, size_class);
         const std::uint32_t page = adopt_partial_page(source, size_class);
@@ -151,16 +149,21 @@ AllocationStatus Blocks::carve_page(Slot& slot, std::uint32_t size_class) noexce
     const std::uint32_t page = page_of(fresh.offset);
     source.page.store(page + 1, std::memory_order_relaxed);  // relaxed: as above; first, so that it is findable
     begin_at_word(source, 0);
-    // release: pairs with release_empty_pages
-    owners_[page].store(page_of_class(size_class), std::memory_order_release);
-    crash_point(CrashPoint::kPageHasClass);
-    keep(slot);  // before a block of it can be another's
+    // First: a page that is changing is the slot's by its owner word as well, and becomes one of blocks by one
+    // store to that. Until then nobody keeps a block of it.
+    owners_[page].store(page_changing(slot_number_of(*mapping_, slot), size_class), std::memory_order_relaxed);
+    slot.taking.store(taking_word(page, 1, Taking::kUnowned), std::memory_order_release);  // pairs with free_taken
+    crash_point(CrashPoint::kPageCutting);
     AtomicWord* bits = block_bits(page);
-    for (std::uint32_t word = kWordsAPage; word-- > 0;) {  // downwards: whole only after the last store
-        // release: pairs with the acquire in take_block: who sees a free block sees the page's class
-        bits[word].store(word < words_of(size_class) ? full_word(size_class) : 0, std::memory_order_release);
+    for (std::uint32_t word = words_of(size_class); word-- > 0;) {
+        // relaxed: published by the page's class
+        bits[word].store(full_word(size_class), std::memory_order_relaxed);
         crash_point(CrashPoint::kPageCarving);
     }
+    // release: pairs with take_block and release_empty_pages
+    owners_[page].store(page_of_class(size_class), std::memory_order_release);
+    crash_point(CrashPoint::kPageHasClass);
+    keep(slot);
     crash_point(CrashPoint::kPageCarved);
     return AllocationStatus::kDone;
 }
@@ -178,12 +181,13 @@ ArenaOffset Blocks::take_block(Slot::Source& source, std::uint32_t page, std::ui
         std::uint64_t free = bits[index].load(std::memory_order_seq_cst);  // pairs with release(): see there
         while (free != 0) {
             const std::uint64_t bit = free & (~free + 1);
-            // acquire: pairs with the release of the block's last owner, and of the page's class
-            const std::uint64_t before = bits[index].fetch_and(~bit, std::memory_order_acq_rel);
+            // acquire: pairs with the release of the block's last owner. seq_cst, here and below: we clear the bit
+            // and then look at the owner; release_page_if_empty changes the owner and then looks at the bits (I3).
+            const std::uint64_t before = bits[index].fetch_and(~bit, std::memory_order_seq_cst);
             if ((before & bit) != 0) {
-                // relaxed: holding a block of the page keeps its class (I3)
-                if (owners_[page].load(std::memory_order_relaxed) != page_of_class(size_class)) {
-                    put_back(page, index, bit);  // the page changed hands: not ours to use
+                // From here on the page keeps its class. acquire: pairs with carve_page
+                if (owners_[page].load(std::memory_order_seq_cst) != page_of_class(size_class)) {
+                    put_back(page, index, bit);  // the page changes hands, or has: not ours to use
                     return ArenaOffset::kNull;
                 }
                 crash_point(CrashPoint::kBlockTaken);
@@ -197,11 +201,18 @@ ArenaOffset Blocks::take_block(Slot::Source& source, std::uint32_t page, std::ui
     return ArenaOffset::kNull;
 }
 
-// Blocks that were taken from a page which then turned out to be of another class, or not empty.
+// A block that was taken from a page which then turned out to be of another class, or changing.
 void Blocks::put_back(std::uint32_t page, std::uint32_t index, std::uint64_t bits) noexcept {
-    const PageOwner owner = owners_[page].load(std::memory_order_relaxed);  // relaxed: ours pin it (I3)
     block_bits(page)[index].fetch_or(bits, std::memory_order_seq_cst);
     crash_point(CrashPoint::kBlocksPutBack);
+    make_findable(page);
+}
+
+// A page that has free blocks, if it is one of blocks. It may be anything by now: a stale partial bit does no harm.
+void Blocks::make_findable(std::uint32_t page) noexcept {
+    // seq_cst, after the block's bit: either we see the class, or who gives it back to the page makes it findable
+    // (stay_page_of_blocks)
+    const PageOwner owner = owners_[page].load(std::memory_order_seq_cst);
     if (!is_page_of_blocks(owner)) return;
     partial_bits(class_of_page(owner))[page / 64].fetch_or(1ULL << (page % 64),
                                                            std::memory_order_seq_cst);  // as in release
@@ -216,48 +227,142 @@ std::uint32_t Blocks::adopt_partial_page(Slot::Source& source, std::uint32_t siz
             const auto page =
                 static_cast<std::uint32_t>(index * 64 + static_cast<std::uint64_t>(std::countr_zero(bit)));
             if (page >= page_count_) return kNoPage;  // a damaged word: behind the last page
-            // First, so that recovery gives the page back; relaxed: it holds our lock then. Two may share a source.
-            source.page.store(page + 1, std::memory_order_relaxed);
+            // First, so that recovery gives the page back. Two may share a source. seq_cst: we name the page, and
+            // then look whether it has the class; recovery looks who names it when it has none (I9).
+            source.page.store(page + 1, std::memory_order_seq_cst);
             crash_point(CrashPoint::kSourceNamed);
             const std::uint64_t before =
                 bits[index].fetch_and(~bit, std::memory_order_seq_cst);  // pairs: release()
             if ((before & bit) != 0) {
                 crash_point(CrashPoint::kPageAdopted);
-                return page;
+                if (owners_[page].load(std::memory_order_seq_cst) == page_of_class(size_class)) return page;
             }
-            word = before & ~bit;
+            word = before & ~bit;  // another's, or no page of blocks of this class any more, or at the moment
         }
     }
     return kNoPage;
 }
 
+// Whether every block of the page is free. seq_cst: see release_page_if_empty
+bool Blocks::is_empty_page(std::uint32_t page, std::uint32_t size_class) const noexcept {
+    const AtomicWord* bits = block_bits(page);
+    for (std::uint32_t index = 0; index < words_of(size_class); ++index) {
+        if (bits[index].load(std::memory_order_seq_cst) != full_word(size_class)) return false;
+    }
+    return true;
+}
+
+// In this order: the journal, the page's class, a look at all of its bits, the journal, the bits. Whoever takes a
+// block when the page is changing puts it back, so that from the look on no block of it is anybody's.
 bool Blocks::release_page_if_empty(Slot& slot, std::uint32_t page, std::uint32_t size_class) noexcept {
-    AtomicWord* bits = block_bits(page);
-    const std::uint32_t words = words_of(size_class);
-    const std::uint64_t full = full_word(size_class);
-    for (std::uint32_t index = 0; index < words; ++index) {  // a glance first: most often some block is in use
-        if (bits[index].load(std::memory_order_relaxed) != full)
-            return false;  // relaxed: the exchanges below decide
-    }
-    std::uint32_t taken = 0;
-    for (; taken < words; ++taken) {
-        std::uint64_t expected = full;
-        // acquire: what the last owners did with their blocks is done; fails when somebody allocates here
-        if (!bits[taken].compare_exchange_strong(expected, 0, std::memory_order_acq_rel,
-                                                 std::memory_order_relaxed)) {
-            break;
+    while (is_empty_page(page, size_class)) {  // a glance first: most often some block is in use
+        const PageOwner ours = page_changing(slot_number_of(*mapping_, slot), size_class);
+        slot.taking.store(taking_word(page, 1, Taking::kLooking), std::memory_order_release);  // pairs: free_taken
+        crash_point(CrashPoint::kPageJournalled);
+        PageOwner expected = page_of_class(size_class);
+        // seq_cst: before the look below, as in take_block; and where it fails before our caller's bit was seen,
+        // that one sees it, who looks again (stay_page_of_blocks). acquire: as release_empty_pages
+        if (!owners_[page].compare_exchange_strong(expected, ours, std::memory_order_seq_cst,
+                                                   std::memory_order_seq_cst)) {
+            keep(slot);
+            return false;
         }
-        crash_point(CrashPoint::kPageEmptying);
-    }
-    if (taken < words || owners_[page].load(std::memory_order_relaxed) != page_of_class(size_class)) {
-        for (std::uint32_t index = 0; index < taken; ++index) put_back(page, index, full);
+        crash_point(CrashPoint::kPageLooking);
+        if (is_empty_page(page, size_class)) {
+            slot.taking.store(taking_word(page, 1, Taking::kUnowned), std::memory_order_release);  // as above
+            crash_point(CrashPoint::kPageUnowned);
+            if (take_all_blocks(page, size_class)) {
+                crash_point(CrashPoint::kPageEmptied);
+                // relaxed: a stale one does no harm
+                partial_bits(size_class)[page / 64].fetch_and(~(1ULL << (page % 64)), std::memory_order_relaxed);
+                free_run(slot, page, 1);
+                return true;
+            }
+        }
+        stay_page_of_blocks(page, size_class);
+        keep(slot);
+        crash_point(CrashPoint::kPageStays);
+    }  // another turn: all of them are free again
+    return false;
+}
+
+// True when all bits of the page are cleared; else none is, by us: somebody has taken a block, and puts it back.
+bool Blocks::take_all_blocks(std::uint32_t page, std::uint32_t size_class) noexcept {
+    AtomicWord* bits = block_bits(page);
+    const std::uint64_t full = full_word(size_class);
+    for (std::uint32_t taken = 0; taken < words_of(size_class); ++taken) {
+        std::uint64_t expected = full;
+        // acquire: what the last owners did with their blocks is done
+        if (bits[taken].compare_exchange_strong(expected, 0, std::memory_order_acq_rel,
+                                                std::memory_order_relaxed)) {
+            crash_point(CrashPoint::kPageEmptying);
+            continue;
+        }
+        // relaxed: published by the page's class. Nobody changes a word without bits.
+        while (taken-- > 0) bits[taken].store(full, std::memory_order_relaxed);
         return false;
     }
-    // Every block is ours, hence the page (I3).
-    crash_point(CrashPoint::kPageEmptied);
-    partial_bits(size_class)[page / 64].fetch_and(~(1ULL << (page % 64)), std::memory_order_relaxed);
+    return true;
+}
+
+// A page that was changing. In this order: see put_back and release_page_if_empty.
+void Blocks::stay_page_of_blocks(std::uint32_t page, std::uint32_t size_class) noexcept {
+    owners_[page].store(page_of_class(size_class), std::memory_order_seq_cst);
+    partial_bits(size_class)[page / 64].fetch_or(1ULL << (page % 64), std::memory_order_seq_cst);  // as in release
+}
+
+bool Blocks::is_source_of_others(std::uint32_t page, const Slot& slot) const noexcept {
+    const Slot* slots = mapping_->at<Slot>(kSlotsAt);
+    // seq_cst: as in adopt_partial_page, and Slots::take_over, which raises it before
+    const std::uint32_t end = std::min({header_->slots_high_water.load(std::memory_order_seq_cst),
+                                        header_->slots_real.load(std::memory_order_relaxed), kSlots});
+    for (const Slot* other = slots; other != slots + end; ++other) {
+        if (other == &slot) continue;
+        for (const Slot::Source& source : other->sources) {
+            if (source.page.load(std::memory_order_seq_cst) == page + 1) return true;
+        }
+    }
+    return false;
+}
+
+// The page is changing by the slot, and no block of it is anybody's; but a thread may be about to put one back.
+// True when it is free now, else it is left.
+bool Blocks::release_unowned_page(Slot& slot, std::uint32_t page) noexcept {
+    if (is_source_of_others(page, slot)) {
+        // seq_cst, before another look: who names it no more has seen by then that it is left, or is seen here.
+        // release: pairs with release_left_page
+        owners_[page].store(kLeftPage, std::memory_order_seq_cst);
+        crash_point(CrashPoint::kPageLeft);
+        keep(slot);
+        return release_left_page(slot, page);
+    }
+    // relaxed: nobody is at them (I9); published with the page
+    for (std::uint32_t index = 0; index < kWordsAPage; ++index)
+        block_bits(page)[index].store(0, std::memory_order_relaxed);
+    crash_point(CrashPoint::kPageCleared);
     free_run(slot, page, 1);
     return true;
+}
+
+bool Blocks::release_left_page(Slot& slot, std::uint32_t page) noexcept {
+    if (is_source_of_others(page, slot)) return false;
+    slot.taking.store(taking_word(page, 1, Taking::kUnowned), std::memory_order_release);  // pairs with free_taken
+    PageOwner expected = kLeftPage;
+    // acquire: as release_empty_pages; fails when another was quicker
+    if (!owners_[page].compare_exchange_strong(expected, page_changing(slot_number_of(*mapping_, slot), 0),
+                                               std::memory_order_acquire, std::memory_order_relaxed)) {
+        keep(slot);
+        return false;
+    }
+    return release_unowned_page(slot, page);
+}
+
+// For who names the page no more, or has nothing under way there.
+void Blocks::release_if_left(Slot& slot, std::uint32_t page) noexcept {
+    // seq_cst: see release_unowned_page
+    if (owners_[page].load(std::memory_order_seq_cst) == kLeftPage) {
+        static_cast<void>(release_left_page(slot, page));
+    }
 }
 
 bool Blocks::release_empty_pages(Slot& slot) noexcept {
@@ -265,6 +370,7 @@ bool Blocks::release_empty_pages(Slot& slot) noexcept {
     for (std::uint32_t page = 0; page < page_count_; ++page) {
         const PageOwner owner = owners_[page].load(std::memory_order_acquire);  // pairs with carve_page
         if (is_page_of_blocks(owner)) any |= release_page_if_empty(slot, page, class_of_page(owner));
+        if (owner == kLeftPage) any |= release_left_page(slot, page);
     }
     return any;
 }
@@ -282,9 +388,10 @@ void Blocks::give_back_sources(Slot& slot) noexcept {
                                                                std::memory_order_seq_cst);
         }
         crash_point(CrashPoint::kSourceFindable);
-        source.store(0, std::memory_order_relaxed);  // relaxed: as above
+        source.store(0, std::memory_order_seq_cst);  // before the look of release_if_left
         crash_point(CrashPoint::kSourceForgotten);
         static_cast<void>(release_page_if_empty(slot, page - 1, size_class));
+        release_if_left(slot, page - 1);
     }
 }
 

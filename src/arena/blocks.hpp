@@ -9,19 +9,26 @@
 //
 // All of its state is bitmaps: a bit a page (used), a bit a block (free), a bit a page and class (partial).
 // To allocate a block is to clear a bit by a single atomic operation: a crash leaks at most the block whose bit was
-// taken and not yet linked anywhere. Pages have an owner word each (arena/page_owner.hpp), and are taken and given
-// back under a journal, Slot::taking: a crash leaks no run. A page that is being cut into blocks, or emptied of
-// them, is leaked as one.
+// taken and not yet linked anywhere, or that nothing names any more and that is not free yet. Pages have an owner
+// word each (arena/page_owner.hpp), and are taken, cut into blocks, emptied of them and given back under a journal,
+// Slot::taking: a crash leaks no page, and no run of them.
 //
 // Thread safety: every function, from any process. Lock-free: a failed turn means that another took the bit.
 // Invariants: I1 a page belongs to the slot that exchanged its owner word from 0, until that one (or the process
 // that
 //                recovers it) stores 0 there; a page's used bit is written by its owner alone, set after that
 //                exchange and cleared before that store: it tells where to look;
-//             I8 a page in transit is covered by its slot's `taking`, and its slot alone changes its owner word;
-//             I2 bits of a page's block bitmap are set only while its class is not 0, one for each free block;
-//             I3 who clears a block's bit owns it, and a page cannot change class while one of its blocks is
-//                owned: release_page takes all of them first;
+//             I8 a page in transit or changing is covered by its slot's `taking`, and its slot alone changes its
+//             owner
+//                word;
+//             I2 bits of a page's block bitmap are set only while it has a class, is changing or was left, one for
+//                each free block while it has a class;
+//             I3 a thread owns a block when it has cleared its bit and then found the page's class, and no page
+//             changes
+//                class while one of its blocks is owned: it is emptied first;
+//             I9 a thread clears bits of a page only while its slot names the page as a source, and it has named it
+//                before it found that the page has the class: so a page that has none, and that no other slot
+//                names, has nobody at its bits;
 //             I4 a page with a free block is partial in its class, or some slot's source;
 //             I5 every page handed out is real, and so are its block bits: to write there cannot fault for lack of
 //             space; I6 every byte of a free block or page is zero: who gives it back has zeroed what was written;
@@ -62,7 +69,7 @@ public:
     [[nodiscard]] Allocation allocate(Slot& slot, std::uint64_t bytes) noexcept;
 
     // Gives back what allocate(…, bytes) returned, after zeroing its first `written` bytes: no other may have been
-    // written to. Nobody may be able to reach it any more.
+    // written to. Nobody may be able to reach it any more. Of a run that a word of the arena names: see give_up.
     void release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::uint64_t written) noexcept;
 
     // What becomes of a place in a file that no segment names any more (`checkpointed`: a checkpoint does yet), and
@@ -82,13 +89,16 @@ public:
 
     // Lets other slots use the pages that this one allocates from: at detach, and in recovery.
     void give_back_sources(Slot& slot) noexcept;
-    // As allocate(), of a run of pages that stays in Slot::taking, so that a crash does not leak it, until keep():
-    // to be called once something names the run that recovery finds, and before anybody else can reach it.
-    [[nodiscard]] Allocation allocate_journalled(Slot& slot, std::uint64_t bytes) noexcept;
+    // As allocate(), for an object that is to name it by the word at `name` (kNamingBits), which does not yet. A
+    // run stays in the slot's journal, so that a crash leaks it neither before the object names it nor after, until
+    // keep(): to be called when it does, and before anybody else can reach the object.
+    [[nodiscard]] Allocation allocate_for(std::uint64_t name, Slot& slot, std::uint64_t bytes) noexcept;
     void keep(Slot& slot) noexcept;
-    // Where the pages begin that stand in the slot's journal and are all its own; null without such.
-    [[nodiscard]] ArenaOffset taken(const Slot& slot) const noexcept;
-    // Gives back the pages that a dead slot's thread was taking or giving back.
+    // To be called before the word at `name`, which names what allocate(…, bytes) returned, says so no more, where
+    // release() is to follow at once: a crash in between leaks no run. The object is in the hands of the slot's
+    // thread alone, and of the process that recovers the slot: recovery looks at the word.
+    void give_up(std::uint64_t name, Slot& slot, ArenaOffset offset, std::uint64_t bytes) noexcept;
+    // Ends what a dead slot's thread was doing with pages. First of all that recovery does for the slot.
     void free_taken(Slot& dead) noexcept;
 
     // Returns every page whose blocks are all free to the page map, whoever allocates from it: for when memory is
@@ -137,6 +147,10 @@ private:
     [[nodiscard]] PageOwner in_transit(const Slot& slot) const noexcept {
         return page_in_transit(slot_number_of(*mapping_, slot));
     }
+    [[nodiscard]] bool is_changing_by_slot(std::uint32_t page, const Slot& slot) const noexcept {
+        // relaxed: the slot's own word, or nobody can make it so any more
+        return is_changing_by(owners_[page].load(std::memory_order_relaxed), slot_number_of(*mapping_, slot));
+    }
 
     [[nodiscard]] bool is_block(ArenaOffset offset, std::uint64_t bytes) const noexcept {  // could be one
         const std::uint64_t data_bytes = page_count_ * kPageBytes;
@@ -152,7 +166,15 @@ private:
     void share_page(std::uint32_t page, std::uint32_t size_class) noexcept;
     [[nodiscard]] AllocationStatus carve_page(Slot& slot, std::uint32_t size_class) noexcept;
     void put_back(std::uint32_t page, std::uint32_t index, std::uint64_t bits) noexcept;
+    [[nodiscard]] bool is_empty_page(std::uint32_t page, std::uint32_t size_class) const noexcept;
     bool release_page_if_empty(Slot& slot, std::uint32_t page, std::uint32_t size_class) noexcept;
+    [[nodiscard]] bool take_all_blocks(std::uint32_t page, std::uint32_t size_class) noexcept;
+    void stay_page_of_blocks(std::uint32_t page, std::uint32_t size_class) noexcept;
+    void make_findable(std::uint32_t page) noexcept;
+    [[nodiscard]] bool is_source_of_others(std::uint32_t page, const Slot& slot) const noexcept;
+    bool release_unowned_page(Slot& slot, std::uint32_t page) noexcept;
+    bool release_left_page(Slot& slot, std::uint32_t page) noexcept;
+    void release_if_left(Slot& slot, std::uint32_t page) noexcept;
 
     [[nodiscard]] Allocation allocate_run(Slot& slot, std::uint64_t bytes) noexcept;
     [[nodiscard]] Allocation make_ready(Slot& slot, std::uint32_t first, std::uint64_t pages) noexcept;
@@ -162,6 +184,8 @@ private:
     [[nodiscard]] std::uint64_t take_pages(Slot& slot, std::uint64_t first, std::uint64_t pages) noexcept;
     void free_run(Slot& slot, std::uint32_t first, std::uint64_t pages) noexcept;
     void give_back_taken(Slot& slot) noexcept;
+    void journal_named(Slot& slot, std::uint64_t name, std::uint64_t first, std::uint64_t pages) noexcept;
+    [[nodiscard]] bool is_named(const Slot& dead, ArenaOffset run) const noexcept;
     void raise_hints(std::uint64_t first, std::uint64_t pages) noexcept;
     [[nodiscard]] int make_pages_real(std::uint32_t first, std::uint64_t pages) noexcept;
     void map_ahead(std::uint32_t first, std::uint64_t pages) const noexcept;

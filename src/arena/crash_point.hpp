@@ -94,13 +94,15 @@
     POINT(BlockBitsReal)                                                \
     POINT(PagesZeroed)                                                  \
     POINT(PagesReal)                                                    \
+    POINT(RunStillNamed)                                                \
     POINT(RunGivenUp)                                                   \
     POINT(PageGivenUp)                                                  \
     POINT(PageUnused)                                                   \
     POINT(RunPartlyFreed)                                               \
     /* arena/blocks.cpp: blocks */                                      \
-    POINT(PageHasClass)                                                 \
+    POINT(PageCutting)                                                  \
     POINT(PageCarving)                                                  \
+    POINT(PageHasClass)                                                 \
     POINT(PageCarved)                                                   \
     POINT(SourceNamed)                                                  \
     POINT(PageAdopted)                                                  \
@@ -109,9 +111,15 @@
     POINT(BlockZeroed)                                                  \
     POINT(BlockFree)                                                    \
     POINT(BlockFindable)                                                \
-    POINT(PageEmptying)                                                 \
     POINT(BlocksPutBack)                                                \
+    POINT(PageJournalled)                                               \
+    POINT(PageLooking)                                                  \
+    POINT(PageUnowned)                                                  \
+    POINT(PageEmptying)                                                 \
     POINT(PageEmptied)                                                  \
+    POINT(PageStays)                                                    \
+    POINT(PageLeft)                                                     \
+    POINT(PageCleared)                                                  \
     POINT(SourceFindable)                                               \
     POINT(SourceForgotten)                                              \
     /* arena/epoch.cpp */                                               \
@@ -186,6 +194,8 @@
     POINT(TreeRootForgotten)                                            \
     /* arena/slots.cpp, recovery/finish.cpp: recovery of a dead slot */ \
     POINT(RecoveryBegun)                                                \
+    POINT(DeadRunZeroed)                                                \
+    POINT(DeadPageStays)                                                \
     POINT(DeadPagesFree)                                                \
     POINT(ClaimsAbandoned)                                              \
     POINT(ClaimsPadded)                                                 \

@@ -85,7 +85,7 @@ bool Epochs::is_retired(RetiredKind kind, ArenaOffset object) const noexcept {
 bool Epochs::reclaim(Slot& slot, bool thorough) noexcept {
     bool progress = drain(slot);
     crash_point(CrashPoint::kListDrained);
-    progress |= advance(slot, thorough);
+    progress |= advance(thorough);
     crash_point(CrashPoint::kEpochMoved);
     return progress;
 }
@@ -205,7 +205,7 @@ bool Epochs::fence_all(std::uint64_t epoch) noexcept {
     return false;
 }
 
-bool Epochs::advance(Slot& slot, bool thorough) noexcept {
+bool Epochs::advance(bool thorough) noexcept {
     // acquire: what was retired is seen by the look at its list
     std::uint64_t epoch = header_->epoch.load(std::memory_order_acquire);
     if ((epoch & kDestroyedBit) != 0) return false;
@@ -218,7 +218,7 @@ bool Epochs::advance(Slot& slot, bool thorough) noexcept {
     };
     const auto any_is_behind = [&] {
         for (std::uint32_t number = 0; number < slots_->high_water(); ++number) {
-            if (is_behind(number) && (!thorough || !slots_->recover_if_dead(number, slot))) return true;
+            if (is_behind(number) && (!thorough || !slots_->recover_if_dead(number))) return true;
         }
         return false;
     };

@@ -144,7 +144,7 @@ private:
     [[nodiscard]] std::uint64_t claim_first(Slot& slot, std::uint64_t epoch) noexcept;
     void help(Atomic<std::uint64_t>& head, std::uint64_t claimed) noexcept;
     [[nodiscard]] bool drain(Slot& slot) noexcept;
-    [[nodiscard]] bool advance(Slot& slot, bool thorough) noexcept;
+    [[nodiscard]] bool advance(bool thorough) noexcept;
     [[nodiscard]] bool fence_all(std::uint64_t epoch) noexcept;
 
     const Mapping* mapping_;

@@ -19,7 +19,7 @@
 namespace shoal {
 
 inline constexpr std::uint64_t kArenaMagic = 0x4152'4c41'4f48'5301;  // bytes 01 "SHOALRA" in the file
-inline constexpr std::uint32_t kArenaVersion = 5;
+inline constexpr std::uint32_t kArenaVersion = 6;
 
 inline constexpr std::uint64_t kPieceBytes = kPiecePages * kPageBytes;
 inline constexpr std::uint32_t kEpochBuckets = 3;
@@ -133,8 +133,9 @@ struct Slot {
     alignas(64) Atomic<std::uint32_t> state;  // SlotState; anything but kFree: taken
     Atomic<std::uint32_t> generation;         // owners so far; in each claimed frame, so that an heir is told apart
     Atomic<std::uint64_t> draining;           // retired object that it takes or has taken (arena/epoch.hpp)
-    Atomic<std::int64_t> process_id;          // for people, as the next; liveness is the byte lock
-    Atomic<std::int64_t> thread_id;           // or kViewsThread, kSpillerThread: whatever thread comes by
+    Atomic<std::int32_t> process_id;          // for people, as the next; liveness is the byte lock
+    Atomic<std::int32_t> thread_id;           // or kViewsThread, kSpillerThread: whatever thread comes by
+    Atomic<std::uint64_t> named_by;           // offset of the word that names the run in `taking`, or is to
     Atomic<std::uint64_t> erasing_chain;      // chain that it set out to retire, 0 for none
     Atomic<std::uint64_t> erasing_tree;       // tree in which that chain is
     Atomic<std::uint64_t> dropping_tree;      // tree that it set out to replace and retire, 0 for none
@@ -162,8 +163,8 @@ inline constexpr std::uint64_t kMadeKindBits = 3;
 inline constexpr std::uint64_t kClaimsDone = 1;
 
 // Slot::thread_id of slots that no one thread has: a process's for its views, and the one by which it spills.
-inline constexpr std::int64_t kViewsThread = 0;
-inline constexpr std::int64_t kSpillerThread = -1;
+inline constexpr std::int32_t kViewsThread = 0;
+inline constexpr std::int32_t kSpillerThread = -1;
 
 // kRecovering: taken by a thread that died, and held by the process that recovers it, whose ids are in the slot.
 enum class SlotState : std::uint32_t { kFree = 0, kTaken = 1, kRecovering = 2 };
@@ -171,7 +172,7 @@ enum class SlotState : std::uint32_t { kFree = 0, kTaken = 1, kRecovering = 2 };
 static_assert(sizeof(Slot) % 64 == 0 && alignof(Slot) == 64, "slots must not share lines");
 static_assert(offsetof(Slot, epoch) == 0 && offsetof(Slot, segment) == 8 && offsetof(Slot, spilling) == 56);
 static_assert(offsetof(Slot, state) == 64 && offsetof(Slot, draining) == 72, "the hot line is the owner's alone");
-static_assert(offsetof(Slot, pid_namespace) == 120);
+static_assert(offsetof(Slot, named_by) == 88 && offsetof(Slot, pid_namespace) == 120);
 static_assert(offsetof(Slot, sources) == 128);
 static_assert(kSizeClasses != 10 || (offsetof(Slot, made_chain) == 208 && offsetof(Slot, made) == 224 &&
                                      offsetof(Slot, made_for) == 248 && sizeof(Slot) == 256),

@@ -75,6 +75,10 @@ public:
             offset = place_inside(offset, alignof(T));
         return reinterpret_cast<T*>(base_ + offset);
     }
+    // Where a field of the arena lies.
+    [[nodiscard]] std::uint64_t offset_of(const void* field) const noexcept {
+        return static_cast<std::uint64_t>(static_cast<const std::byte*>(field) - base_);
+    }
     // Whether [offset, offset + length) lies in the arena.
     [[nodiscard]] bool holds(std::uint64_t offset, std::uint64_t length) const noexcept {
         return length <= bytes_ && offset <= bytes_ - length;

@@ -12,6 +12,7 @@
 #include <bit>
 
 #include "arena/blocks.hpp"
+#include "arena/bytes.hpp"
 #include "arena/crash_point.hpp"
 
 namespace shoal {
@@ -32,13 +33,38 @@ Allocation Blocks::allocate_run(Slot& slot, std::uint64_t bytes) noexcept {
     return fresh;
 }
 
-// Before anybody else can reach them: recovery gives the pages back until then. release: pairs with give_back_taken
+Allocation Blocks::allocate_for(std::uint64_t name, Slot& slot, std::uint64_t bytes) noexcept {
+    if (bytes <= kLargestBlockBytes) return allocate(slot, bytes);
+    const Allocation fresh = allocate_run(slot, bytes);
+    if (!is_null(fresh.offset)) {
+        journal_named(slot, name, page_of(fresh.offset), round_up(bytes, kPageBytes) / kPageBytes);
+    }
+    return fresh;
+}
+
+// release: pairs with free_taken. The next pages of the slot may stand there then.
 void Blocks::keep(Slot& slot) noexcept { slot.taking.store(0, std::memory_order_release); }
 
-ArenaOffset Blocks::taken(const Slot& slot) const noexcept {
-    const std::uint64_t taking = slot.taking.load(std::memory_order_acquire);  // pairs with take_pages
-    if ((taking & kAllTaken) == 0 || first_taken(taking) >= page_count_) return ArenaOffset::kNull;
-    return page_offset(static_cast<std::uint32_t>(first_taken(taking)));
+void Blocks::give_up(std::uint64_t name, Slot& slot, ArenaOffset offset, std::uint64_t bytes) noexcept {
+    if (bytes <= kLargestBlockBytes || !is_block(offset, bytes)) return;
+    journal_named(slot, name, page_of(offset), round_up(bytes, kPageBytes) / kPageBytes);
+    crash_point(CrashPoint::kRunStillNamed);
+}
+
+void Blocks::journal_named(Slot& slot, std::uint64_t name, std::uint64_t first, std::uint64_t pages) noexcept {
+    slot.named_by.store(name, std::memory_order_relaxed);  // relaxed: published by the next
+    // release: pairs with free_taken. The owner words stay what they are, so that the object can go on naming the
+    // run.
+    slot.taking.store(taking_word(first, pages, Taking::kNamed), std::memory_order_release);
+}
+
+// Whether the object names the run in the dead slot's journal. A word that is no word of the arena counts as naming
+// it: a run is leaked rather than freed under a reader.
+bool Blocks::is_named(const Slot& dead, ArenaOffset run) const noexcept {
+    const std::uint64_t name = dead.named_by.load(std::memory_order_relaxed);  // relaxed: by `taking`
+    if (name % sizeof(AtomicWord) != 0 || !mapping_->holds(name, sizeof(AtomicWord))) return true;
+    // relaxed: the object is in the dead slot's hands, hence in ours
+    return (mapping_->at<AtomicWord>(name)->load(std::memory_order_relaxed) & kNamingBits) == raw(run);
 }
 
 // Pages that take_pages() has just given the slot, made ready for use; they stay in its journal. That takes long.
@@ -59,7 +85,46 @@ Allocation Blocks::make_ready(Slot& slot, std::uint32_t first, std::uint64_t pag
     return {page_offset(first)};
 }
 
-void Blocks::free_taken(Slot& dead) noexcept { give_back_taken(dead); }
+void Blocks::free_taken(Slot& dead) noexcept {
+    const std::uint64_t taking = dead.taking.load(std::memory_order_acquire);  // pairs with the store of each
+    const std::uint64_t pages = count_taken(taking);
+    if (pages == 0 || first_taken(taking) >= page_count_ || pages > page_count_ - first_taken(taking)) {
+        keep(dead);  // none, or a damaged word
+        return;
+    }
+    const auto first = static_cast<std::uint32_t>(first_taken(taking));
+    switch (what_is_taken(taking)) {
+        case Taking::kSome:
+        case Taking::kAll:
+            give_back_taken(dead);
+            return;
+        case Taking::kNamed:
+            if (is_named(dead, page_offset(first))) break;  // it goes with the object
+            zero_bytes(mapping_->at<std::byte>(page_offset(first)), pages * kPageBytes);
+            crash_point(CrashPoint::kDeadRunZeroed);
+            free_run(dead, first, pages);
+            return;
+        case Taking::kLooking:
+            if (is_changing_by_slot(first, dead)) {
+                // relaxed: the dead slot's, hence ours
+                const std::uint32_t size_class = class_of_changing(owners_[first].load(std::memory_order_relaxed));
+                stay_page_of_blocks(first, size_class);
+                crash_point(CrashPoint::kDeadPageStays);
+                static_cast<void>(release_page_if_empty(dead, first, size_class));
+                return;
+            }
+            make_findable(first);
+            break;
+        case Taking::kUnowned:
+            if (is_changing_by_slot(first, dead)) {
+                static_cast<void>(release_unowned_page(dead, first));
+                return;
+            }
+            make_findable(first);
+            break;
+    }
+    keep(dead);
+}
 
 // One read a page maps the 16 kernel pages around it, writable, for a tenth of what their write faults would cost.
 // What the word holds does not matter, so neither does it that its owner may be writing it.
@@ -147,7 +212,8 @@ std::uint32_t Blocks::take_run_across_words(Slot& slot, std::uint64_t pages) noe
 // by one exchange of its owner word, which names the slot; the journal is written first.
 std::uint64_t Blocks::take_pages(Slot& slot, std::uint64_t first, std::uint64_t pages) noexcept {
     const PageOwner ours = in_transit(slot);
-    slot.taking.store(taking_word(first, pages), std::memory_order_release);  // release: pairs with give_back_taken
+    // release: pairs with free_taken
+    slot.taking.store(taking_word(first, pages, Taking::kSome), std::memory_order_release);
     crash_point(CrashPoint::kRunNamed);
     for (std::uint64_t page = first; page < first + pages; ++page) {
         PageOwner expected = kPageFree;
@@ -165,14 +231,14 @@ std::uint64_t Blocks::take_pages(Slot& slot, std::uint64_t first, std::uint64_t 
         used_[page / 64].fetch_or(bit_mask(count) << (page % 64), std::memory_order_relaxed);
         page += count;
     }
-    slot.taking.store(taking_word(first, pages) | kAllTaken, std::memory_order_release);  // as above
+    slot.taking.store(taking_word(first, pages, Taking::kAll), std::memory_order_release);  // as above
     crash_point(CrashPoint::kPagesTaken);
     return pages;
 }
 
 // The pages are the slot's, and zero.
 void Blocks::free_run(Slot& slot, std::uint32_t first, std::uint64_t pages) noexcept {
-    slot.taking.store(taking_word(first, pages) | kAllTaken, std::memory_order_release);  // as in take_pages
+    slot.taking.store(taking_word(first, pages, Taking::kAll), std::memory_order_release);  // as in take_pages
     crash_point(CrashPoint::kRunGivenUp);
     give_back_taken(slot);
 }
@@ -180,22 +246,19 @@ void Blocks::free_run(Slot& slot, std::uint32_t first, std::uint64_t pages) noex
 // What stands in the slot's journal becomes free, and the journal empty. May be broken off anywhere by a death and
 // begun anew by the process that recovers the slot: once a page is free, it is no more in the slot's transit.
 void Blocks::give_back_taken(Slot& slot) noexcept {
-    const std::uint64_t taking = slot.taking.load(std::memory_order_acquire);  // pairs with take_pages
+    // relaxed: our own slot's word, or free_taken has acquired it; which has seen that there are such pages
+    const std::uint64_t taking = slot.taking.load(std::memory_order_relaxed);
     const std::uint64_t first = first_taken(taking);
-    const std::uint64_t pages = count_taken(taking);
-    if (pages == 0 || first >= page_count_ || pages > page_count_ - first) {
-        slot.taking.store(0, std::memory_order_release);  // as below
-        return;
-    }
+    const std::uint64_t pages = std::min(count_taken(taking), page_count_ - std::min(first, page_count_));
     const PageOwner ours = in_transit(slot);
-    if ((taking & kAllTaken) != 0) {
+    if (what_is_taken(taking) == Taking::kAll) {
         // relaxed: nobody else writes them (I1)
         for (std::uint64_t page = first; page < first + pages; ++page) {
             owners_[page].store(ours, std::memory_order_relaxed);
             crash_point(CrashPoint::kPageGivenUp);
         }
         // release: recovery sees all of them in transit, or that they are all the slot's
-        slot.taking.store(taking_word(first, pages), std::memory_order_release);
+        slot.taking.store(taking_word(first, pages, Taking::kSome), std::memory_order_release);
     }
     for (std::uint64_t page = first; page < first + pages; ++page) {
         if (owners_[page].load(std::memory_order_relaxed) != ours) continue;  // relaxed: ours, or never ours (I8)

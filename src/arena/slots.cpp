@@ -148,7 +148,7 @@ Slot* Slots::take_over(std::uint32_t number) noexcept {
     crash_point(CrashPoint::kSlotLocked);
     // acquire: pairs with the release in release_locked; its last owner's words are final
     if (slot.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(SlotState::kFree)) {
-        recover(slot, nullptr);
+        recover(slot);
     }
     // relaxed: we hold the byte lock
     slot.generation.store(slot.generation.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
@@ -171,7 +171,7 @@ Slot* Slots::take_over(std::uint32_t number) noexcept {
 void Slots::sign(Slot& slot, SlotState state) noexcept {
     // relaxed: published by the state's release; others read the ids to show them
     slot.process_id.store(::getpid(), std::memory_order_relaxed);
-    slot.thread_id.store(::syscall(SYS_gettid), std::memory_order_relaxed);
+    slot.thread_id.store(static_cast<std::int32_t>(::syscall(SYS_gettid)), std::memory_order_relaxed);
     slot.pid_namespace.store(this_pid_namespace(), std::memory_order_relaxed);
     slot.light_fences.store(light_fences_ ? 1 : 0, std::memory_order_relaxed);
     slot.state.store(static_cast<std::uint32_t>(state), std::memory_order_release);
@@ -218,12 +218,12 @@ void Slots::release_locked(Slot* slot) noexcept {
     lower_hint(number(*slot));
 }
 
-void Slots::recover(Slot& dead, Slot* own) noexcept {
+void Slots::recover(Slot& dead) noexcept {
     // Idempotent, as this process may die here too. The epoch goes last: until then it protects what the dead held,
     // and memory waits for this process, which is named by the slot.
     sign(dead, SlotState::kRecovering);
     crash_point(CrashPoint::kRecoveryBegun);
-    if (finish_work_) finish_work_(dead, own != nullptr ? *own : dead);
+    if (finish_work_) finish_work_(dead);
     crash_point(CrashPoint::kDeadWorkFinished);
     blocks_->give_back_sources(dead);
     crash_point(CrashPoint::kDeadSourcesBack);
@@ -232,9 +232,9 @@ void Slots::recover(Slot& dead, Slot* own) noexcept {
     dead.state.store(static_cast<std::uint32_t>(SlotState::kFree), std::memory_order_release);
 }
 
-bool Slots::recover_if_dead(std::uint32_t slot_number, Slot& own) noexcept {
+bool Slots::recover_if_dead(std::uint32_t slot_number) noexcept {
     const std::lock_guard lock(mutex_);
-    return recover_if_dead_locked(slot_number, &own);
+    return recover_if_dead_locked(slot_number);
 }
 
 void Slots::recover_all_dead() noexcept {
@@ -255,7 +255,7 @@ void Slots::recover_all_dead_locked() noexcept {
         }
         for (std::uint64_t dead = dead_among(first, taken); dead != 0; dead &= dead - 1) {
             const auto at = static_cast<std::uint32_t>(std::countr_zero(dead));
-            static_cast<void>(recover_if_dead_locked(first + at, nullptr));
+            static_cast<void>(recover_if_dead_locked(first + at));
         }
     }
 }
@@ -287,13 +287,13 @@ std::uint64_t Slots::dead_among(std::uint32_t first, std::uint64_t taken) noexce
     return taken;
 }
 
-bool Slots::recover_if_dead_locked(std::uint32_t slot_number, Slot* own) noexcept {
+bool Slots::recover_if_dead_locked(std::uint32_t slot_number) noexcept {
     Slot& slot = table_[slot_number];
     if (is_own_.test(slot_number)) return false;
     const int locks = mapping_->descriptor();
     if (try_lock_byte(locks, slot_byte(slot_number)) != 0) return false;
     const bool dead = slot.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(SlotState::kFree);
-    if (dead) recover(slot, own);
+    if (dead) recover(slot);
     crash_point(CrashPoint::kDeadSlotFree);
     unlock_byte(locks, slot_byte(slot_number));
     lower_hint(slot_number);
@@ -343,10 +343,10 @@ WrittenSegments Slots::written_segments() const noexcept {
     return written;
 }
 
-void Slots::recover_dead_writers(std::uint64_t segment, Slot& own) noexcept {
+void Slots::recover_dead_writers(std::uint64_t segment) noexcept {
     for (std::uint32_t index = 0; index < high_water(); ++index) {
         // acquire: pairs with claim_and_write
-        if (table_[index].segment.load(std::memory_order_acquire) == segment) recover_if_dead(index, own);
+        if (table_[index].segment.load(std::memory_order_acquire) == segment) recover_if_dead(index);
     }
 }
 

@@ -60,7 +60,7 @@ private:
 class Slots {
 public:
     // What the rooms above do for a dead slot before its memory is given back: called with the slot's byte locked.
-    using FinishWork = std::function<void(Slot& dead, Slot& own)>;
+    using FinishWork = std::function<void(Slot& dead)>;
 
     Slots(Mapping& mapping, Blocks& blocks);
     ~Slots();  // releases every slot of this object; no thread may be inside an operation
@@ -100,7 +100,7 @@ public:
     [[nodiscard]] bool anyone_has_light_fences() const noexcept;
 
     // Recovers the slot if its owner is dead; true when it did. Blocks never.
-    bool recover_if_dead(std::uint32_t slot_number, Slot& own) noexcept;
+    bool recover_if_dead(std::uint32_t slot_number) noexcept;
 
     // Recovers every slot whose owner is dead. Blocks never. Cost: two system calls at most for each group of slots
     // that another process has side by side, and one for each 64 slots.
@@ -112,7 +112,7 @@ public:
     [[nodiscard]] WrittenSegments written_segments() const noexcept;
 
     // As recover_if_dead, for those whose slots say that they may be writing to the segment.
-    void recover_dead_writers(std::uint64_t segment, Slot& own) noexcept;
+    void recover_dead_writers(std::uint64_t segment) noexcept;
 
     // Whether the slot that the word names, by in_hand(), is taken, and still by the same.
     [[nodiscard]] bool is_current(std::uint64_t word) const noexcept;
@@ -149,8 +149,8 @@ private:
     void lower_hint(std::uint32_t slot_number) noexcept;
     void recover_all_dead_locked() noexcept;
     [[nodiscard]] std::uint64_t dead_among(std::uint32_t first, std::uint64_t taken) noexcept;
-    void recover(Slot& dead, Slot* own) noexcept;
-    bool recover_if_dead_locked(std::uint32_t slot_number, Slot* own) noexcept;
+    void recover(Slot& dead) noexcept;
+    bool recover_if_dead_locked(std::uint32_t slot_number) noexcept;
 
     static void before_fork() noexcept;
     static void after_fork_in_parent() noexcept;

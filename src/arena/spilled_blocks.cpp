@@ -63,10 +63,12 @@ void empty_spilled_blocks(const Mapping& mapping, Blocks& blocks, Slot& slot, Ar
     for (std::uint64_t at = 0; at < count; ++at) {
         const SpilledBlocks::Entry entry = retired.entries[at];
         if (entry.block == 0) continue;
-        retired.entries[at].block = 0;  // first: a crash can leak the block, but not free it twice
+        const auto block = static_cast<ArenaOffset>(entry.block);
+        const std::uint64_t bytes = entry.units * std::uint64_t{8};
+        blocks.give_up(mapping.offset_of(&retired.entries[at].block), slot, block, bytes);
+        retired.entries[at].block = 0;  // first: a crash can leak a block, no run, but not free it twice
         crash_point(CrashPoint::kSpilledBlockForgotten);
-        blocks.release(slot, static_cast<ArenaOffset>(entry.block), entry.units * std::uint64_t{8},
-                       entry.written * std::uint64_t{8});
+        blocks.release(slot, block, bytes, entry.written * std::uint64_t{8});
     }
 }
 

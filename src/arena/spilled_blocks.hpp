@@ -77,7 +77,7 @@ void forget_journal(const Mapping& mapping, Slot& slot, ArenaOffset journal) noe
 void renew_spare_journal(const Mapping& mapping, Blocks& blocks, Slot& slot) noexcept;
 
 // The two halves of freeing a retired one: its blocks, which may be broken off by a crash and begun anew, leaking
-// one block; then the object itself.
+// one block of up to 32 KiB; then the object itself.
 void empty_spilled_blocks(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept;
 void free_spilled_blocks(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept;
 

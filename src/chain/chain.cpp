@@ -40,13 +40,14 @@ void release_block(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffs
         return;
     }
     const std::uint64_t written = written_units(segment);
-    // relaxed: nobody else can reach the segment
-    const std::uint64_t block = segment.block.exchange(0, std::memory_order_relaxed);
+    const std::uint64_t bytes = segment.data_units * kUnitBytes;
+    // relaxed, both: nobody else can reach the segment
+    const auto block = static_cast<ArenaOffset>(segment.block.load(std::memory_order_relaxed));
+    if (is_null(block)) return;
+    blocks.give_up(mapping.offset_of(&segment.block), slot, block, bytes);
+    segment.block.store(0, std::memory_order_relaxed);
     crash_point(CrashPoint::kSegmentBlockForgotten);
-    if (block != 0) {
-        const std::uint64_t bytes = segment.data_units * kUnitBytes;
-        blocks.release(slot, static_cast<ArenaOffset>(block), bytes, written * kUnitBytes);
-    }
+    blocks.release(slot, block, bytes, written * kUnitBytes);
 }
 
 // A segment that nobody can see yet, to follow `after` (null: to begin the chain under way). With
@@ -67,35 +68,37 @@ NewSegment make_segment(const ChainContext& context, ArenaOffset after, std::uin
     crash_point(CrashPoint::kSegmentTaken);
     remember_made(context.slot, MadeKind::kSegment, after, 0, descriptor.offset);
     crash_point(CrashPoint::kSegmentRemembered);
-    const Allocation block = context.blocks.allocate_journalled(context.slot, block_bytes);
+    const Allocation block =
+        context.blocks.allocate_for(context.mapping.offset_of(&segment->block), context.slot, block_bytes);
     if (is_null(block.offset)) {
-        discard_segment(context.mapping, context.blocks, context.slot, context.slot, descriptor.offset);
+        discard_segment(context.mapping, context.blocks, context.slot, descriptor.offset);
         return {ArenaOffset::kNull, outcome_of(block.status)};
     }
     crash_point(CrashPoint::kSegmentBlockTaken);
     segment->block.store(raw(block.offset), std::memory_order_relaxed);
     crash_point(CrashPoint::kSegmentBlockNamed);
-    if (block_bytes > kLargestBlockBytes) context.blocks.keep(context.slot);  // the segment's from here on
+    if (block_bytes > kLargestBlockBytes) context.blocks.keep(context.slot);  // it is the segment's
     crash_point(CrashPoint::kSegmentMade);
     return {descriptor.offset, AppendOutcome::kLimit, block.offset};
 }
 
 }  // namespace
 
-void discard_segment(const Mapping& mapping, Blocks& blocks, Slot& maker, Slot& slot, ArenaOffset offset) noexcept {
+void discard_segment(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept {
     release_block(mapping, blocks, slot, offset);
     crash_point(CrashPoint::kSegmentEmptied);
-    forget_made(maker, 0);  // before the block is another's: a crash here can leak it, but not free it twice
+    forget_made(slot, 0);  // before the block is another's: a crash here can leak it, but not free it twice
     crash_point(CrashPoint::kSegmentForgotten);
     blocks.release(slot, offset, sizeof(Segment), sizeof(Segment));
 }
 
-void discard_chain(const Mapping& mapping, Blocks& blocks, Slot& maker, Slot& slot) noexcept {
+void discard_chain(const Mapping& mapping, Blocks& blocks, Slot& slot) noexcept {
     // relaxed: our own slot's word, or that of a dead one whose byte we have locked
-    const auto chain = static_cast<ArenaOffset>(maker.made_chain.load(std::memory_order_relaxed));
+    const auto chain = static_cast<ArenaOffset>(slot.made_chain.load(std::memory_order_relaxed));
     empty_chain(mapping, blocks, slot, chain);
+    give_up_chain(mapping, blocks, slot, slot.made_chain, chain);
     crash_point(CrashPoint::kChainEmptied);
-    forget_made_chain(maker);  // as in discard_segment
+    forget_made_chain(slot);  // as in discard_segment
     crash_point(CrashPoint::kChainForgotten);
     free_chain(mapping, blocks, slot, chain);
 }
@@ -192,7 +195,8 @@ NewSegment make_next(const ChainContext& context, const Chain& chain, ArenaOffse
 NewChain make_chain(const ChainContext& context, ArenaOffset tree, ByteView key, std::uint64_t hash,
                     const Payload& payload) noexcept {
     const std::uint64_t chain_bytes = Chain::bytes_for(key.size());
-    const Allocation place = context.blocks.allocate(context.slot, chain_bytes);
+    const Allocation place =
+        context.blocks.allocate_for(context.mapping.offset_of(&context.slot.made_chain), context.slot, chain_bytes);
     if (is_null(place.offset)) return {ArenaOffset::kNull, outcome_of(place.status)};
     auto* chain = context.mapping.at<Chain>(place.offset);  // zero, as the allocator gives it
     if (ArenaHeader& header = context.mapping.header(); header.spill_files_at != 0) {
@@ -208,10 +212,12 @@ NewChain make_chain(const ChainContext& context, ArenaOffset tree, ByteView key,
     crash_point(CrashPoint::kChainTaken);
     context.slot.made_in.store(raw(tree), std::memory_order_relaxed);             // relaxed: published by the next
     context.slot.made_chain.store(raw(place.offset), std::memory_order_release);  // pairs with undo_making
+    if (chain_bytes > kLargestBlockBytes)
+        context.blocks.keep(context.slot);  // for its long key: it is in `made` now
     crash_point(CrashPoint::kChainRemembered);
     const NewSegment root = make_next(context, *chain, ArenaOffset::kNull, payload, true);
     if (is_null(root.offset)) {
-        discard_chain(context.mapping, context.blocks, context.slot, context.slot);
+        discard_chain(context.mapping, context.blocks, context.slot);
         return {ArenaOffset::kNull, root.failure};
     }
     // relaxed: published by the index's insert
@@ -246,7 +252,7 @@ AppendOutcome append_slowly(const ChainContext& context, Chain& chain, const Pay
                 forget_made(context.slot, 0);
             } else {
                 crash_point(CrashPoint::kSegmentNotNeeded);
-                discard_segment(context.mapping, context.blocks, context.slot, context.slot, made.offset);
+                discard_segment(context.mapping, context.blocks, context.slot, made.offset);
             }
         }
         if (is_erased(next)) return AppendOutcome::kErased;
@@ -347,6 +353,11 @@ void empty_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset
         blocks.release(slot, segment, sizeof(Segment), sizeof(Segment));
         at = next;
     }
+}
+
+void give_up_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, const Atomic<std::uint64_t>& name,
+                   ArenaOffset chain) noexcept {
+    blocks.give_up(mapping.offset_of(&name), slot, chain, Chain::bytes_for(mapping.at<Chain>(chain)->key_bytes));
 }
 
 void free_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept {

@@ -46,10 +46,10 @@ struct NewChain {
 [[nodiscard]] NewChain make_chain(const ChainContext& context, ArenaOffset tree, ByteView key, std::uint64_t hash,
                                   const Payload& payload) noexcept;
 
-// Give back what `maker` has made and nobody has linked: a segment, its chain under way. Begun anew after a crash
-// they leak one block. `slot` is the caller's.
-void discard_segment(const Mapping& mapping, Blocks& blocks, Slot& maker, Slot& slot, ArenaOffset segment) noexcept;
-void discard_chain(const Mapping& mapping, Blocks& blocks, Slot& maker, Slot& slot) noexcept;
+// Give back what the slot's thread has made and nobody has linked: a segment, its chain under way. Begun anew after
+// a crash they leak one block of up to 32 KiB.
+void discard_segment(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset segment) noexcept;
+void discard_chain(const Mapping& mapping, Blocks& blocks, Slot& slot) noexcept;
 
 // What claim_and_write could not do in the tail: close, link, move on, until the payload is in.
 [[nodiscard]] AppendOutcome append_slowly(const ChainContext& context, Chain& chain,
@@ -141,8 +141,11 @@ bool walk_cut(const Mapping& mapping, const Cut& cut, Visit&& visit, VisitStored
 [[nodiscard]] bool is_marked_erased(const Mapping& mapping, const Chain& chain) noexcept;
 
 // The two halves of freeing a chain that nobody can reach: its segments one by one, which may be broken off by a
-// crash and begun anew, leaking one; then the chain itself.
+// crash and begun anew, leaking one block of up to 32 KiB; then the chain itself. In between, before `name` names
+// the chain no more: one with a long key is a run of pages (Blocks::give_up).
 void empty_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset chain) noexcept;
+void give_up_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, const Atomic<std::uint64_t>& name,
+                   ArenaOffset chain) noexcept;
 void free_chain(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset chain) noexcept;
 
 }  // namespace shoal

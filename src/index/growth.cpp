@@ -31,7 +31,7 @@ AllocationStatus Index::make_replacement(const Leaf& leaf, SuccessorKind kind, S
     for (std::size_t part = 0; part < parts; ++part) {
         const Allocation block = blocks_->allocate(slot, part == kNodePart ? kNodeBytes : sizeof(Leaf));
         if (is_null(block.offset)) {
-            discard_replacement(slot, slot);
+            discard_replacement(slot);
             return block.status;
         }
         crash_point(CrashPoint::kLeafPartTaken);
@@ -41,8 +41,8 @@ AllocationStatus Index::make_replacement(const Leaf& leaf, SuccessorKind kind, S
     return AllocationStatus::kDone;
 }
 
-void Index::discard_replacement(Slot& maker, Slot& slot) noexcept {
-    for (const std::size_t part : {kLowerPart, kUpperPart, kNodePart}) discard_part(maker, part, slot);
+void Index::discard_replacement(Slot& slot) noexcept {
+    for (const std::size_t part : {kLowerPart, kUpperPart, kNodePart}) discard_part(part, slot);
 }
 
 void Index::forget_replacement(Slot& maker) noexcept {
@@ -50,12 +50,12 @@ void Index::forget_replacement(Slot& maker) noexcept {
     for (const std::size_t part : {kUpperPart, kNodePart, kLowerPart}) forget_made(maker, part);
 }
 
-void Index::discard_part(Slot& maker, std::size_t part, Slot& slot) noexcept {
+void Index::discard_part(std::size_t part, Slot& slot) noexcept {
     // relaxed: our own slot's word, or that of a dead one whose byte we have locked
-    const auto block = static_cast<ArenaOffset>(maker.made[part].load(std::memory_order_relaxed));
+    const auto block = static_cast<ArenaOffset>(slot.made[part].load(std::memory_order_relaxed));
     if (is_null(block)) return;
     const std::uint64_t bytes = part == kNodePart ? kNodeBytes : sizeof(Leaf);
-    forget_made(maker, part);  // as in discard_tree
+    forget_made(slot, part);  // as in discard_tree
     crash_point(CrashPoint::kLeafPartForgotten);
     blocks_->release(slot, block, bytes, bytes);
 }
@@ -94,7 +94,7 @@ AllocationStatus Index::publish_replacement(ArenaOffset tree, Leaf& leaf, std::u
         forget_replacement(slot);
     } else {
         crash_point(CrashPoint::kLeafNotNeeded);
-        discard_replacement(slot, slot);
+        discard_replacement(slot);
     }
     return AllocationStatus::kDone;
 }

@@ -48,7 +48,7 @@ Allocation Index::make_tree(ArenaOffset old, Slot& slot) noexcept {
     crash_point(CrashPoint::kTreePartlyMade);
     const Allocation leaf = is_null(root.offset) ? root : blocks_->allocate(slot, sizeof(Leaf));
     if (is_null(leaf.offset)) {
-        discard_tree(slot, slot);
+        discard_tree(slot);
         return leaf;
     }
     make_leaf(leaf.offset, 0);
@@ -59,11 +59,11 @@ Allocation Index::make_tree(ArenaOffset old, Slot& slot) noexcept {
     return made;
 }
 
-void Index::discard_tree(Slot& maker, Slot& slot) noexcept {
+void Index::discard_tree(Slot& slot) noexcept {
     // relaxed: our own slot's word, or that of a dead one whose byte we have locked
-    const auto tree = static_cast<ArenaOffset>(maker.made[0].load(std::memory_order_relaxed));
+    const auto tree = static_cast<ArenaOffset>(slot.made[0].load(std::memory_order_relaxed));
     empty_tree(tree, slot);
-    forget_made(maker, 0);  // before the block is another's: a crash here can leak it, but not free it twice
+    forget_made(slot, 0);  // before the block is another's: a crash here can leak it, but not free it twice
     crash_point(CrashPoint::kTreeForgotten);
     free_tree(tree, slot);
 }
@@ -293,6 +293,7 @@ void Index::empty_leaf(Leaf& leaf, Slot& slot) noexcept {
         const std::uint64_t word = leaf_slot.load(std::memory_order_relaxed);  // relaxed: as in empty_node
         if (!is_chain(word)) continue;
         empty_chain(*mapping_, *blocks_, slot, slot_chain(word));
+        give_up_chain(*mapping_, *blocks_, slot, leaf_slot, slot_chain(word));
         crash_point(CrashPoint::kTreeChainEmptied);
         leaf_slot.store(kTombstoneSlot, std::memory_order_relaxed);  // relaxed: as above
         crash_point(CrashPoint::kTreeChainForgotten);

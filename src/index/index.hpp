@@ -38,7 +38,7 @@ public:
     // An empty tree that nobody can see yet, to replace `old`: null on failure. It stands in Slot::made until it is
     // linked and the caller says so (forget_made), or discards it.
     [[nodiscard]] Allocation make_tree(ArenaOffset old, Slot& slot) noexcept;
-    void discard_tree(Slot& maker, Slot& slot) noexcept;
+    void discard_tree(Slot& slot) noexcept;
     // Puts `fresh` in the place of `old`, for the slot of that number, or helps the one who was quicker; true for
     // the winner, which retires the old.
     [[nodiscard]] bool replace_tree(ArenaOffset old, ArenaOffset fresh, std::uint32_t slot_number) noexcept;
@@ -101,8 +101,8 @@ public:
     // Links `fresh`, unless the key has a chain that is not erased.
     [[nodiscard]] Inserted insert(ArenaOffset tree, ArenaOffset fresh, Slot& slot) noexcept;
 
-    // Gives back what `maker` has made to replace a leaf and nobody has linked. As discard_tree.
-    void discard_replacement(Slot& maker, Slot& slot) noexcept;
+    // Gives back what the slot's thread has made to replace a leaf and nobody has linked. As discard_tree.
+    void discard_replacement(Slot& slot) noexcept;
     // It is linked: out of the journal with it.
     void forget_replacement(Slot& maker) noexcept;
     // Whether the leaf's successor is what `maker` has made.
@@ -184,7 +184,7 @@ private:
     [[nodiscard]] AllocationStatus make_replacement(const Leaf& leaf, SuccessorKind kind, Slot& slot) noexcept;
     [[nodiscard]] std::uint64_t link_replacement(const Leaf& leaf, SuccessorKind kind,
                                                  const Slot& slot) const noexcept;
-    void discard_part(Slot& maker, std::size_t part, Slot& slot) noexcept;
+    void discard_part(std::size_t part, Slot& slot) noexcept;
     // These need no memory. `maker`: as in unlink.
     void carry_through(ArenaOffset tree, Leaf& leaf, std::uint64_t hash, Slot& maker) noexcept;
     void copy_leaf(Leaf& leaf, std::uint64_t successor) const noexcept;

@@ -24,6 +24,7 @@ void empty_retired(const Mapping& mapping, Blocks& blocks, Index& index, Retired
     switch (kind) {
         case RetiredKind::kChain:
             empty_chain(mapping, blocks, slot, object);
+            give_up_chain(mapping, blocks, slot, slot.draining, object);
             break;
         case RetiredKind::kLeaf:
             break;

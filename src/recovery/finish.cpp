@@ -47,32 +47,18 @@ bool finish_batch(const Mapping& mapping, Epochs& epochs, const Slots& slots, Sl
 }  // namespace
 
 void finish_work(const Mapping& mapping, Blocks& blocks, Index& index, Epochs& epochs, const Slots& slots,
-                 Slot& dead, Slot& own) {
-    finish_taking(mapping, blocks, dead);
+                 Slot& dead) {
+    blocks.free_taken(dead);
+    crash_point(CrashPoint::kDeadPagesFree);
     finish_claims(mapping, slots, dead);
-    undo_making(mapping, blocks, index, dead, own);
+    undo_making(mapping, blocks, index, dead);
     index.finish_replacement(dead);
     crash_point(CrashPoint::kDeadLeafReplaced);
     finish_erase(mapping, index, epochs, slots, dead);
     finish_drop(mapping, index, epochs, slots, dead);
-    finish_spilling(mapping, blocks, epochs, slots, dead, own);
+    finish_spilling(mapping, blocks, epochs, slots, dead);
     epochs.finish_draining(dead);
     crash_point(CrashPoint::kDeadDrainForgotten);
-}
-
-void finish_taking(const Mapping& mapping, Blocks& blocks, Slot& dead) {
-    const ArenaOffset run = blocks.taken(dead);
-    // acquire and relaxed: as in undo_making
-    const std::uint64_t made = dead.made[0].load(std::memory_order_acquire);
-    const auto kind = static_cast<MadeKind>(dead.made_for.load(std::memory_order_relaxed) & kMadeKindBits);
-    const bool named = !is_null(run) && made != 0 && kind == MadeKind::kSegment &&
-                       mapping.at<Segment>(made)->block.load(std::memory_order_relaxed) == raw(run);
-    if (named) {
-        blocks.keep(dead);  // undo_making gives it back with its segment
-    } else {
-        blocks.free_taken(dead);
-    }
-    crash_point(CrashPoint::kDeadPagesFree);
 }
 
 void finish_claims(const Mapping& mapping, const Slots& slots, Slot& dead) {
@@ -93,7 +79,7 @@ void finish_claims(const Mapping& mapping, const Slots& slots, Slot& dead) {
     dead.segment.store(0, std::memory_order_relaxed);  // relaxed: published by the slot's release
 }
 
-void undo_making(const Mapping& mapping, Blocks& blocks, Index& index, Slot& dead, Slot& own) {
+void undo_making(const Mapping& mapping, Blocks& blocks, Index& index, Slot& dead) {
     // acquire: pairs with the release in remember_made and forget_made
     const std::uint64_t first = dead.made[0].load(std::memory_order_acquire);
     const std::uint64_t rest =
@@ -109,20 +95,20 @@ void undo_making(const Mapping& mapping, Blocks& blocks, Index& index, Slot& dea
                 const std::uint64_t link = is_null(target)
                                                ? mapping.at<Chain>(chain)->root  // acquire: append_slowly
                                                : mapping.at<Segment>(target)->next.load(std::memory_order_acquire);
-                if (link != first) discard_segment(mapping, blocks, dead, own, static_cast<ArenaOffset>(first));
+                if (link != first) discard_segment(mapping, blocks, dead, static_cast<ArenaOffset>(first));
                 break;
             }
             case MadeKind::kLeaves:
                 if (index.is_replacement_linked(target, dead)) {
                     index.forget_replacement(dead);
                 } else {
-                    index.discard_replacement(dead, own);
+                    index.discard_replacement(dead);
                 }
                 break;
             case MadeKind::kTree: {
                 // acquire: pairs with replace_tree
                 const std::uint64_t successor = mapping.at<Tree>(target)->successor.load(std::memory_order_acquire);
-                if (raw(successor_of(successor)) != first) index.discard_tree(dead, own);
+                if (raw(successor_of(successor)) != first) index.discard_tree(dead);
                 break;
             }
         }
@@ -133,7 +119,7 @@ void undo_making(const Mapping& mapping, Blocks& blocks, Index& index, Slot& dea
     const auto tree = static_cast<ArenaOffset>(dead.made_in.load(std::memory_order_relaxed));  // as made_for
     // In this order: what was linked, and then unlinked by others, is marked.
     const bool linked = index.names(tree, chain) || was_erased(mapping, *mapping.at<Chain>(chain));
-    if (!linked) discard_chain(mapping, blocks, dead, own);
+    if (!linked) discard_chain(mapping, blocks, dead);
     crash_point(CrashPoint::kChainUndone);
     forget_made_chain(dead);
 }
@@ -159,8 +145,7 @@ void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Sl
     dead.erasing_chain.store(0, std::memory_order_relaxed);  // relaxed: published by the slot's release
 }
 
-void finish_spilling(const Mapping& mapping, Blocks& blocks, Epochs& epochs, const Slots& slots, Slot& dead,
-                     Slot& own) {
+void finish_spilling(const Mapping& mapping, Blocks& blocks, Epochs& epochs, const Slots& slots, Slot& dead) {
     for (std::uint64_t left = kMostJournals; left != 0; --left) {
         // acquire: pairs with name_journal and forget_journal
         const auto offset = static_cast<ArenaOffset>(dead.spilling.load(std::memory_order_acquire));
@@ -171,7 +156,7 @@ void finish_spilling(const Mapping& mapping, Blocks& blocks, Epochs& epochs, con
         const std::uint64_t next = mapping.at<SpilledBlocks>(offset)->next_of_slot.load(std::memory_order_relaxed);
         dead.spilling.store(next, std::memory_order_relaxed);
         crash_point(CrashPoint::kDeadJournalForgotten);
-        if (!retired) free_spilled_blocks(mapping, blocks, own, offset);
+        if (!retired) free_spilled_blocks(mapping, blocks, dead, offset);
     }
     dead.spilling.store(0, std::memory_order_relaxed);  // no spiller has more: another process has damaged them
 }

@@ -8,23 +8,21 @@
 
 namespace shoal {
 
-// All of the following, in the order that recovery needs: pages on their way, claims, what was made, a replaced
-// leaf, an erase, a drop, a spill; and the drain of retired memory is nobody's from then on. `own` is the slot to
-// give memory back with, and may be the dead one. Nothing of this takes memory.
+// What the dead thread was doing with pages, and then all of the following, in the order that recovery needs:
+// claims, what was made, a replaced leaf, an erase, a drop, a spill; and the drain of retired memory is nobody's
+// from then on. Memory is given back by the dead slot itself: its journal of pages (Slot::taking) then speaks of
+// objects in its own hands, so that whoever recovers it next can tell whether they still name the pages. Nothing of
+// this takes memory.
 void finish_work(const Mapping& mapping, Blocks& blocks, Index& index, Epochs& epochs, const Slots& slots,
-                 Slot& dead, Slot& own);
-
-// Pages that the dead thread was taking or giving back become free. First: all that follows may take and give back
-// pages under the same slot's journal.
-void finish_taking(const Mapping& mapping, Blocks& blocks, Slot& dead);
+                 Slot& dead);
 
 // Claims: frames that the dead thread claimed and did not commit become padding, and so do the holes of their
 // segment once nobody else writes to it. The segment's counters are no longer trusted.
 void finish_claims(const Mapping& mapping, const Slots& slots, Slot& dead);
 
 // Blocks that the dead thread had made and not linked (arena/made.hpp) are given back; its epoch has kept what they
-// were made for. Broken off by a crash and begun anew it leaks one block.
-void undo_making(const Mapping& mapping, Blocks& blocks, Index& index, Slot& dead, Slot& own);
+// were made for. Broken off by a crash and begun anew it leaks one block of up to 32 KiB.
+void undo_making(const Mapping& mapping, Blocks& blocks, Index& index, Slot& dead);
 
 // An erase: the chain is marked by the dead slot, and is unlinked and retired if it is not yet.
 void finish_erase(const Mapping& mapping, Index& index, Epochs& epochs, const Slots& slots, Slot& dead);
@@ -34,7 +32,6 @@ void finish_drop(const Mapping& mapping, Index& index, Epochs& epochs, const Slo
 
 // A batch of a spiller (arena/spilled_blocks.hpp): segments that are not in a file yet are in nobody's hand again,
 // and the blocks of those that are get retired.
-void finish_spilling(const Mapping& mapping, Blocks& blocks, Epochs& epochs, const Slots& slots, Slot& dead,
-                     Slot& own);
+void finish_spilling(const Mapping& mapping, Blocks& blocks, Epochs& epochs, const Slots& slots, Slot& dead);
 
 }  // namespace shoal

@@ -54,7 +54,7 @@ inline void let_go(Segment& segment) noexcept {
 
 // Whether the bytes of a closed segment are final. What the dead have left in it is padded on the way; false where
 // the living are not done, or the frames cannot be right.
-[[nodiscard]] inline bool settle(const Mapping& mapping, Segment& segment, Slots& slots, Slot& own) noexcept {
+[[nodiscard]] inline bool settle(const Mapping& mapping, Segment& segment, Slots& slots) noexcept {
     if (segment.single_bytes != 0) return true;  // filled before it was linked
     for (int turn = 0; turn < 2; ++turn) {
         const SegmentExtent extent = extent_of(segment);
@@ -71,7 +71,7 @@ inline void let_go(Segment& segment) noexcept {
         // The end is taken: whoever has claimed below it and is not done says so (as in recovery/finish.cpp).
         const auto offset = static_cast<std::uint64_t>(reinterpret_cast<std::byte*>(&segment) -
                                                        mapping.at<std::byte>(std::uint64_t{0}));
-        slots.recover_dead_writers(offset, own);
+        slots.recover_dead_writers(offset);
         if (slots.anyone_writes_to(offset)) return false;
         pad_holes(mapping, extent);
     }

@@ -42,7 +42,7 @@ void Batch::begin_extent(const Chain& chain, std::uint64_t generation, std::uint
 // In hand, settled and journalled; or nothing has changed.
 bool Batch::take(Segment& segment, ArenaOffset offset, const SegmentExtent& extent) {
     if (!take_in_hand(segment, context_.slots, *slot_)) return false;
-    if (!settle(context_.mapping, segment, context_.slots, *slot_)) {
+    if (!settle(context_.mapping, segment, context_.slots)) {
         let_go(segment);
         return false;
     }

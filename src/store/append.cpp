@@ -54,7 +54,7 @@ AppendOutcome StoreImpl::append_anew(const ChainContext& context, const KeyRef& 
                 return AppendOutcome::kAppended;
             }
             crash_point(CrashPoint::kChainNotNeeded);
-            discard_chain(mapping_, blocks_, context.slot, context.slot);
+            discard_chain(mapping_, blocks_, context.slot);
             if (inserted.outcome == Index::InsertOutcome::kLimit) return AppendOutcome::kLimit;
             if (inserted.outcome == Index::InsertOutcome::kNoSpace) return AppendOutcome::kNoSpace;
             if (inserted.outcome == Index::InsertOutcome::kDamaged) return AppendOutcome::kDamaged;
@@ -152,7 +152,7 @@ Result<bool> StoreImpl::replace_index() {
         crash_point(CrashPoint::kDropRetired);
     } else {  // another drop came between: it emptied the store while we were at it
         crash_point(CrashPoint::kDropNotNeeded);
-        index_.discard_tree(slot, slot);
+        index_.discard_tree(slot);
     }
     slot.dropping_tree.store(0, std::memory_order_release);  // as above
     return true;

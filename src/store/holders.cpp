@@ -112,13 +112,13 @@ void StoreImpl::give_up() {
     given_up_ = std::move(now);
 }
 
-void StoreImpl::recover_dead_holders(Slot& own) noexcept {
+void StoreImpl::recover_dead_holders() noexcept {
     for (std::uint32_t number = 0; number < slots_.high_water(); ++number) {
         const Slot& slot = slots_[number];
         // relaxed, all: looked at again under the lock
         if (slot.epoch.load(std::memory_order_relaxed) != 0 || slot.draining.load(std::memory_order_relaxed) != 0 ||
             slot.spilling.load(std::memory_order_relaxed) != 0) {
-            static_cast<void>(slots_.recover_if_dead(number, own));
+            static_cast<void>(slots_.recover_if_dead(number));
         }
     }
 }

@@ -59,8 +59,7 @@ StoreImpl::StoreImpl(OpenedArena&& opened, const Options& options)
     blocks_.on_release_stored(
         [this](Slot& slot, std::uint64_t place, bool checkpointed) { files_.release(slot, place, checkpointed); });
     if (files_.enabled()) blocks_.on_pages_taken([this] { spiller_.call(); });
-    slots_.on_death(
-        [this](Slot& dead, Slot& own) { finish_work(mapping_, blocks_, index_, epochs_, slots_, dead, own); });
+    slots_.on_death([this](Slot& dead) { finish_work(mapping_, blocks_, index_, epochs_, slots_, dead); });
     slots_.recover_all_dead();
     if (opened.restored) {
         int failure = 0;
@@ -189,7 +188,7 @@ bool StoreImpl::make_room() {
     int failure = 0;
     Slot* slot = slots_.current(&failure);
     if (slot == nullptr) return false;
-    recover_dead_holders(*slot);
+    recover_dead_holders();
     bool freed = false;
     std::chrono::microseconds pause = kFirstPause;
     for (int turn = 0; turn < kReclaimTurns && pause <= kLastPause; ++turn) {

@@ -165,7 +165,7 @@ private:
     [[nodiscard]] std::chrono::milliseconds patience();
     // An append has waited as long as it may: the next one need not wait for the same again, until they move on.
     void give_up();
-    void recover_dead_holders(Slot& own) noexcept;
+    void recover_dead_holders() noexcept;
 
     [[nodiscard]] Attached attached_in(std::uint32_t slot_number);
     // Those that keep memory from reuse, but for who has had some in its hand for less than `least_ms`.

@@ -45,9 +45,9 @@ public:
     explicit SyncWatch(StoreImpl& store) : store_(store), turns_(store.mapping_.header()) {}
 
     enum class Owner : std::uint8_t { kWorks, kStopped, kGone };
-    [[nodiscard]] Owner look(const SyncTurn& turn, Slot& own) {
+    [[nodiscard]] Owner look(const SyncTurn& turn) {
         const auto owner = turns_.owner(turn);
-        if (owner && *owner != 0) store_.slots_.recover_if_dead(slot_in_hand(*owner) % kSlots, own);
+        if (owner && *owner != 0) store_.slots_.recover_if_dead(slot_in_hand(*owner) % kSlots);
         if (owner && (*owner == 0 || !store_.slots_.is_current(*owner))) return Owner::kGone;
         const std::uint32_t progress = turns_.progress();
         const auto now = std::chrono::steady_clock::now();
@@ -86,7 +86,7 @@ Result<std::optional<std::uint64_t>> StoreImpl::take_sync_turn(std::uint64_t eno
             if (const auto number = turns.begin(turn, hand, false)) return number;
             continue;
         }
-        const SyncWatch::Owner owner = watch.look(turn, slot);
+        const SyncWatch::Owner owner = watch.look(turn);
         if (owner == SyncWatch::Owner::kWorks) {
             turns.wait_for_end(ends, kPause);
         } else if (turn.phase == SyncPhase::kCopying) {

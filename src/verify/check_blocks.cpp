@@ -95,7 +95,8 @@ void check_blocks(Inspection& inspection) {
         const bool in_run = !dead && (owner == kPageInRun || is_in_transit(owner));
         if (!in_run || inspection.was_reached(inspection.page_at(page))) end_run(page);
         if (dead) continue;
-        if (owner != kPageFree && !in_run && !is_page_of_blocks(owner)) {
+        if (owner == kLeftPage && used) continue;  // release_empty_pages makes it free
+        if (owner != kPageFree && !in_run && !is_page_of_blocks(owner) && !is_changing(owner)) {
             inspection.damage("blocks I1", inspection.owner_at(page),
                               fmt::format("page {} has owner word {:#x}", page, owner));
             continue;
@@ -108,6 +109,11 @@ void check_blocks(Inspection& inspection) {
         }
         if (is_page_of_blocks(owner)) {
             check_cut_page(inspection, page, class_of_page(owner));
+            continue;
+        }
+        if (is_changing(owner)) {  // looked at by the dead, or in a repair that was killed
+            check_cut_page(inspection, page, class_of_changing(owner));
+            if (!inspection.sources.contains(page)) inspection.lost_pages.push_back(page);
             continue;
         }
         check_no_bits(inspection, page, 0, ~0ULL);

@@ -107,10 +107,6 @@ void check_dead(Inspection& inspection, const Slot& slot, std::uint64_t at) {
         IndexCheck::check_retired_leaf(inspection, replacing, at + offsetof(Slot, replacing_leaf), Holder::kDead);
     }
     follow_journal(inspection, slot, at);
-    const std::uint64_t taking = slot.taking.load(std::memory_order_relaxed);  // relaxed: at rest
-    if (taking != 0 && !inspection.reach_taken(taking, slot_number_of(inspection.mapping(), slot))) {
-        inspection.damage("slots I3", at + offsetof(Slot, taking), fmt::format("{:#x} names no pages", taking));
-    }
     std::uint64_t from = at + offsetof(Slot, spilling);
     std::uint64_t journal = slot.spilling.load(std::memory_order_relaxed);  // relaxed: at rest
     for (std::uint64_t left = kMostJournals; journal != 0 && left != 0; --left) {
@@ -122,9 +118,14 @@ void check_dead(Inspection& inspection, const Slot& slot, std::uint64_t at) {
     // What it only names is in its list still, or another's. What it owns may be retired anew already, or be in its
     // list still.
     const std::uint64_t draining = slot.draining.load(std::memory_order_relaxed);
-    if ((draining & kDrainOwned) == 0 || was_reached(inspection, draining & kRetiredOffsetBits)) return;
-    static_cast<void>(
-        follow_retired(inspection, draining & kRetiredObjectBits, at + offsetof(Slot, draining), Holder::kDead));
+    if ((draining & kDrainOwned) != 0 && !was_reached(inspection, draining & kRetiredOffsetBits)) {
+        static_cast<void>(follow_retired(inspection, draining & kRetiredObjectBits, at + offsetof(Slot, draining),
+                                         Holder::kDead));
+    }
+    const std::uint64_t taking = slot.taking.load(std::memory_order_relaxed);  // relaxed: at rest
+    if (taking != 0 && !inspection.reach_taken(taking, slot_number_of(inspection.mapping(), slot))) {
+        inspection.damage("slots I3", at + offsetof(Slot, taking), fmt::format("{:#x} names no pages", taking));
+    }
 }
 
 bool holds_nothing(const Slot& slot) {

@@ -82,10 +82,14 @@ bool Inspection::is_taken_block(std::uint64_t offset, std::uint64_t bytes, std::
     const std::uint64_t page = page_of(offset);
     const std::uint32_t size_class = class_of_block(bytes);
     const std::uint64_t in_page = (offset - pages_at_) % kPageBytes;
-    if (page_owner(page) != page_of_class(size_class) || in_page % block_bytes_of_class(size_class) != 0) {
+    const PageOwner owner = page_owner(page);
+    // Changing: it is looked at whether it is empty.
+    const bool has_class =
+        owner == page_of_class(size_class) || (is_changing(owner) && class_of_changing(owner) == size_class);
+    if (!has_class || in_page % block_bytes_of_class(size_class) != 0) {
         damage("blocks I7", from,
                fmt::format("names {} of {} bytes at {:#x}, in a page of owner word {:#x}", what, bytes, offset,
-                           page_owner(page)));
+                           owner));
         return false;
     }
     const std::uint64_t block = in_page >> (6 + size_class);
@@ -159,11 +163,19 @@ bool Inspection::reach_taken(std::uint64_t taking, std::uint32_t slot_number) {
     const std::uint64_t first = first_taken(taking);
     const std::uint64_t count = count_taken(taking);
     if (count == 0 || first >= page_count_ || count > page_count_ - first) return false;
-    const bool all = (taking & kAllTaken) != 0;
+    const Taking what = what_is_taken(taking);
+    if (what > Taking::kUnowned) return false;
     bool any = false;
     for (std::uint64_t page = first; page < first + count; ++page) {
-        if (!all && page_owner(page) != page_in_transit(slot_number)) continue;
-        if (was_reached(page_at(page))) continue;  // the segment that it was taken for names it already
+        const PageOwner owner = page_owner(page);
+        if (what == Taking::kSome && owner != page_in_transit(slot_number)) continue;
+        if (what == Taking::kNamed && was_reached(page_at(page))) continue;  // by an object, which names it
+        const bool of_blocks = what == Taking::kLooking || what == Taking::kUnowned;
+        if (of_blocks && !is_changing_by(owner, slot_number)) continue;
+        if (what == Taking::kLooking) {
+            sources.insert(page);  // recovery makes it findable
+            continue;
+        }
         in_dead_hands_.insert(page);
         any = true;
     }

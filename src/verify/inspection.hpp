@@ -60,7 +60,7 @@ public:
     [[nodiscard]] bool spend() noexcept;
 
     // Pages that the slot of a dead thread was taking or giving back, by its Slot::taking. False: there are no such
-    // pages. Pages of a run that something names already count as what names them.
+    // pages. Pages of a run that something names count as what names them: called when all else was reached.
     [[nodiscard]] bool reach_taken(std::uint64_t taking, std::uint32_t slot_number);
     [[nodiscard]] bool in_dead_hands(std::uint64_t page) const { return in_dead_hands_.contains(page); }
 

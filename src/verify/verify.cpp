@@ -72,10 +72,8 @@ VerifyReport unattachable(const std::string& path, const std::string& message) {
     return report;
 }
 
-PageOwner page_owner_of(const Mapping& mapping, std::uint64_t page) noexcept {
-    // relaxed: nobody else has the arena open
-    return mapping.at<Atomic<PageOwner>>(plan_arena(mapping.bytes()).owners_at + page * sizeof(PageOwner))
-        ->load(std::memory_order_relaxed);
+Atomic<PageOwner>& page_owner_of(const Mapping& mapping, std::uint64_t page) noexcept {
+    return *mapping.at<Atomic<PageOwner>>(plan_arena(mapping.bytes()).owners_at + page * sizeof(PageOwner));
 }
 
 std::pair<std::uint32_t, std::uint32_t> living_and_dead(const Mapping& mapping) {
@@ -225,13 +223,19 @@ Result<VerifyReport> repair_opened(const OpenedArena& opened, const std::string&
 
 void return_leaks(const Mapping& mapping, const Leaks& leaks) {
     Blocks blocks(mapping);
+    for (const std::uint64_t page : leaks.lost_pages) {
+        Atomic<PageOwner>& word = page_owner_of(mapping, page);
+        const PageOwner owner = word.load(std::memory_order_relaxed);  // relaxed: nobody else has the arena open
+        if (is_changing(owner)) word.store(page_of_class(class_of_changing(owner)), std::memory_order_relaxed);
+    }
     for (const LeakedBlock& leak : leaks.blocks) {
         Slot nobody{};
         blocks.release(nobody, static_cast<ArenaOffset>(leak.offset), leak.bytes, leak.unwritten ? 0 : leak.bytes);
     }
     for (const std::uint64_t page : leaks.lost_pages) {
         Slot nobody{};  // as if it had been this one's source
-        const PageOwner owner = page_owner_of(mapping, page);
+        // relaxed: as above
+        const PageOwner owner = page_owner_of(mapping, page).load(std::memory_order_relaxed);
         if (!is_page_of_blocks(owner)) continue;  // empty by now, and given back
         // relaxed: nobody else knows of this slot
         nobody.sources[class_of_page(owner)].page.store(static_cast<std::uint32_t>(page + 1),

@@ -101,32 +101,58 @@ inline Deed comes_and_goes(const std::string& name, std::size_t bytes) {
 inline const Deed kRebuild = comes_and_goes("growth by tombstones", 10);
 inline const Deed kLargeComeAndGo = comes_and_goes("large records come and go", 100'000);
 inline const Deed kHugeComeAndGo = comes_and_goes("records of 5 MB come and go", 5'000'000);
-
-// A page that one slot carved, emptied by another. `meanwhile`, if any, happens at the given crash point, by the
-// first.
-inline constexpr std::uint64_t kKeysToOwnPage = 400;  // 128 a page: the first ones are in pages that others use too
-inline std::string empty_page(Scene& scene, Store& own, bool taken_meanwhile) {
-    auto other = Store::attach(scene.path());
-    EXPECT_OK(other);
-    Records& records = scene.records;
-    const std::uint64_t first = records.acknowledged(scene.actor);
-    for (std::uint64_t number = 0; number < kKeysToOwnPage; ++number) {
-        EXPECT_OK(records.append(*other, scene.actor));
-    }
-    if (taken_meanwhile) {
-        shoal::crash::at(CrashPoint::kPageEmptying, 1, [&] { (void)records.append(*other, scene.actor); });
-    }
-    for (std::uint64_t number = first; number < first + kKeysToOwnPage; ++number)
-        EXPECT_OK(own.erase(records.plan(scene.actor).key(number)));
-    EXPECT_OK(own.stats());  // moves the epoch on, and gives back what was erased
-    return {};
+// Each key makes its chain a run of pages.
+inline Plan to_long_keys(Scene& scene, const std::string& prefix) {
+    const Plan plan = scene.to_new_keys(prefix, 10);
+    return {[plan](std::uint64_t number) { return plan.key(number) + std::string(40'000, 'k'); }, plan.bytes};
 }
-inline const Deed kEmptyPage{
-    "a page is emptied", [](Scene& scene) { scene.actor = scene.records.add_writer(to_fleeting_keys(scene, 300)); },
-    [](Scene& scene, Store& own, std::uint64_t) { return empty_page(scene, own, false); }};
-inline const Deed kEmptyUsedPage{
-    "a page is emptied while another uses it", kEmptyPage.prepare,
-    [](Scene& scene, Store& own, std::uint64_t) { return empty_page(scene, own, true); }};
+inline const Deed kLongKeys{"new keys of 40 kB, which go",
+                            [](Scene& scene) {
+                                Plan plan = to_long_keys(scene, "fleeting long");
+                                plan.fleeting = true;
+                                scene.actor = scene.records.add_writer(std::move(plan));
+                            },
+                            kRebuild.turn};
+inline const Deed kDropLongKeys{"drop of keys of 40 kB",
+                                [](Scene& scene) {
+                                    scene.drops = true;
+                                    const auto writer =
+                                        scene.records.add_writer(to_long_keys(scene, "dropped long"));
+                                    for (int number = 0; number < 9; ++number)
+                                        (void)scene.records.append(scene.store(), writer);
+                                },
+                                kDrop.turn};
+
+// Pages that one slot carved, emptied by another: with `last_keys` of the keys, or all. At `meanwhile`, if that is
+// a crash point, the first one takes a block.
+inline constexpr std::uint64_t kKeysToOwnPage = 400;  // 128 a page: the first ones are in pages that others use too
+inline constexpr std::uint64_t kKeysOfLastPage =
+    100;  // all of the page that the first one allocates from, and more
+inline Deed empties_page(const std::string& name, std::uint64_t last_keys,
+                         CrashPoint meanwhile = CrashPoint::kCount) {
+    return {name, [](Scene& scene) { scene.actor = scene.records.add_writer(to_fleeting_keys(scene, 300)); },
+            [=](Scene& scene, Store& own, std::uint64_t) -> std::string {
+                EXPECT_OK(own.contains(kTarget));  // its slot is recovered before that of the other
+                auto other = Store::attach(scene.path());
+                EXPECT_OK(other);
+                Records& records = scene.records;
+                for (std::uint64_t number = 0; number < kKeysToOwnPage; ++number)
+                    EXPECT_OK(records.append(*other, scene.actor));
+                const std::uint64_t end = records.acknowledged(scene.actor);
+                if (meanwhile != CrashPoint::kCount)
+                    shoal::crash::at(meanwhile, 1, [&] { (void)records.append(*other, scene.actor); });
+                for (std::uint64_t number = end - last_keys; number < end; ++number)
+                    EXPECT_OK(own.erase(records.plan(scene.actor).key(number)));
+                EXPECT_OK(own.stats());  // moves the epoch on, and gives back what was erased
+                return {};
+            }};
+}
+inline const Deed kEmptyPage = empties_page("a page is emptied", kKeysToOwnPage);
+inline const Deed kEmptySource = empties_page("a page is emptied that another allocates from", kKeysOfLastPage);
+inline const Deed kEmptyUsedPage = empties_page("a page is to be emptied, and another takes a block of it",
+                                                kKeysOfLastPage, CrashPoint::kPageJournalled);
+inline const Deed kEmptySoughtPage = empties_page("a page is emptied, and another puts a block of it back",
+                                                  kKeysOfLastPage, CrashPoint::kPageLooking);
 
 inline const Deed kComeAndGo{"a thread comes and goes", kNewKeys.prepare,
                              [](Scene& scene, Store&, std::uint64_t) -> std::string {
@@ -259,7 +285,14 @@ inline const Deed kRecoverHole = recovers(kAppend, CrashPoint::kClaimAdded);
 inline const Deed kRecoverRun = recovers(kHugeComeAndGo, CrashPoint::kRunPartlyTaken, 40);
 inline const Deed kRecoverWholeRun = recovers(kHugeComeAndGo, CrashPoint::kSegmentBlockTaken);
 inline const Deed kRecoverNamedRun = recovers(kAppendLarge, CrashPoint::kSegmentBlockNamed);
+inline const Deed kRecoverStillNamed = recovers(kHugeComeAndGo, CrashPoint::kRunStillNamed);
+inline const Deed kRecoverGivenUp = recovers(kHugeComeAndGo, CrashPoint::kSegmentBlockForgotten);
+inline const Deed kRecoverCutPage = recovers(kMediumKeys, CrashPoint::kPageCarving);
+inline const Deed kRecoverLookedAtPage = recovers(kEmptyPage, CrashPoint::kPageLooking);
+inline const Deed kRecoverUnownedPage = recovers(kEmptyPage, CrashPoint::kPageUnowned);
+inline const Deed kRecoverUnownedSource = recovers(kEmptySource, CrashPoint::kPageUnowned);
 inline const Deed kRecoverSegment = recovers(kAppend, CrashPoint::kSegmentMade);
+inline const Deed kRecoverLargeSegment = recovers(kAppendLarge, CrashPoint::kSegmentMade);
 inline const Deed kRecoverChain = recovers(kNewKeys, CrashPoint::kChainMade);
 inline const Deed kRecoverLeaves = recovers(kNewKeys, CrashPoint::kLeafAllocated);
 inline const Deed kRecoverPublishedLeaves = recovers(kNewKeys, CrashPoint::kLeafPublished);

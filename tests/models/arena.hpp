@@ -57,8 +57,7 @@ struct Process {
               }),
           index(arena, blocks, epochs),
           slot(*slots.current(nullptr)) {
-        slots.on_death(
-            [this](Slot& dead, Slot& own) { finish_work(mapping, blocks, index, epochs, slots, dead, own); });
+        slots.on_death([this](Slot& dead) { finish_work(mapping, blocks, index, epochs, slots, dead); });
     }
     Process(const Process&) = delete;
     Process& operator=(const Process&) = delete;
@@ -83,7 +82,7 @@ struct Process {
         if (inserted.outcome == Index::InsertOutcome::kInserted) {
             forget_made_chain(slot);
         } else {
-            discard_chain(mapping, blocks, slot, slot);
+            discard_chain(mapping, blocks, slot);
         }
         return inserted.outcome;
     }
@@ -128,7 +127,7 @@ struct Process {
             count_retirement(mapping.header());
             epochs.retire(RetiredKind::kTree, old);
         } else {
-            index.discard_tree(slot, slot);
+            index.discard_tree(slot);
         }
         slot.dropping_tree.store(0, std::memory_order_release);
     }

@@ -52,7 +52,7 @@ public:
         } else {
             for (int turn = 0; turn < 3; ++turn) {
                 idle(50);
-                if (random(3) == 0) process.slots.recover_if_dead(kMortalSpiller, process.slot);
+                if (random(3) == 0) process.slots.recover_if_dead(kMortalSpiller);
                 if (random(3) == 0) {
                     spill(process, random(2) == 0);
                 } else {
@@ -200,7 +200,7 @@ private:
         const SegmentExtent extent = extent_of(segment);  // once it is closed
         if (extent.stored()) return;
         if (!take_in_hand(segment, spiller.slots, spiller.slot)) return;
-        if (!settle(arena_, segment, spiller.slots, spiller.slot)) {
+        if (!settle(arena_, segment, spiller.slots)) {
             let_go(segment);
             return;
         }

@@ -35,7 +35,7 @@ public:
                 break;
             default:
                 idle(250);
-                process.slots.recover_if_dead(0, process.slot);
+                process.slots.recover_if_dead(0);
                 insert(process, 1);
         }
     }

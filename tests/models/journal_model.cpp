@@ -57,7 +57,7 @@ public:
         } else {
             for (int turn = 0; turn < 3; ++turn) {
                 idle(80);
-                process.slots.recover_if_dead(spillers_[kMortal]->number, process.slot);
+                process.slots.recover_if_dead(spillers_[kMortal]->number);
                 process.reclaim(1, false);
                 if (random(2) == 0) renew_spare_journal(arena_, process.blocks, process.slot);
             }

@@ -41,14 +41,14 @@ public:
         } else {
             for (int turn = 0; turn < 2; ++turn) {
                 idle(30);
-                process.slots.recover_if_dead(kDying, process.slot);
+                process.slots.recover_if_dead(kDying);
             }
         }
     }
 
     void after() override {
         Process& last = *processes_[2];
-        last.slots.recover_if_dead(kDying, last.slot);
+        last.slots.recover_if_dead(kDying);
         last.enter();
         const std::uint64_t records = last.records_of(chain_, kKey);
         expect(records >= 3 && (died_ || records == 4), "no record of the living is lost");

@@ -34,6 +34,8 @@ namespace fs = std::filesystem;
 
 constexpr seconds kLongestPhase{180};  // beyond its time: a hang
 
+constexpr std::uint64_t kLargestBlock = 32 << 10;  // bytes; larger are runs of pages
+
 volatile sig_atomic_t told_to_end = 0;  // 1: after this round; more: at once
 extern "C" void on_signal(int) { told_to_end = told_to_end + 1; }
 
@@ -201,10 +203,10 @@ private:
         // and a repair, which the audit has made, gives back that block too.
         const Audit& audit = header_.audit;
         const std::uint64_t killed = crew_.counts().threads_killed - killed_before_;
-        if (audit.pages_with_leaks > killed)
+        if (audit.leaked_blocks > killed || audit.leaked_bytes > killed * kLargestBlock)
             ledger_.fail(std::to_string(audit.leaked_blocks) + " blocks in " +
-                         std::to_string(audit.pages_with_leaks) + " pages are leaked by " + std::to_string(killed) +
-                         " threads that were killed");
+                         std::to_string(audit.pages_with_leaks) + " pages, " + std::to_string(audit.leaked_bytes) +
+                         " bytes, are leaked by " + std::to_string(killed) + " threads that were killed");
         if (audit.used_bytes > header_.empty_bytes + audit.leaked_bytes)
             ledger_.fail("the emptied store uses " + std::to_string(audit.used_bytes) + " bytes, a new one " +
                          std::to_string(header_.empty_bytes) + ", and " + std::to_string(audit.leaked_bytes) +
