@@ -110,8 +110,9 @@ void Blocks::free_taken(Slot& dead) noexcept {
                 const std::uint32_t size_class = class_of_changing(owners_[first].load(std::memory_order_relaxed));
                 stay_page_of_blocks(first, size_class);
                 crash_point(CrashPoint::kDeadPageStays);
-                static_cast<void>(release_page_if_empty(dead, first, size_class));
-                return;
+                // Else others have taken blocks of it since, and it is theirs to give back.
+                if (release_page_if_empty(dead, first, size_class)) return;
+                break;
             }
             make_findable(first);
             break;

@@ -19,9 +19,9 @@ namespace {
 
 constexpr char kPsExamples[] =
     R"(A line for each thread that has used the store and is there still, one for the views of each process, and one
-for its spilling. DOING is idle, reading, appending, erasing, dropping, reclaiming, recovering or spilling; BEHIND says
-for how long at least a thread has kept erased memory from reuse. A dead one is recovered by whoever meets it. The
-ids of a process in another container are its own.
+for its spilling. DOING is idle, reading, appending, erasing, dropping, reclaiming, recovering or spilling; BEHIND
+says for how long at least a thread has kept erased memory from reuse. A dead one is recovered by whoever meets it.
+The ids of a process in another container are its own.
 
 Examples:
   shoal ps /tmp/words
