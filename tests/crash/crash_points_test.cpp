@@ -535,6 +535,7 @@ TEST_CASE("Every crash point has a window in these tests, and its place in src/O
     std::set<CrashPoint> tested = points_in_operations();
     tested.merge(points_in_lives());
     tested.merge(points_in_syncs());
+    tested.merge(points_in_restoring());
     tested.merge(points_in_forks());
     std::ifstream file(SHOAL_ORDERING_PAGE);
     const std::string page((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());

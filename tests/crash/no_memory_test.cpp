@@ -55,17 +55,6 @@ std::string fill_to_the_last_block(Store& store) {
     return {};
 }
 
-std::string erase_all(Store& store) {
-    const auto keys = store.keys();
-    EXPECT_OK(keys);
-    for (const auto& key : *keys) {
-        const auto erased = store.erase(key);
-        EXPECT_OK(erased);
-        EXPECT(*erased);
-    }
-    return {};
-}
-
 // Nothing is left but the index, and the store has room for as much again.
 std::string check_empty(Scene& scene) {
     EXPECT(scene.store().keys()->empty());

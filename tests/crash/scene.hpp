@@ -179,6 +179,18 @@ inline bool has_stopped(const Child& child) {
            info.si_code == CLD_STOPPED;
 }
 
+// Every key that keys() lists.
+inline std::string erase_all(shoal::Store& store) {
+    const auto keys = store.keys();
+    EXPECT_OK(keys);
+    for (const auto& key : *keys) {
+        const auto erased = store.erase(key);
+        EXPECT_OK(erased);
+        EXPECT(*erased);
+    }
+    return {};
+}
+
 // What another process does with a store in which somebody stands at a crash point, or died there: all of it works.
 inline std::string go_on(Records& records, shoal::Store& store, std::size_t to_target, std::size_t to_new_keys,
                          std::size_t new_keys, bool spills = false) {

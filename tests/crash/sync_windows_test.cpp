@@ -112,6 +112,15 @@ public:
         store = tl::unexpected(shoal::Error{});
         place.lose_memory();
     }
+    // The machine fails: these values are there again, and nothing else.
+    void check_that_come_back(const Values& values) {
+        lose_memory();
+        store = open();
+        REQUIRE_OK(store);
+        CHECK(values_of(*store) == values);
+        check_sound();
+        check_room();
+    }
     // Nothing is kept of what is gone, on disk and in the counts of files.
     void check_room() {
         REQUIRE_OK(store->drop());
@@ -147,20 +156,12 @@ TEST_CASE("A sync that dies anywhere leaves the one before, or is whole, and the
             (void)child.wait();
             REQUIRE(child.killed_by() == SIGKILL);
             SECTION("the machine fails") {
-                synced.lose_memory();
-                synced.store = synced.open();
-                REQUIRE_OK(synced.store);
-                CHECK(values_of(*synced.store) == (window.durable ? synced.now : synced.before));
-                synced.check_room();
+                synced.check_that_come_back(window.durable ? synced.now : synced.before);
             }
             SECTION("another syncs, and the machine fails") {
                 CHECK(values_of(*synced.store) == synced.now);
                 REQUIRE_OK(synced.store->sync());
-                synced.lose_memory();
-                synced.store = synced.open();
-                REQUIRE_OK(synced.store);
-                CHECK(values_of(*synced.store) == synced.now);
-                synced.check_room();
+                synced.check_that_come_back(synced.now);
             }
             SECTION("another erases what it had marked, and syncs") { synced.check_room(); }
         }
@@ -184,11 +185,7 @@ TEST_CASE("While a sync is stopped anywhere others append, spill, erase and read
             REQUIRE(child.wait() == "");
             REQUIRE_OK(synced.store->sync());
             CHECK(values_of(*synced.store) == synced.now);
-            synced.lose_memory();
-            synced.store = synced.open();
-            REQUIRE_OK(synced.store);
-            CHECK(values_of(*synced.store) == synced.now);
-            synced.check_room();
+            synced.check_that_come_back(synced.now);
         }
     }
 }
@@ -231,12 +228,7 @@ TEST_CASE("While a sync is stopped anywhere others sync; it goes on, and what wa
                 REQUIRE(child.wait() == "");
             }
             synced.check_sound();
-            synced.lose_memory();
-            synced.store = synced.open();
-            REQUIRE_OK(synced.store);
-            CHECK(values_of(*synced.store) == synced.now);
-            synced.check_sound();
-            synced.check_room();
+            synced.check_that_come_back(synced.now);
         }
     }
 }
@@ -258,11 +250,7 @@ TEST_CASE("A durable store is closed while syncs of others are stopped, one afte
     }
     for (Child& child : stopped) child.kill();
     for (Child& child : stopped) (void)child.wait();
-    synced.lose_memory();
-    synced.store = synced.open();
-    REQUIRE_OK(synced.store);
-    CHECK(values_of(*synced.store) == synced.now);
-    synced.check_room();
+    synced.check_that_come_back(synced.now);
 }
 
 TEST_CASE("A child that was forked while a sync was under way, and lives, keeps no later sync from ending",
@@ -306,11 +294,7 @@ TEST_CASE("Threads of one process that sync at once all succeed, and have what w
         for (const std::string& failure : failures) CHECK(failure.empty());
     }
     synced.now = values_of(*synced.store);
-    synced.lose_memory();
-    synced.store = synced.open();
-    REQUIRE_OK(synced.store);
-    CHECK(values_of(*synced.store) == synced.now);
-    synced.check_room();
+    synced.check_that_come_back(synced.now);
 }
 
 TEST_CASE("What a sync that died had marked, and not made durable, is made durable by the next one", "[process]") {
@@ -427,6 +411,11 @@ TEST_CASE("A store that is destroyed while it is synced or restored is gone, and
 std::set<CrashPoint> shoal_test::points_in_syncs() {
     std::set<CrashPoint> points;
     for (const SyncWindow& window : syncing()) points.insert(window.point);
+    return points;
+}
+
+std::set<CrashPoint> shoal_test::points_in_restoring() {
+    std::set<CrashPoint> points;
     for (const SyncWindow& window : restoring()) points.insert(window.point);
     return points;
 }

@@ -15,6 +15,7 @@
 #include "catch.hpp"
 #include "refusals.hpp"
 #include "spill/spilling_store.hpp"
+#include "store/attached_child.hpp"
 #include "store/child.hpp"
 #include "store/result_checks.hpp"
 #include "store/scale.hpp"
@@ -332,12 +333,9 @@ TEST_CASE("A lock that the kernel refuses to end ends the process, and no other 
     TemporaryStore place;
     auto store = Store::open(place.path(), with_limit(16 * kMiB));
     REQUIRE_OK(store);
-    Child child = Child::start([&]() -> std::string {
-        auto own = Store::attach(place.path());
-        EXPECT_OK(own);
-        EXPECT_OK(own->append("k", "v"));
+    Child child = start_attached(place.path(), []() -> std::string {
         EXPECT(refuse_locks(ENOLCK));
-        return {};  // and its end closes the store
+        return {};
     });
     (void)child.wait();
     CHECK(child.killed_by() == SIGABRT);

@@ -11,6 +11,7 @@
 
 #include <shoal/store.hpp>
 
+#include "attached_child.hpp"
 #include "catch.hpp"
 #include "child.hpp"
 #include "result_checks.hpp"
@@ -125,10 +126,7 @@ TEST_CASE("The dead are shown as dead, by their lock", "[process]") {
     TemporaryStore place;
     auto store = Store::open(place.path(), with_limit(16 * kMiB));
     REQUIRE_OK(store);
-    Child child = Child::start([&]() -> std::string {
-        auto own = Store::attach(place.path());
-        EXPECT_OK(own);
-        EXPECT_OK(own->append("k", "x"));
+    Child child = start_attached(place.path(), []() -> std::string {
         ::raise(SIGKILL);
         return {};
     });
