@@ -3,9 +3,11 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <shoal/store.hpp>
@@ -302,6 +304,62 @@ TEST_CASE("Threads that meet the limit together lose nothing that was acknowledg
     REQUIRE(threads.join() == "");
     ClosedCutChecker checker(ledger);
     REQUIRE(check_at_rest(*store, ledger, checker) == "");
+}
+
+TEST_CASE("Keys of four processes that come and go at the limit are erased, none is left, and no memory is missing",
+          "[process]") {
+    TemporaryStore place;
+    auto store = Store::open(place.path(), with_limit(8 * kMiB));
+    REQUIRE_OK(store);
+    REQUIRE_OK(store->drop());
+    const auto empty = store->stats();
+    REQUIRE_OK(empty);
+    for (int part = 0; part < 16; ++part) REQUIRE_OK(store->append("ballast", std::string(kMiB / 4, 'b')));
+    SharedCounters refused(1);
+    std::vector<Child> children;
+    for (int number = 0; number < 4; ++number) {
+        children.push_back(Child::start([&, name = "key of " + std::to_string(number) + " "]() -> std::string {
+            auto own = Store::attach(place.path());
+            EXPECT_OK(own);
+            std::deque<std::string> keys;
+            for (std::size_t turn = 0; turn < scaled(120'000, 12'000); ++turn) {
+                std::string key = name + std::to_string(turn);
+                // Every other one takes a block of the size that a leaf of the index has: so there is none for a
+                // leaf.
+                const auto appended = own->append(key, std::string(turn % 2 == 0 ? 3'500 : 5, 'v'));
+                if (appended) {
+                    keys.push_back(std::move(key));
+                    continue;
+                }
+                EXPECT_CODE(appended, Code::kMemoryLimit);
+                refused[0].fetch_add(1);
+                for (int erased = 0; erased < 2 && !keys.empty(); ++erased) {
+                    const auto is_erased = own->erase(keys.front());
+                    EXPECT_OK(is_erased);
+                    EXPECT(*is_erased);
+                    keys.pop_front();
+                }
+            }
+            return {};
+        }));
+    }
+    REQUIRE(wait_for(children) == "");
+    CHECK(refused[0] >= scaled(10'000, 1'000));
+    const auto keys = store->keys();
+    REQUIRE_OK(keys);
+    for (const shoal::Bytes& key : *keys) REQUIRE(*store->erase(key));
+    for (int turn = 0; turn < 4; ++turn) REQUIRE_OK(store->stats());  // each moves the epoch on
+    const auto erased = store->stats();
+    REQUIRE_OK(erased);
+    CHECK(erased->keys == 0);
+    CHECK(erased->used_bytes - erased->index_bytes == empty->used_bytes - empty->index_bytes);
+    const auto report = Store::verify(place.path());
+    REQUIRE_OK(report);
+    CHECK(report->sound());
+    CHECK(report->erased_keys == 0);
+    CHECK(report->blocks_leaked == 0);
+    REQUIRE_OK(store->drop());
+    CHECK(store->stats()->used_bytes == empty->used_bytes);
 }
 
 TEST_CASE("No append is refused for readers that only lack the processor", "[process]") {
