@@ -81,6 +81,23 @@ void Hand::fail_if(const std::string& wrong, Call call) {
     if (!wrong.empty()) fail(std::string(name_of(call)) + ": " + wrong);
 }
 
+// Views aside, a thread is inside an operation for as long as that takes, and an append waits so long. Nobody is
+// stopped here, and there are no views; where there are any after all, they are in the error.
+void Hand::fail_if_nearly_empty(const shoal::Error& refusal, Call call) {
+    const auto stats = store().stats();
+    if (!stats || !is_nearly_empty(*stats)) return;
+    std::string holders;
+    for (const shoal::Attached& each : stats->held_back_by) {
+        if (!each.alive || each.stopped || each.is_views) return;
+        holders += ", held back by process " + std::to_string(each.process_id) + ", " + each.doing;
+    }
+    fail(std::string(name_of(call)) + " was refused in a nearly empty store: " + refusal.message + "; " +
+         std::to_string(stats->payload_bytes) + " bytes in " + std::to_string(stats->records) + " records of " +
+         std::to_string(stats->keys) + " keys, " + std::to_string(stats->used_bytes) + " used, " +
+         std::to_string(stats->retired_objects) + " objects retired, " + std::to_string(stats->slots_in_use) +
+         " slots" + holders);
+}
+
 template <class Made>
 Hand::Outcome Hand::judge(const shoal::Result<Made>& result, Call call, bool may_be_refused) {
     if (result) {
@@ -89,6 +106,7 @@ Hand::Outcome Hand::judge(const shoal::Result<Made>& result, Call call, bool may
     }
     if (result.error().code == shoal::Code::kMemoryLimit && may_be_refused) {
         header_->refused.fetch_add(1, std::memory_order_relaxed);
+        if (header_->roomy != 0) fail_if_nearly_empty(result.error(), call);
         return Outcome::kRefused;
     }
     if (lacks_descriptors(*ledger_, result.error())) {
@@ -139,12 +157,12 @@ shoal::Key& Hand::handle(std::uint32_t key) {
 }
 
 std::uint32_t Hand::cold_key() {
-    const std::uint32_t cold = header_->cold_keys.load();
-    if (cold == 0 || (chance_.one_in(2) && cold < kKeys - kHotKeys)) {
+    const std::uint32_t cold = header_->cold_keys.load(), most = header_->most_cold_keys;
+    if (cold == 0 || (chance_.one_in(2) && cold < most)) {
         const std::uint32_t fresh = header_->cold_keys.fetch_add(1);
-        if (fresh < kKeys - kHotKeys) return kHotKeys + fresh;
+        if (fresh < most) return kHotKeys + fresh;
     }
-    return kHotKeys + chance_.below(std::min(cold + 1, kKeys - kHotKeys));
+    return kHotKeys + chance_.below(std::min(cold + 1, most));
 }
 
 std::uint32_t Hand::key_to_write() {
@@ -177,6 +195,8 @@ std::uint32_t Hand::key_to_erase() {
 std::uint32_t Hand::bytes_to_write(std::uint32_t key) {
     const auto head = static_cast<std::uint32_t>(sizeof(RecordHead));
     if (key >= kHotKeys) return head + chance_.below(40);
+    if (header_->roomy != 0 && key >= kKeptKeys && chance_.one_in(8))
+        return head + chance_.below(header_->limit_bytes / 256);
     const std::uint32_t drawn = chance_.below(4096);
     if (drawn == 0) return head + chance_.below(header_->limit_bytes / 64);
     if (drawn < 8) return head + chance_.below(150'000);
@@ -284,7 +304,9 @@ void Hand::set_once() {
 
 void Hand::read_one(std::uint32_t key) {
     const std::string by = key_name(key);
-    const std::uint32_t way = chance_.below(key < kHotKeys ? 6 : 5);
+    constexpr std::uint32_t kWithViews = 3;  // the first ones: Records are a view too
+    std::uint32_t way = chance_.below(key < kHotKeys ? 6 : 5);
+    if (header_->roomy != 0) way = kWithViews + way % (key < kHotKeys ? 3 : 2);
     std::string_view value;
     shoal::Result<shoal::Bytes> got;
     shoal::Result<shoal::View> view;
@@ -429,6 +451,7 @@ void Hand::read_stats() {
 }
 
 void Hand::hold() {
+    if (header_->roomy != 0) return;
     if (held_.size() > 0 && sum_of(held_) != held_sum_) fail("Records changed while they were held");
     held_ = {};
     const std::uint32_t key = key_to_read();

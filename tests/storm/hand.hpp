@@ -50,6 +50,7 @@ private:
     enum class Outcome { kGood, kRefused, kOver };
     template <class Made>
     Outcome judge(const shoal::Result<Made>& result, Call call, bool may_be_refused);
+    void fail_if_nearly_empty(const shoal::Error& refusal, Call call);
     void fail_if(const std::string& wrong, Call call);
     [[noreturn]] void fail(const std::string& what);
 

@@ -57,6 +57,23 @@ void limit_descriptors(const Ledger& ledger, Chance& chance) {
         ledger.fail("setrlimit is refused: " + std::string(std::strerror(errno)));
 }
 
+bool lower_priority(const Ledger& ledger, Chance& chance) {
+    if (ledger.header().roomy == 0 || !chance.one_in(3)) return false;
+    if (::setpriority(PRIO_PROCESS, 0, 15) != 0)
+        ledger.fail("setpriority is refused: " + std::string(std::strerror(errno)));
+    return true;
+}
+
+bool is_nearly_empty(const shoal::Stats& stats) {
+    constexpr std::uint64_t kFrameBytes = 16, kKeyBytes = 300;  // about: headers and padding of each
+    constexpr std::uint64_t kSlotBytes = 10 * (64 << 10);       // a page of each size class
+    const std::uint64_t records = stats.payload_bytes + kFrameBytes * stats.records;
+    // A key's last segment has room for up to three times as much as those before it.
+    const std::uint64_t most =
+        4 * records + kKeyBytes * stats.keys + stats.index_bytes + kSlotBytes * stats.slots_in_use;
+    return records <= stats.memory_limit_bytes / 8 && most <= stats.memory_limit_bytes / 4 * 3;
+}
+
 bool lacks_descriptors(const Ledger& ledger, const shoal::Error& error) {
     return ledger.header().spare_descriptors >= 0 && error.system_errno == EMFILE;
 }

@@ -130,13 +130,15 @@ struct Header {
     pid_t supervisor;
     Refusal refusal;
     std::int32_t spare_descriptors;  // that a worker may open beside its store, at most; negative: no limit
-    std::uint32_t round;
+    std::uint32_t round;             // a number for each stage of each round
     std::uint64_t seed;
     std::uint64_t limit_bytes;
     std::uint64_t empty_bytes;          // that an empty store uses
     std::uint64_t empty_without_index;  // of those, outside of the index
     std::uint64_t round_bytes;          // of records in kept and cold keys, before writers leave them alone
     std::uint64_t erase_bytes;          // of one erased key, at which a writer erases it
+    std::uint32_t most_cold_keys;       // that are ever used
+    std::uint32_t roomy;                // whether the store is nearly empty, so that no append may be refused
     std::uint32_t with_drops;           // whether workers drop in the midst of it all
     std::atomic<Phase> phase;
     std::atomic<std::uint32_t> created;     // this store has been opened once

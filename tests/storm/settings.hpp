@@ -20,6 +20,7 @@ struct Settings {
     std::uint64_t stops_a_second = 3;
     std::uint64_t forks_a_second = 5;
     std::uint64_t hogs = 0;
+    bool roomy = false;                   // Header::roomy
     std::int32_t spare_descriptors = -1;  // negative: no limit
     Refusal refusal = Refusal::kNone;
     std::string folder;

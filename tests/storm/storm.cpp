@@ -1,10 +1,11 @@
 // The storm: processes that work on one store at random while others are killed and stopped at random moments, and
 // a ledger outside of the store that accounts for every record.
 //
-// It goes in rounds. In each, processes work for some seconds; then either the store is destroyed under their
-// hands, or they end and everything is accounted for, the store is emptied, by processes that are killed too, and
-// what the dead have leaked is measured. What is drawn is drawn from the seed; when who runs is the machine's
-// choice.
+// It goes in rounds of two stages. In the first, processes work for some seconds; then they end and everything is
+// accounted for, all of it is erased, by processes that are killed too, and what memory is used then is compared
+// with what a new store uses and with what the dead have leaked. The second stage takes a quarter of the time, and
+// ends with a drop in the place of the erases, or the store is destroyed under the hands of all. What is drawn is
+// drawn from the seed; when who runs is the machine's choice.
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -45,15 +46,17 @@ std::string_view word_of(Ending ending) {
     return ending == Ending::kErase ? "erased" : ending == Ending::kDrop ? "dropped" : "destroyed in use";
 }
 
-// Something that is to be done so many times a second, at random moments.
+// Something that is to be done so many times a second, at random moments; 0: never.
 class Turns {
 public:
     Turns(std::uint64_t times_a_second, Chance& chance)
-        : mean_us_(1'000'000 / times_a_second), chance_(chance), next_(Clock::now() + pause()) {}
+        : mean_us_(times_a_second == 0 ? 0 : 1'000'000 / times_a_second),
+          chance_(chance),
+          next_(Clock::now() + pause()) {}
 
     bool is_due() {
         const auto now = Clock::now();
-        if (now < next_) return false;
+        if (mean_us_ == 0 || now < next_) return false;
         // One who is late makes up for it, but not for more than some milliseconds.
         next_ = std::max(next_, now - milliseconds(5)) + pause();
         return true;
@@ -103,19 +106,16 @@ private:
     }
 
     void run_round(std::uint32_t round) {
-        ledger_.forget_round();
-        const auto ending = static_cast<Ending>(round % 3);
-        header_.round = round + 1;
-        header_.with_drops = round % 2;
-        header_.seed = chance_.word();
-        const std::uint64_t times = header_.spill_folder[0] != 0 ? 8 : 1;  // what has no room in memory is spilled
-        header_.round_bytes = times * header_.limit_bytes * (20 + chance_.below(30)) / 100;
-        // From plenty of room to a store that is always at its limit.
-        header_.erase_bytes = header_.limit_bytes * (20 + chance_.below(100)) / 100 / kErasedKeys;
-        header_.audit = {};
-        header_.phase.store(Phase::kWork);
+        const milliseconds length = seconds(settings_.round_seconds);
+        run_stage(Ending::kErase, length, round % 2 != 0);
+        if (!ended() && told_to_end == 0)
+            run_stage(round % 2 == 0 ? Ending::kDrop : Ending::kDestroy, length / 4, round % 4 > 1);
+        if (!ended()) ++rounds_;
+    }
 
-        const auto end = Clock::now() + seconds(settings_.round_seconds);
+    void run_stage(Ending ending, milliseconds length, bool with_drops) {
+        begin(with_drops && !settings_.roomy);
+        const auto end = Clock::now() + length;
         storm([&] { return Clock::now() >= end || ledger_.full() || told_to_end != 0; },
               [&] {
                   while (crew_.alive() < settings_.processes) crew_.start(Part::kWork);
@@ -128,9 +128,26 @@ private:
             run_alone(Part::kAudit);
             clear(ending == Ending::kErase ? Part::kClearByErase : Part::kClearByDrop);
         }
-        if (ended()) return;
-        ++rounds_;
-        print_round(ending);
+        if (!ended()) print_stage(ending);
+    }
+
+    void begin(bool with_drops) {
+        ledger_.forget_round();
+        header_.round += 1;
+        header_.with_drops = with_drops ? 1 : 0;
+        header_.seed = chance_.word();
+        header_.most_cold_keys = kKeys - kHotKeys;
+        const std::uint64_t times = header_.spill_folder[0] != 0 ? 8 : 1;  // what has no room in memory is spilled
+        header_.round_bytes = times * header_.limit_bytes * (20 + chance_.below(30)) / 100;
+        // From plenty of room to a store that is always at its limit.
+        header_.erase_bytes = header_.limit_bytes * (20 + chance_.below(100)) / 100 / kErasedKeys;
+        if (settings_.roomy) {  // see is_nearly_empty
+            header_.most_cold_keys = 1000;
+            header_.round_bytes = header_.limit_bytes / 32;
+            header_.erase_bytes = header_.limit_bytes / 1024;
+        }
+        header_.audit = {};
+        header_.phase.store(Phase::kWork);
     }
 
     // Kills and stops until `done`; `each` is called at every turn.
@@ -264,7 +281,7 @@ private:
     void print_line() const {
         const CrewCounts& counts = crew_.counts();
         std::printf(
-            "%5.0f s  round %u: %llu kills (%.0f a second; %llu in a call), %llu stops, %llu forks; %.2f M "
+            "%5.0f s  stage %u: %llu kills (%.0f a second; %llu in a call), %llu stops, %llu forks; %.2f M "
             "operations, "
             "%.2f M records acknowledged, %.2f M read and checked, %.1f k refused; now %u entries, %zu processes, "
             "%.0f MiB\n",
@@ -279,9 +296,9 @@ private:
 
     static double millions(std::uint64_t count) { return static_cast<double>(count) / 1e6; }
 
-    void print_round(Ending ending) const {
+    void print_stage(Ending ending) const {
         const Audit& audit = header_.audit;
-        std::printf("%5.0f s  round %u%s, %s", elapsed(), header_.round,
+        std::printf("%5.0f s  stage %u%s, %s", elapsed(), header_.round,
                     header_.with_drops != 0 ? " with drops" : "", std::string(word_of(ending)).c_str());
         if (ending != Ending::kDestroy) {
             const auto leaked = static_cast<double>(audit.leaked_bytes);
@@ -371,6 +388,7 @@ int supervise(Settings settings) {
     header.refusal = settings.refusal;
     header.spare_descriptors = settings.spare_descriptors;
     header.limit_bytes = settings.limit_mib << 20;
+    header.roomy = settings.roomy ? 1 : 0;
     const bool good = Supervisor(settings, ledger).run();
     if (ledger.failed()) {
         std::printf("FAILED (seed %llu): %s\narena and ledger are kept in %s %s\n",

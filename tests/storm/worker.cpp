@@ -43,13 +43,14 @@ public:
 
     int run(std::shared_ptr<shoal::Store> store) {
         store_ = std::move(store);
+        auto role = static_cast<Hand::Role>(chance_.below(static_cast<std::uint32_t>(Hand::Role::kCount)));
         if (!store_) {
+            if (lower_priority(ledger_, chance_)) role = Hand::Role::kReader;
             refuse_calls(ledger_, chance_);
             store_ = open_store(ledger_, chance_);
             if (!store_) return 0;
             limit_descriptors(ledger_, chance_);
         }
-        const auto role = static_cast<Hand::Role>(chance_.below(static_cast<std::uint32_t>(Hand::Role::kCount)));
         const std::uint32_t threads = 1 + chance_.below(4);
         // Some processes end by themselves, at some time and in one of three manners.
         std::uint32_t turns = chance_.one_in(3) ? 1 + chance_.below(6) : ~0U;
