@@ -208,6 +208,17 @@ inline const Deed kEraseSpilled{"erase of what is spilled",
                                 },
                                 kErase.turn, true};
 
+// Of records in files and of some in memory, which are copied; each time in the place of the copy before.
+inline const Deed kSync{"sync", kSpill.prepare,
+                        [](Scene& scene, Store& own, std::uint64_t turn) -> std::string {
+                            const std::string wrong = kSpill.turn(scene, own, turn);
+                            if (!wrong.empty()) return wrong;
+                            EXPECT_OK(scene.records.append(own, scene.actor));
+                            EXPECT_OK(own.sync());
+                            return {};
+                        },
+                        true};
+
 // All that is in files goes, and the files with it.
 inline const Deed kDropSpilled{"drop of what is spilled",
                                [](Scene& scene) {

@@ -148,7 +148,8 @@ private:
     std::uint64_t bytes_without_index_ = 0;
 };
 
-// What the child does until it dies: a turn after another.
+// What the child does, turn by turn, until it comes to its crash point; if it neither dies nor stays stopped there,
+// it ends after that turn.
 struct Deed {
     std::string name;
     std::function<void(Scene&)> prepare;  // in the parent, before each fork
@@ -161,14 +162,19 @@ inline Child start_deed(Scene& scene, const Deed& deed, shoal::CrashPoint point,
     deed.prepare(scene);
     if (scene.before_deed) scene.before_deed();
     return Child::start([&]() -> std::string {
-        shoal::crash::at(point, passing, action);
+        bool came = false;
+        shoal::crash::at(point, passing, [&came, action] {
+            came = true;
+            action();
+        });
         auto own = shoal::Store::attach(scene.path(), scene.options_of_child);
         EXPECT_OK(own);
-        for (std::uint64_t turn = 0; turn < 20'000; ++turn) {
+        for (std::uint64_t turn = 0; turn < 20'000 && !came; ++turn) {
             const std::string wrong = deed.turn(scene, *own, turn);
             if (!wrong.empty()) return wrong;
         }
-        return "never came to the crash point";
+        EXPECT(came);
+        return {};
     });
 }
 
