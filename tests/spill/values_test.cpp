@@ -174,6 +174,7 @@ TEST_CASE("A store that is several times its memory reads as a map of lists, wha
                  Shape{8, 2'000, 2'000, 16, "zstd:-5", false}, Shape{32, 50'000, 700, 40, "none", true},
                  Shape{8, 40, 20'000, 20, "blosc:type_size=4,shuffle=bit,inner=zstd,level=3", false});
     INFO(shape);
+    if (kThreadSanitizer && (!shape.thread || shape.keys > 10'000)) SHOAL_SKIP("one thread, or too much for TSan");
     SpillingPlace place;
     shoal::Options options = place.options(shape.limit_mib * kMiB, shape.codec);
     options.spill_thread = shape.thread;
