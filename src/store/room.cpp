@@ -8,8 +8,9 @@
 namespace shoal {
 namespace {
 
-// In a store without files: as often as that others may take all that comes free, before it is called full.
-constexpr std::uint64_t kEpochsOfTries = 11 * kEpochBuckets;
+// In a store without files: as often as that an append may find that others have taken what came free, before the
+// store is called full. Of epochs others move a hundred while a thread waits for a processor.
+constexpr int kMostMoved = 64;
 
 }  // namespace
 
@@ -20,7 +21,8 @@ bool RoomWait::again(AppendOutcome outcome) {
     const auto now = std::chrono::steady_clock::now();
     if (tried_++ == 0) {
         begun_ = now;
-        epoch_ = last_epoch_ = store_.epochs_.current();
+        last_epoch_ = store_.epochs_.current();
+        moved_ = 0;
         failures_ = store_.spiller_.failures();
         called_ = false;
     }
@@ -33,12 +35,15 @@ bool RoomWait::again(AppendOutcome outcome) {
 
 bool RoomWait::again_in_memory(bool may_wait) {
     const bool freed = store_.make_room();
-    if (tried_ < kTries) return freed || may_wait;
-    // Perhaps others take what comes free each time, or it is none of use, as a page that this append itself has
-    // taken.
     const std::uint64_t epoch = store_.epochs_.current();
     const bool moved = std::exchange(last_epoch_, epoch) != epoch;
-    return epoch < epoch_ + kEpochsOfTries && ((freed && moved) || may_wait);
+    moved_ += moved ? 1 : 0;
+    // Others may have freed everything since this append found no room.
+    if (tried_ == 1 && !store_.epochs_.has_retired()) return true;
+    if (tried_ < kTries) return freed || moved || may_wait;
+    // Perhaps others take what comes free each time, or it is none of use, as a page that this append itself has
+    // taken.
+    return moved_ < kMostMoved && (moved || may_wait);
 }
 
 bool RoomWait::again_by_spilling(std::chrono::milliseconds left) {

@@ -28,10 +28,10 @@ private:
 
     StoreImpl& store_;
     int tried_ = 0;
-    std::uint64_t epoch_ = 0;  // when it began
-    std::uint64_t last_epoch_ = 0;
-    bool called_ = false;         // spillers, since the first time
-    std::uint32_t failures_ = 0;  // of spillers, when we began
+    std::uint64_t last_epoch_ = 0;  // when no room was last found
+    int moved_ = 0;                 // how often it was another one by then
+    bool called_ = false;           // spillers, since the first time
+    std::uint32_t failures_ = 0;    // of spillers, when we began
     std::chrono::steady_clock::time_point begun_;
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <map>
 #include <string>
 #include <thread>
@@ -71,6 +72,30 @@ std::uint64_t bytes_in(const Model& model) {
     std::uint64_t sum = 0;
     for (const auto& [key, value] : model) sum += value.size();
     return sum;
+}
+
+// Run at each wait of an append in this process.
+std::function<void(int wait)> at_wait;
+int waits = 0;
+
+// A full store: many small keys, "large", and no room for another record as long as that.
+constexpr std::size_t kLargeBytes = 1'000'000;
+
+Store fill_around_a_large_value(const std::string& path) {
+    shoal::Options options = with_limit(kLimit);
+    options.wait_hooks = {[] {
+                              if (at_wait) at_wait(++waits);
+                          },
+                          [] {}};
+    auto store = Store::open(path, options);
+    REQUIRE_OK(store);
+    for (int number = 0; number < 1'000; ++number) {
+        REQUIRE_OK(store->append("small " + std::to_string(number), "value"));
+    }
+    REQUIRE_OK(store->append("large", std::string(kLargeBytes, 'l')));
+    for (int number = 0; store->append("filling " + std::to_string(number), std::string(60'000, 'f')); ++number) {
+    }
+    return std::move(*store);
 }
 
 // This process runs on that processor alone, and only when no other wants it.
@@ -360,6 +385,38 @@ TEST_CASE("Keys of four processes that come and go at the limit are erased, none
     CHECK(report->blocks_leaked == 0);
     REQUIRE_OK(store->drop());
     CHECK(store->stats()->used_bytes == empty->used_bytes);
+}
+
+TEST_CASE("No append is refused for what others free and take while it waits for a processor") {
+    TemporaryStore place;
+    Store store = fill_around_a_large_value(place.path());
+    auto other = Store::attach(place.path());
+    REQUIRE_OK(other);
+    waits = 0;
+    SECTION("all that was erased, before it could look") {
+        at_wait = [&](int wait) {
+            if (wait != 1) return;
+            REQUIRE_OK(other->erase("large"));
+            while (other->stats()->retired_objects != 0) {  // which frees
+            }
+        };
+    }
+    SECTION("many times what is too small") {
+        at_wait = [&](int wait) {
+            if (wait == 6) REQUIRE_OK(other->erase("large"));
+            if (wait >= 6) return;
+            const std::uint64_t epoch = other->stats()->epoch;
+            for (int number = 0; other->stats()->epoch < epoch + 40; ++number) {
+                REQUIRE_OK(other->erase("small " + std::to_string(wait * 100 + number)));
+            }
+            REQUIRE_OK(other->erase("small " + std::to_string(wait)));
+        };
+    }
+    const auto appended = store.append("another", std::string(kLargeBytes, 'a'));
+    at_wait = nullptr;
+    CHECK(waits > 0);
+    REQUIRE_OK(appended);
+    CHECK(store.get("another")->size() == kLargeBytes);
 }
 
 TEST_CASE("No append is refused for readers that only lack the processor", "[process]") {
