@@ -36,6 +36,9 @@ struct Options {
     // Whoever shares a store can damage it for the others: give errors, never make a process touch other memory.
     std::string group;
 
+    // Store::destroy alone looks at it: destroys a store that processes have open too, which then give kDestroyed.
+    bool force = false;
+
     // Takes the files of a store whoever owns them. Without it, root too refuses another user's store: its owner
     // could cut off the arena's file under whoever has it mapped, which kills that process (SIGBUS).
     bool any_owner = false;

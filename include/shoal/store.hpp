@@ -50,7 +50,9 @@ public:
     // Creates the store at `path` (a directory, made if need be; its parent must exist), or attaches to the one
     // that is there; of several that create at once one does and the others attach. On attaching, `options` is
     // looked at as attach does. Errors: kPermission, kNoSpace, kMemoryLimit, kIncompatible, kDamaged, kArenaGone,
-    // kInvalidArgument, kSystem. A failure leaves nothing new behind.
+    // kInUse (processes have the store open with an arena that cannot be reached from here: its name was removed,
+    // or it lies in another container's /dev/shm; the message names them), kInvalidArgument, kSystem. A failure
+    // leaves nothing new behind.
     [[nodiscard]] static Result<Store> open(const std::string& path, const Options& options = {});
 
     // Only attaches. kNotFound when there is no store; otherwise as open. Cost: some 0.1 ms, whatever the size.
@@ -62,9 +64,11 @@ public:
     [[nodiscard]] static Result<Store> in_memory(const Options& options = {});
 
     // Removes every trace of the store at `path`: arena, spill files, metadata, and the directory when nothing else
-    // is in it. Processes that have it open get kDestroyed from then on; a later open starts clean. Of `options`
-    // group and any_owner count. kNotFound when there is none; kPermission leaves it as it is. After another
-    // failure, or std::bad_alloc, the next destroy or open at `path` removes what is left.
+    // is in it; a later open starts clean. Fails with kInUse, and leaves the store as it is, if processes have it
+    // open, the caller's own too; the message names them. With Options::force it is destroyed all the same, and
+    // they get kDestroyed from then on, but for a store that is open with an arena which cannot be reached from
+    // here. Of `options` force, group and any_owner count. kNotFound when there is none; kPermission leaves it as
+    // it is. After another failure, or std::bad_alloc, the next destroy or open at `path` removes what is left.
     [[nodiscard]] static Result<void> destroy(const std::string& path, const Options& options = {});
 
     // Removes arenas that killed processes have left: those whose store's directory is gone, that no store.meta

@@ -61,9 +61,11 @@
     POINT(SyncRoomGivenBack)                                            \
     POINT(CheckpointReplaced)                                           \
     POINT(CheckpointsRemoved)                                           \
+    POINT(RestoreLocked)                                                \
     POINT(ChainRestored)                                                \
     POINT(ArenaRestored)                                                \
     POINT(RestoredNamed)                                                \
+    POINT(RestoredJoined)                                               \
     /* chain/chain.cpp: segments */                                     \
     POINT(SegmentTaken)                                                 \
     POINT(SegmentRemembered)                                            \
@@ -236,6 +238,7 @@
     /* store/directory.cpp: attach */                                   \
     POINT(ArenaOpened)                                                  \
     POINT(PresenceAnnounced)                                            \
+    POINT(ArenaJoined)                                                  \
     POINT(ArenaMapped)                                                  \
     /* store/directory.cpp, store/leftovers.cpp: destroy */             \
     POINT(MetadataAside)                                                \

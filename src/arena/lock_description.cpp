@@ -22,7 +22,7 @@ namespace shoal {
 namespace {
 
 constexpr std::size_t kKeeperBytes = 1;  // of the file, mapped without access: a page of addresses
-constexpr int kOpenFlags = O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+constexpr int kOpenFlags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 
 // "/proc/PROCESS/fd/NUMBER", without a call that a child of fork may not make.
 class DescriptorPath {
@@ -66,7 +66,10 @@ int open_file(const char* path, int flags, const FileIdentity& file) noexcept {
 
 struct LockDescription::Node {
     Node(int descriptor, std::string&& found_at, bool is_shared) noexcept
-        : number(descriptor), file(descriptor), path(std::move(found_at)), shared(is_shared) {}
+        : number(descriptor), file(descriptor), path(std::move(found_at)), shared(is_shared) {
+        const int flags = ::fcntl(descriptor, F_GETFL);
+        if (flags >= 0) access = flags & O_ACCMODE;
+    }
 
     // A number that the program closed and that a later description has got is no longer this one's. relaxed,
     // always: written by the thread that got the number, which has it in turn from the one that closed it.
@@ -74,10 +77,12 @@ struct LockDescription::Node {
     FileIdentity file;
     std::string path;  // where there is no /proc; may be empty
     bool shared;       // the arena's mapping is of this description
+    int access = O_RDWR;
     void* keeper = nullptr;
     bool inherited = false;
-    bool was_named = false;  // at the last fork
-    int for_child = -1;      // between a fork's handlers
+    std::uint64_t inherited_byte = 0;  // that a child shares
+    bool was_named = false;            // at the last fork
+    int for_child = -1;                // between a fork's handlers
     int refusal = 0;
     bool listed = false;
     Node* before = nullptr;
@@ -96,10 +101,10 @@ struct LockDescription::Node {
             struct stat info {};
             // /proc may be of other processes than we think: their files are not to be opened.
             const bool is_it = process == 0 || (::stat(by_number.text(), &info) == 0 && file.is_of(info));
-            fresh = is_it ? open_file(by_number.text(), 0, file) : -ENOENT;
+            fresh = is_it ? open_file(by_number.text(), access, file) : -ENOENT;
         }
         if (fresh >= 0 || fresh == -EMFILE || fresh == -ENFILE || path.empty()) return fresh;
-        const int by_path = open_file(path.c_str(), O_NOFOLLOW, file);
+        const int by_path = open_file(path.c_str(), access | O_NOFOLLOW, file);
         return by_path >= 0 ? by_path : fresh;
     }
 
@@ -198,7 +203,7 @@ private:
             // repairs.
             if (node->for_child < 0) continue;
             all.forget_number(node->for_child);
-            const int refused = try_share_byte(node->for_child, kPresenceByte);
+            const int refused = try_share_byte(node->for_child, node->inherited_byte);
             if (refused != 0) node->for_child = close_or_keep_errno(node->for_child, refused);
         }
         crash_point(CrashPoint::kForkPrepared);
@@ -236,7 +241,7 @@ private:
     static void take_over(Node& node) noexcept {
         const int parents = node.current_number();
         if (parents >= 0) ::close(parents);
-        node.keeper = nullptr;  // not inherited
+        const bool was_kept = std::exchange(node.keeper, nullptr) != nullptr;  // not inherited
         node.number.store(-1, std::memory_order_relaxed);
         if (!node.inherited || node.refusal != 0) {
             if (node.refusal == 0) node.refusal = EBADF;
@@ -246,7 +251,7 @@ private:
         // There was no number free for it; now that of the parent's is.
         if (own < 0 && !node.shared) own = open_in_child(node, parents, -own);
         node.number.store(own, std::memory_order_relaxed);
-        node.refusal = own < 0 ? -own : node.keep();
+        node.refusal = own < 0 ? -own : was_kept ? node.keep() : 0;
         if (own < 0 || node.refusal == 0) return;
         node.number.store(-1, std::memory_order_relaxed);
         ::close(own);
@@ -257,7 +262,7 @@ private:
         const int own = node.open_anew(::getppid(), parents);
         if (own < 0) return -refused;
         struct stat info {};
-        const int cause = try_share_byte(own, kPresenceByte);
+        const int cause = try_share_byte(own, node.inherited_byte);
         if (cause != 0) return close_or_keep_errno(own, cause);
         if (node.was_named && (::fstat(own, &info) != 0 || info.st_nlink == 0))
             return close_or_keep_errno(own, ENOENT);
@@ -279,7 +284,14 @@ LockDescription LockDescription::of(int descriptor, const std::string& path, int
 
 LockDescription LockDescription::at(int directory, const std::string& name, int* cause) {
     return LockDescription(LockDescriptions::instance().add({}, false, cause, [&] {
-        const int fresh = ::openat(directory, name.c_str(), kOpenFlags | O_NOFOLLOW);
+        const int fresh = ::openat(directory, name.c_str(), kOpenFlags | O_RDWR | O_NOFOLLOW);
+        return fresh < 0 ? -errno : fresh;
+    }));
+}
+
+LockDescription LockDescription::to_share(int directory, const std::string& name, int* cause) {
+    return LockDescription(LockDescriptions::instance().add({}, false, cause, [&] {
+        const int fresh = ::openat(directory, name.c_str(), kOpenFlags | O_RDONLY | O_NOFOLLOW);
         return fresh < 0 ? -errno : fresh;
     }));
 }
@@ -311,8 +323,9 @@ int LockDescription::refusal() const noexcept { return node_ == nullptr ? 0 : no
 
 int LockDescription::keep() noexcept { return node_->keep(); }
 
-void LockDescription::inherit() noexcept {
+void LockDescription::inherit(std::uint64_t shared_byte) noexcept {
     const std::lock_guard lock(LockDescriptions::instance().mutex_);
+    node_->inherited_byte = shared_byte;
     node_->inherited = true;
 }
 

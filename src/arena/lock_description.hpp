@@ -10,8 +10,8 @@
 //     closes all numbers (close_range) does not unlock the slots of its living threads;
 //   - a child of a process that may go on with the store there (inherit) finds a description of its own in its
 //   place,
-//     opened before the fork, with the process's presence on it; where there is none to be had, none: refusal()
-//     says why, number() is -1, and so every lock is refused with EBADF;
+//     opened before the fork, with a shared lock on the byte that says so; where there is none to be had, none:
+//     refusal() says why, number() is -1, and so every lock is refused with EBADF;
 //   - number() is compared with the file before each use: it never means another file, or another description of
 //   ours.
 //
@@ -25,6 +25,7 @@
 //                the arena itself is mapped of another description, on which there is never a lock.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -47,6 +48,8 @@ public:
     [[nodiscard]] static LockDescription of(int descriptor, const std::string& path, int* cause);
     // Of the file with that name in the directory that is open as `directory`; no link is followed.
     [[nodiscard]] static LockDescription at(int directory, const std::string& name, int* cause);
+    // The same, and of a file that the process may not write: for shared locks alone.
+    [[nodiscard]] static LockDescription to_share(int directory, const std::string& name, int* cause);
     // Another one of the same file.
     [[nodiscard]] LockDescription another(int* cause) const;
     // Of a file that has no name and that nobody reaches but by inheriting it, where there is no /proc: the
@@ -64,8 +67,8 @@ public:
 
     // From now on the locks stand until the object's end, whatever becomes of the number. 0 or an errno.
     [[nodiscard]] int keep() noexcept;
-    // From now on a child of fork gets a description of its own. After keep().
-    void inherit() noexcept;
+    // From now on a child of fork gets a description of its own, which shares that byte. After keep().
+    void inherit(std::uint64_t shared_byte) noexcept;
 
 private:
     struct Node;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -111,6 +112,11 @@ Mapping::Mapping(LockDescription&& locks, ipc::mapped_region&& region, Guard&& g
       base_(static_cast<std::byte*>(region_.get_address())),
       bytes_(region_.get_size()) {}
 
+bool Mapping::has_lost_name() const noexcept {
+    struct stat info {};
+    return is_named_ && ::fstat(descriptor(), &info) == 0 && info.st_nlink == 0;
+}
+
 int Mapping::allocate(std::uint64_t offset, std::uint64_t length) const noexcept {
     if (offset + length > file_size_limit()) return EFBIG;
     const int arena = descriptor();
@@ -123,6 +129,7 @@ int Mapping::allocate(std::uint64_t offset, std::uint64_t length) const noexcept
 int Mapping::write_zeroes(std::uint64_t offset, std::uint64_t length) const noexcept {
     static constexpr std::array<std::byte, kPageBytes> kZeroes{};
     if (offset + length > file_size_limit()) return EFBIG;
+    if (has_lost_name()) return ESTALE;
     const int arena = descriptor();
     while (length > 0) {
         const std::size_t count = std::min<std::uint64_t>(length, kZeroes.size());

@@ -27,6 +27,7 @@
 #include "arena/layout.hpp"
 #include "arena/lock_description.hpp"
 #include "arena/page_owner.hpp"
+#include "arena/presence.hpp"
 
 namespace shoal {
 
@@ -89,12 +90,17 @@ public:
     // To lock, write and allocate by, at this moment; -1 where there is none: see LockDescription::number. Cost: a
     // system call.
     [[nodiscard]] int descriptor() const noexcept { return locks_.number(); }
+    // The file has a name from now on, which has_lost_name() looks for.
+    void watch_name() noexcept { is_named_ = true; }
+    // Whether the file's name was removed: only those that have it open reach it then. Cost: two system calls.
+    [[nodiscard]] bool has_lost_name() const noexcept;
     void set_path(std::string path) noexcept { locks_.set_path(std::move(path)); }  // of the file, once it is named
     // A child of fork may use this object from now on: see LockDescription::inherit.
-    void share_with_children() noexcept { locks_.inherit(); }
+    void share_with_children() noexcept { locks_.inherit(kPresenceByte); }
 
     // Allocate the file's bytes [offset, offset + length), so that writing there cannot fault for lack of space. 0
-    // or an errno (ENOSPC; EFBIG beyond file_size_limit; EBADF without a descriptor). allocate() keeps what is
+    // or an errno (ENOSPC; EFBIG beyond file_size_limit; EBADF without a descriptor; ESTALE, of write_zeroes, where
+    // the file has lost its name, so that nothing more is kept in it). allocate() keeps what is
     // there and may be repeated by anyone. write_zeroes() is for whoever owns the bytes alone: what fallocate gives
     // is not yet zeroed inside the kernel, and then each kernel page faults at its first write; what was written
     // once is mapped 16 kernel pages at a fault.
@@ -114,6 +120,7 @@ private:
     Guard guard_;
     std::byte* base_;
     std::uint64_t bytes_;
+    bool is_named_ = false;
 };
 
 // A slot's number in the process table; kNoSlotNumber for one that is not in it, as a repair has

@@ -69,9 +69,12 @@ JobStore::JobStore(JobStore&& other) noexcept
       destroy_(std::exchange(other.destroy_, false)) {}
 
 JobStore::~JobStore() {
-    // Nothing is lost when this fails: the store holds copies only, and `shoal destroy` tells why.
+    // By force, since this object still has it open. Nothing is lost when this fails: the store holds copies only,
+    // and `shoal destroy` tells why.
     try {
-        if (destroy_) static_cast<void>(Store::destroy(path_));
+        Options options;
+        options.force = true;
+        if (destroy_) static_cast<void>(Store::destroy(path_, options));
     } catch (const std::bad_alloc&) {
         // As above; a destruction that has begun is finished by the next one.
     }

@@ -96,8 +96,13 @@ Spiller::Spilled Spiller::spill_with(Worker& own, std::uint64_t wanted, bool wit
     const std::lock_guard lock(own.mutex);
     if (why == Why::kNoRoom && own.pass.is_held_back()) return {};
     ArenaHeader& header = context_.mapping.header();
-    const SpillPass::Outcome outcome =
-        trip != nullptr ? own.pass.run(wanted, *trip, own.stop) : own.pass.run(wanted, with_tails, own.stop);
+    SpillPass::Outcome outcome;
+    if (context_.mapping.has_lost_name()) {
+        outcome.error = ESTALE;  // no more is to be acknowledged in an arena that nobody else reaches
+    } else {
+        outcome =
+            trip != nullptr ? own.pass.run(wanted, *trip, own.stop) : own.pass.run(wanted, with_tails, own.stop);
+    }
     if (own.engine.empty()) {
         try {
             std::string engine = own.pass.engine();

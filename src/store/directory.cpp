@@ -30,6 +30,7 @@ namespace shoal {
 namespace {
 
 constexpr int kRaceTurns = 1000;  // of creators and destroyers against us, before we give up
+constexpr int kBusyTurns = 50;    // of others with another arena, who may only have looked, or may be ending
 
 std::string metadata_path(const std::string& path) { return path + "/" + std::string(kMetadataName); }
 
@@ -57,6 +58,14 @@ Result<std::string> resolved_path(const std::string& path) {
                   fmt::format("the store's path has {} bytes; up to {} go", whole.size(), kStorePathBytes - 1)});
     }
     return whole;
+}
+
+void pause_a_moment() noexcept {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    // Not the same for all: of those that keep each other out one has its turn.
+    const timespec pause{0, 500'000 + now.tv_nsec % 1'000'000};
+    ::nanosleep(&pause, nullptr);
 }
 
 Error no_store(const std::string& path) {
@@ -122,8 +131,22 @@ Result<StoreDirectory> make_directory(const std::string& path, const Access& acc
     return StoreDirectory{std::move(*directory), made};
 }
 
-Result<void> publish_metadata(int directory, const std::string& path, const Metadata& metadata,
-                              const Access& access) {
+// The folder that a file lies in, not read.
+Descriptor open_folder_of(const std::string& file) {
+    return Descriptor(::open(file.substr(0, file.rfind('/') + 1).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+}
+
+// ArenaLock::join, by descriptors.
+int join_arena(ArenaLock& lock, int arena, int folder) noexcept {
+    struct stat file {};
+    struct stat above {};
+    if (::fstat(arena, &file) != 0 || ::fstat(folder, &above) != 0) return errno;
+    return lock.join(file, above);
+}
+
+// Names the store's metadata; the lock on it is the creator's, who has `arena` in `arena_folder` open.
+Result<ArenaLock> publish_metadata(int directory, const std::string& path, const Metadata& metadata,
+                                   const Access& access, int arena, int arena_folder) {
     NamelessFile file(directory, access);
     if (file.cause() != 0) return failed("cannot write in store directory " + path, file.cause());
     const std::string text = print_metadata(metadata);
@@ -132,11 +155,17 @@ Result<void> publish_metadata(int directory, const std::string& path, const Meta
         return failed("cannot write " + metadata_path(path), errno == 0 ? ENOSPC : errno);
     }
     crash_point(CrashPoint::kMetadataWritten);
-    if (const int cause = file.link(std::string(kMetadataName)); cause != 0) {
+    int cause = 0;
+    ArenaLock lock = ArenaLock::on_new(file.get(), file.hidden_path(path), &cause);
+    if (lock.exists()) cause = join_arena(lock, arena, arena_folder);
+    if (cause != 0) return failed("cannot lock " + metadata_path(path), cause);
+    std::string named = metadata_path(path);  // made before there is a store
+    if (cause = file.link(std::string(kMetadataName)); cause != 0) {
         return failed("cannot create " + metadata_path(path), cause);
     }
+    lock.set_path(std::move(named));
     crash_point(CrashPoint::kMetadataNamed);
-    return {};
+    return lock;
 }
 
 // One try to create, with a spill_dir as spill_folder_of() gives it; kSystem with EEXIST or kNotFound when another
@@ -176,17 +205,40 @@ Result<OpenedArena> create(int directory, const std::string& path, const Options
     }
     mapping->set_path(metadata.arena_path);
     crash_point(CrashPoint::kArenaNamed);
-    if (auto published = publish_metadata(directory, path, metadata, access); !published) {
+    auto lock = publish_metadata(directory, path, metadata, access, file.get(), folder.get());
+    if (!lock) {
         ::unlinkat(folder.get(), name.c_str(), 0);
-        return tl::unexpected(std::move(published.error()));
+        return tl::unexpected(std::move(lock.error()));
     }
     finish_creation(mapping->locks());
     crash_point(CrashPoint::kCreationFinished);
-    return OpenedArena{std::move(*mapping), path, metadata.arena_path, place->note};
+    return OpenedArena{std::move(*mapping), path, metadata.arena_path, place->note, false, std::move(*lock)};
 }
 
-// One try to attach; kArenaGone also where the arena is being removed at this moment.
-Result<OpenedArena> attach_once(const std::string& path, const Metadata& metadata, const Access& access) {
+// A store's metadata, and the lock on the file that it was read from.
+struct Found {
+    Metadata metadata;
+    ArenaLock lock;
+};
+
+// Nothing where the directory has no store.meta.
+Result<std::optional<Found>> find_store(int directory, const std::string& path, const Access& access) {
+    int cause = 0;
+    ArenaLock lock = ArenaLock::on(directory, std::string(kMetadataName), &cause);
+    if (!lock.exists()) {
+        if (cause == ENOENT) return std::optional<Found>{};
+        return failed(metadata_path(path), cause);
+    }
+    auto metadata = read_metadata(lock.number(), metadata_path(path), access);
+    if (!metadata) return tl::unexpected(std::move(metadata.error()));
+    lock.set_path(metadata_path(path));
+    return std::optional(Found{std::move(*metadata), std::move(lock)});
+}
+
+// One try to attach; kArenaGone also where the arena is being removed at this moment. `lock`, on the store.meta
+// that was read, is taken over where it succeeds.
+Result<OpenedArena> attach_once(int directory, const std::string& path, const Metadata& metadata,
+                                const Access& access, ArenaLock& lock) {
     auto file = open_arena_file(path, metadata, access);
     if (!file) return tl::unexpected(std::move(file.error()));
     const int arena = file->descriptor.get();
@@ -213,10 +265,21 @@ Result<OpenedArena> attach_once(const std::string& path, const Metadata& metadat
         return tl::unexpected(arena_gone(path, metadata.arena_path));
     }
     crash_point(CrashPoint::kPresenceAnnounced);
+    const Descriptor folder = open_folder_of(metadata.arena_path);
+    if (const int others = join_arena(lock, arena, folder.get()); others != 0) {
+        if (others == EBUSY) return tl::unexpected(Error{Code::kInUse, ""});
+        return failed("cannot lock " + metadata_path(path), others);
+    }
+    crash_point(CrashPoint::kArenaJoined);
+    // Looked at again: a process that found no name, and then no lock, may have restored the store, or a destroyer
+    // may have taken store.meta away and then found no lock.
+    if (!lock.is_at(directory, std::string(kMetadataName)) || ::fstat(arena, &info) != 0 || info.st_nlink == 0) {
+        return tl::unexpected(arena_gone(path, metadata.arena_path));
+    }
     auto mapping = Mapping::map(arena, std::move(locks), file->bytes, metadata.arena_path);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
     crash_point(CrashPoint::kArenaMapped);
-    return OpenedArena{std::move(*mapping), path, metadata.arena_path, ""};
+    return OpenedArena{std::move(*mapping), path, metadata.arena_path, "", false, std::move(lock)};
 }
 
 // `fill`: to restore an arena that is gone, by `options`; null: it stays gone.
@@ -228,32 +291,71 @@ Result<OpenedArena> attach_resolved(const std::string& path, const Access& acces
         const auto read = [&] {
             return read_metadata_file(directory->get(), std::string(kMetadataName), metadata_path(path), access);
         };
-        auto metadata = read();
-        if (!metadata) return tl::unexpected(std::move(metadata.error()));
-        if (!*metadata && turn < kRaceTurns) {
+        auto found = find_store(directory->get(), path, access);
+        if (!found) return tl::unexpected(std::move(found.error()));
+        if (!*found && turn < kRaceTurns) {
             // Set aside by mistake, and perhaps put back since.
             const bool restored = restore_metadata(directory->get(), path, access);
-            metadata = read();
-            if (!metadata) return tl::unexpected(std::move(metadata.error()));
-            if (!*metadata && restored) continue;
+            found = find_store(directory->get(), path, access);
+            if (!found) return tl::unexpected(std::move(found.error()));
+            if (!*found && restored) continue;
         }
-        if (!*metadata) return tl::unexpected(no_store(path));
-        auto opened = attach_once(path, **metadata, access);
+        if (!*found) return tl::unexpected(no_store(path));
+        const Metadata& metadata = (*found)->metadata;
+        ArenaLock& lock = (*found)->lock;
+        auto opened = attach_once(directory->get(), path, metadata, access, lock);
+        if (!opened && opened.error().code == Code::kInUse) {
+            if (turn >= kBusyTurns) return tl::unexpected(has_another_arena(path, metadata.arena_path, lock));
+            lock = {};
+            pause_a_moment();
+            continue;
+        }
         if (opened || opened.error().code != Code::kArenaGone || turn == kRaceTurns) return opened;
         // Gone, or destroyed between our two looks: then the metadata is gone or another now. Or it is just being
         // removed: then the file is still there.
         auto again = read();
-        const bool same = again && *again && (*again)->id == (*metadata)->id;
+        const bool same = again && *again && (*again)->id == metadata.id;
         if (!same) continue;
-        if (::access((*metadata)->arena_path.c_str(), F_OK) != 0) {
+        if (::access(metadata.arena_path.c_str(), F_OK) != 0) {
             if (fill == nullptr) return opened;
-            auto restored = restore_store(directory->get(), path, **metadata, options, access, fill);
-            if (!restored) return tl::unexpected(std::move(restored.error()));
-            if (*restored) return std::move(**restored);
+            auto restored = restore_store(directory->get(), path, metadata, options, access, fill, lock);
+            const bool is_busy = !restored && restored.error().code == Code::kInUse;
+            if (is_busy && turn >= kBusyTurns) {
+                return tl::unexpected(cannot_restore(path, metadata.arena_path, lock));
+            }
+            if (!restored && !is_busy) {
+                // A destroyer takes the metadata first, then the checkpoint.
+                if (restored.error().code == Code::kArenaGone &&
+                    !lock.is_at(directory->get(), std::string(kMetadataName)))
+                    continue;
+                return tl::unexpected(std::move(restored.error()));
+            }
+            if (restored && *restored) return std::move(**restored);
         }
-        const timespec pause{0, 1'000'000};
-        ::nanosleep(&pause, nullptr);
+        lock = {};
+        pause_a_moment();
     }
+}
+
+// kInUse where other processes have the store of the metadata `name` open, but, by force, for those of the arena
+// that can be reached from here, which will be told. What is no readable metadata tells of no arena.
+Result<void> check_unused(int directory, const std::string& path, const std::string& name, const Access& access,
+                          bool force) {
+    int cause = 0;
+    const ArenaLock lock = ArenaLock::on(directory, name, &cause);
+    struct stat info {};
+    if (lock.number() < 0 || ::fstat(lock.number(), &info) != 0 || !S_ISREG(info.st_mode)) return {};
+    if (!lock.has_others(nullptr, nullptr)) return {};
+    if (!force) return tl::unexpected(is_in_use(path, lock));
+    const auto metadata = read_metadata(lock.number(), path + "/" + name, access);
+    if (!metadata) return tl::unexpected(is_in_use_elsewhere(path, lock));
+    const Descriptor folder = open_folder_of(metadata->arena_path);
+    const auto arena = open_arena_file(path, *metadata, access);
+    struct stat above {};
+    const bool has_folder = ::fstat(folder.get(), &above) == 0;
+    const bool has_arena = arena && ::fstat(arena->descriptor.get(), &info) == 0;
+    if (!lock.has_others(has_arena ? &info : nullptr, has_folder ? &above : nullptr)) return {};
+    return tl::unexpected(is_in_use_elsewhere(path, lock));
 }
 
 // Whether this process could take the arena's name away: in a folder with the sticky bit only the owner can.
@@ -364,6 +466,10 @@ Result<void> destroy_store(const std::string& path, const Options& options) {
             if (!removable) return removable;
         }
     }
+    const auto is_unused = [&](const std::string& name) {
+        return check_unused(directory->get(), *whole, name, *access, options.force);
+    };
+    if (auto unused = is_unused(std::string(kMetadataName)); !unused) return unused;
     // The metadata goes first, by a rename: of several who destroy one has it, and it is that store, whichever is
     // there at this moment, that is destroyed. From here on an open starts clean.
     const auto set_aside = [&] { return set_metadata_aside(directory->get(), std::string(kDestroyedPrefix)); };
@@ -376,6 +482,9 @@ Result<void> destroy_store(const std::string& path, const Options& options) {
         return tl::unexpected(no_store(*whole));
     }
     crash_point(CrashPoint::kMetadataAside);
+    // A process that has attached since, and took its lock before it looked for store.meta again, keeps the store;
+    // one that looks later finds no store.
+    if (auto unused = is_unused(*aside); !unused && put_metadata_back(directory->get(), *aside)) return unused;
     int untold = 0;
     if (const auto metadata = read(*aside); metadata && *metadata) {  // damaged, it names no arena
         const std::string& arena_path = (*metadata)->arena_path;

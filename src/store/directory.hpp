@@ -20,6 +20,7 @@
 #include <shoal/options.hpp>
 
 #include "store/arena_file.hpp"
+#include "store/arena_lock.hpp"
 
 namespace shoal {
 
@@ -29,6 +30,7 @@ struct OpenedArena {
     std::string arena_path;
     std::string note;       // Stats::arena_note
     bool restored = false;  // made anew of a checkpoint, just now
+    ArenaLock lock{};       // joined; none in memory
 };
 
 // Of `options` those that attach and destroy look at are group and any_owner (store/access.hpp).

@@ -35,6 +35,7 @@ StoreImpl::StoreImpl(OpenedArena&& opened, const Options& options)
     : path_(std::move(opened.path)),
       arena_path_(std::move(opened.arena_path)),
       arena_note_(std::move(opened.note)),
+      lock_(std::move(opened.lock)),
       mapping_(std::move(opened.mapping)),
       blocks_(mapping_),
       slots_(mapping_, blocks_),
@@ -66,7 +67,9 @@ StoreImpl::StoreImpl(OpenedArena&& opened, const Options& options)
         if (const Slot* slot = slots_.current(&failure); slot != nullptr) files_.remove_unnamed(*slot);
     }
     if (options.spill_thread) spiller_.start();
+    if (!path_.empty()) mapping_.watch_name();
     mapping_.share_with_children();
+    if (lock_.exists()) lock_.share_with_children();
 }
 
 StoreImpl::~StoreImpl() {
@@ -79,6 +82,7 @@ StoreImpl::~StoreImpl() {
     spiller_.stop();  // it could make a file behind the removal of all
     // Withdrawing first makes sure that of several who close at once one is left alone and removes the store.
     withdraw_presence(mapping_.locks());
+    lock_ = {};
     crash_point(CrashPoint::kPresenceWithdrawn);
     if (claim_removal(mapping_.locks()) != 0) return;
     crash_point(CrashPoint::kRemovalClaimed);
@@ -213,6 +217,7 @@ void StoreImpl::tidy(Slot& slot) noexcept {
 Error StoreImpl::no_memory(AppendOutcome outcome, std::uint64_t bytes) {
     if (outcome == AppendOutcome::kDamaged) return damaged_index();
     if (auto lost = out_of_reach()) return std::move(*lost);
+    if (auto lost = lost_arena()) return std::move(*lost);
     if (outcome == AppendOutcome::kNoSpace && file_size_limit() < mapping_.bytes()) {
         return {
             Code::kNoSpace,
@@ -288,6 +293,23 @@ std::optional<Error> StoreImpl::out_of_reach() const {
                     "the store may close; open the store anew",
                     arena),
         EBADF, 0};
+}
+
+std::optional<Error> StoreImpl::lost_arena(const std::string& advice) const {
+    if (epochs_.destroyed()) return destroyed();
+    if (!mapping_.has_lost_name()) return std::nullopt;
+    std::string what_to_do = advice;
+    if (advice.empty() && files_.enabled()) what_to_do = "sync it from one of them, close it";
+    if (advice.empty() && !files_.enabled()) {
+        what_to_do = "what it holds goes with the last of them: get what is needed, close it";
+    }
+    return Error{
+        Code::kArenaGone,
+        fmt::format("the arena {} of store {} has lost its name (removed by hand, by a cleaner of temporary "
+                    "files, or by logind's RemoveIPC), so that only the processes that have it open reach "
+                    "it: {} in all of them, and open it again",
+                    arena_path_, path_, what_to_do),
+        ESTALE, 0};
 }
 
 Error StoreImpl::destroyed() const {

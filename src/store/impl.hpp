@@ -139,6 +139,7 @@ private:
     [[nodiscard]] Result<std::optional<std::uint64_t>> take_sync_turn(std::uint64_t enough, Slot& slot);
     [[nodiscard]] std::uint64_t sync_hand(const Slot& slot) const noexcept;  // as the owner of a turn
     [[nodiscard]] Result<Synced> synced_by_another();
+    [[nodiscard]] std::optional<Error> lost_after_sync() const;
 
     [[nodiscard]] Result<bool> replace_index();  // by an empty one; false: there is no memory for it
     [[nodiscard]] Result<void> erase_each();
@@ -177,6 +178,9 @@ private:
     [[nodiscard]] Error no_slot(int failure) const;
     // What this process has lost of the arena: in a child of fork locks of its own, else its descriptor.
     [[nodiscard]] std::optional<Error> out_of_reach() const;
+    // Where what is appended to this arena is kept for nobody: the store was destroyed, or the arena has lost its
+    // name. `advice`: what to do about the latter; empty: as is right for the store. Cost: two system calls.
+    [[nodiscard]] std::optional<Error> lost_arena(const std::string& advice = {}) const;
     [[nodiscard]] Error destroyed() const;
     [[nodiscard]] static Error does_not_spill();
     [[nodiscard]] Error not_found() const { return {Code::kNotFound, "no such key", 0, 0}; }
@@ -186,6 +190,7 @@ private:
     std::string path_;
     std::string arena_path_;
     std::string arena_note_;
+    ArenaLock lock_;  // until all below is gone
     Mapping mapping_;
     Blocks blocks_;
     Slots slots_;

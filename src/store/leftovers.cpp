@@ -24,6 +24,7 @@
 #include "arena/system_failure.hpp"
 #include "spill/files.hpp"
 #include "store/arena_file.hpp"
+#include "store/arena_lock.hpp"
 #include "store/descriptor.hpp"
 #include "store/nameless_file.hpp"
 
@@ -229,6 +230,10 @@ int remove_store(int folder, const std::string& name, int arena, const std::stri
     const std::string meta(kMetadataName);
     const auto metadata = read_metadata_file(directory.get(), meta, meta, any_owner());
     if (metadata && *metadata && (*metadata)->id == id) {
+        // Nobody has this arena open: who has the store open has another one, perhaps behind another mount.
+        int cause = 0;
+        const ArenaLock lock = ArenaLock::on(directory.get(), meta, &cause);
+        if (lock.exists() && lock.has_others(nullptr, nullptr)) return EBUSY;
         crash_point(CrashPoint::kEndedMetadataSeen);
         if (set_metadata_aside(directory.get(), ended_prefix(id))) {
             crash_point(CrashPoint::kEndedMetadataAside);
@@ -309,6 +314,8 @@ Result<std::string> set_metadata_aside(int directory, const std::string& prefix)
     }
     return aside;
 }
+
+bool put_metadata_back(int directory, const std::string& aside) { return put_back(directory, aside) == 0; }
 
 int remove_spill_files_of(int directory, const std::string& aside, const Metadata& metadata) {
     if (metadata.spill_folder.empty()) return 0;

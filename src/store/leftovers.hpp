@@ -41,6 +41,9 @@ bool finish_destructions(int directory, const std::string& path, const Access& a
 // one.
 bool restore_metadata(int directory, const std::string& path, const Access& access);
 
+// Gives store.meta, which was set aside as `aside`, its name back. False: another has come meanwhile.
+[[nodiscard]] bool put_metadata_back(int directory, const std::string& aside);
+
 // Removes what is left of earlier stores at `path`, whose directory is open as `directory`. `arena_dir`: where its
 // arenas lie.
 void sweep_leftovers(int directory, const std::string& path, const std::string& arena_dir, const Access& access);

@@ -105,16 +105,9 @@ std::optional<Metadata> parse_metadata(std::string_view text, std::string* what)
     return metadata;
 }
 
-Result<std::optional<Metadata>> read_metadata_file(int directory, const std::string& name, const std::string& path,
-                                                   const Access& access) {
-    const Descriptor descriptor(
-        ::openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
-    if (descriptor.get() < 0) {
-        if (errno == ENOENT) return std::optional<Metadata>{};
-        return failed(path, errno);
-    }
+Result<Metadata> read_metadata(int descriptor, const std::string& path, const Access& access) {
     struct stat info {};
-    if (::fstat(descriptor.get(), &info) != 0) return failed(path, errno);
+    if (::fstat(descriptor, &info) != 0) return failed(path, errno);
     if (auto checked = access.check_file(info, path); !checked) return tl::unexpected(std::move(checked.error()));
     if (!S_ISREG(info.st_mode)) {
         return tl::unexpected(Error{Code::kDamaged, fmt::format("{} is no regular file", path)});
@@ -122,7 +115,8 @@ Result<std::optional<Metadata>> read_metadata_file(int directory, const std::str
     std::string text(kMetadataMaxBytes, 0);
     std::size_t filled = 0;
     while (filled < text.size()) {
-        const ssize_t count = ::read(descriptor.get(), text.data() + filled, text.size() - filled);
+        const ssize_t count =
+            ::pread(descriptor, text.data() + filled, text.size() - filled, static_cast<off_t>(filled));
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) return failed(path, errno);
         if (count == 0) break;
@@ -132,7 +126,20 @@ Result<std::optional<Metadata>> read_metadata_file(int directory, const std::str
     std::string what;
     std::optional<Metadata> metadata = parse_metadata(text, &what);
     if (!metadata) return tl::unexpected(Error{Code::kDamaged, fmt::format("{} is damaged: {}", path, what)});
-    return metadata;
+    return std::move(*metadata);
+}
+
+Result<std::optional<Metadata>> read_metadata_file(int directory, const std::string& name, const std::string& path,
+                                                   const Access& access) {
+    const Descriptor descriptor(
+        ::openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+    if (descriptor.get() < 0) {
+        if (errno == ENOENT) return std::optional<Metadata>{};
+        return failed(path, errno);
+    }
+    return read_metadata(descriptor.get(), path, access).map([](Metadata&& metadata) {
+        return std::optional(std::move(metadata));
+    });
 }
 
 }  // namespace shoal

@@ -35,6 +35,10 @@ inline constexpr std::size_t kMetadataMaxBytes = 8192;
 // Null: not a metadata file of ours, or damaged; `what` says how.
 [[nodiscard]] std::optional<Metadata> parse_metadata(std::string_view text, std::string* what);
 
+// The metadata in the file that is open as `descriptor`. `path` names it in messages. kDamaged, kPermission,
+// kSystem.
+[[nodiscard]] Result<Metadata> read_metadata(int descriptor, const std::string& path, const Access& access);
+
 // The metadata in the file `name` of the directory open as `directory`; nothing where there is no such file. `path`
 // names the file in messages. No symbolic link is followed, and no FIFO waited for. kDamaged, kPermission, kSystem.
 [[nodiscard]] Result<std::optional<Metadata>> read_metadata_file(int directory, const std::string& name,

@@ -1,10 +1,13 @@
 #include "store/restore.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+
+#include <fmt/format.h>
 
 #include "arena/crash_point.hpp"
 #include "arena/presence.hpp"
@@ -46,8 +49,24 @@ Result<CheckpointReader> open_newest(const Metadata& metadata, const CheckpointR
 }  // namespace
 
 Result<std::optional<OpenedArena>> restore_store(int directory, const std::string& path, const Metadata& metadata,
-                                                 const Options& options, const Access& access, FillArena fill) {
+                                                 const Options& options, const Access& access, FillArena fill,
+                                                 ArenaLock& lock) {
     const auto look_again = [] { return Result<std::optional<OpenedArena>>(std::nullopt); };
+    const std::size_t slash = metadata.arena_path.rfind('/');
+    const std::string dir = slash == 0 ? "/" : metadata.arena_path.substr(0, slash);
+    const std::string name = metadata.arena_path.substr(slash + 1);
+    const Descriptor folder(::open(dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    struct stat above {};
+    if (folder.get() < 0 || ::fstat(folder.get(), &above) != 0) {
+        return failed("cannot restore the arena in " + dir, errno);
+    }
+    const auto is_there = [&] { return ::faccessat(folder.get(), name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0; };
+    if (const int refused = lock.begin_restore(above); refused != 0) {
+        if (refused != EBUSY) return failed(fmt::format("cannot lock {}/{}", path, kMetadataName), refused);
+        if (is_there()) return look_again();  // another has restored it
+        return tl::unexpected(Error{Code::kInUse, ""});
+    }
+    crash_point(CrashPoint::kRestoreLocked);
     if (metadata.spill_folder.empty()) return tl::unexpected(never_synced(path, metadata.arena_path));
     const auto check = [&](const struct stat& info, const std::string& what) {
         return access.check_file(info, what);
@@ -69,11 +88,6 @@ Result<std::optional<OpenedArena>> restore_store(int directory, const std::strin
     auto bytes = arena_bytes_for(as_before, 0);
     if (!bytes) return tl::unexpected(std::move(bytes.error()));
 
-    const std::size_t slash = metadata.arena_path.rfind('/');
-    const std::string dir = slash == 0 ? "/" : metadata.arena_path.substr(0, slash);
-    const std::string name = metadata.arena_path.substr(slash + 1);
-    const Descriptor folder(::open(dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (folder.get() < 0) return failed("cannot restore the arena in " + dir, errno);
     NamelessFile file(folder.get(), access);
     if (file.cause() != 0) return failed("cannot restore the arena in " + dir, file.cause());
     auto mapping =
@@ -89,16 +103,29 @@ Result<std::optional<OpenedArena>> restore_store(int directory, const std::strin
     if (cause != 0) return failed("cannot name arena " + metadata.arena_path, cause);
     mapping->set_path(metadata.arena_path);
     crash_point(CrashPoint::kRestoredNamed);
+    const auto take_back = [&] {
+        static_cast<void>(announce_destruction(mapping->descriptor()));
+        ::unlinkat(folder.get(), name.c_str(), 0);
+    };
+    // Looked at again: a process may have opened an arena that was there before, and have lost its name to others
+    // than us since it took its lock.
+    struct stat arena {};
+    const int refused = ::fstat(mapping->descriptor(), &arena) != 0 ? errno : lock.join(arena, above);
+    if (refused != 0) {
+        take_back();
+        if (refused != EBUSY) return failed(fmt::format("cannot lock {}/{}", path, kMetadataName), refused);
+        return tl::unexpected(Error{Code::kInUse, ""});
+    }
+    crash_point(CrashPoint::kRestoredJoined);
     // A destroyer takes the metadata away first, then what it finds of an arena: it has seen ours, or we see that.
     auto now =
         read_metadata_file(directory, std::string(kMetadataName), path + "/" + std::string(kMetadataName), access);
     if (!now || !*now || (*now)->id != metadata.id) {
-        static_cast<void>(announce_destruction(mapping->descriptor()));
-        ::unlinkat(folder.get(), name.c_str(), 0);
+        take_back();
         return look_again();
     }
     finish_creation(mapping->locks());
-    return std::optional(OpenedArena{std::move(*mapping), path, metadata.arena_path, "", true});
+    return std::optional(OpenedArena{std::move(*mapping), path, metadata.arena_path, "", true, std::move(lock)});
 }
 
 }  // namespace shoal

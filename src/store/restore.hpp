@@ -6,16 +6,20 @@
 
 #include <optional>
 
+#include "store/arena_lock.hpp"
 #include "store/directory.hpp"
 #include "store/metadata.hpp"
 
 namespace shoal {
 
-// `directory`: the store's, open. Nothing where another has restored or destroyed the store meanwhile: look again.
-// Of `options` memory_limit_bytes and reserve_bytes count; 0: as it was. Errors: kArenaGone where there is no
-// checkpoint; those of the checkpoint, kDamaged and kPermission among them; kMemoryLimit, kNoSpace, kSystem.
+// `directory`: the store's, open; `lock`: on its store.meta, taken over where it succeeds. Nothing where another
+// has restored or destroyed the store meanwhile: look again. Of `options` memory_limit_bytes and reserve_bytes
+// count; 0: as it was. Errors: kArenaGone where there is no checkpoint; kInUse, without a message, where a process
+// has an arena of the store open; those of the checkpoint, kDamaged and kPermission among them; kMemoryLimit,
+// kNoSpace, kSystem.
 [[nodiscard]] Result<std::optional<OpenedArena>> restore_store(int directory, const std::string& path,
                                                                const Metadata& metadata, const Options& options,
-                                                               const Access& access, FillArena fill);
+                                                               const Access& access, FillArena fill,
+                                                               ArenaLock& lock);
 
 }  // namespace shoal

@@ -17,6 +17,7 @@ constexpr int kMostMoved = 64;
 bool RoomWait::again(AppendOutcome outcome) {
     if (outcome == AppendOutcome::kDamaged) return false;
     if (store_.mapping_.descriptor() < 0) return false;  // no room can be made real, whatever becomes free
+    if (store_.lost_arena()) return false;
     const Waiting waiting(store_.wait_hooks_);
     const auto now = std::chrono::steady_clock::now();
     if (tried_++ == 0) {

@@ -8,7 +8,7 @@ namespace shoal {
 Result<std::uint64_t> StoreImpl::spill(std::uint64_t bytes) {
     if (!files_.enabled()) return tl::unexpected(does_not_spill());
     if (auto lost = out_of_reach()) return tl::unexpected(std::move(*lost));
-    if (epochs_.destroyed()) return tl::unexpected(destroyed());
+    if (auto lost = lost_arena()) return tl::unexpected(std::move(*lost));
     const Spiller::Spilled spilled = spiller_.spill(bytes);
     if (spilled.error != 0) return failed("cannot write spill files in " + files_.folder(), spilled.error);
     return spilled.block_bytes;

@@ -60,6 +60,8 @@ std::string_view name(Code code) noexcept {
             return "damaged";
         case Code::kArenaGone:
             return "arena gone";
+        case Code::kInUse:
+            return "in use";
         case Code::kDestroyed:
             return "destroyed";
         case Code::kTooManyThreads:

@@ -98,6 +98,12 @@ Result<std::optional<std::uint64_t>> StoreImpl::take_sync_turn(std::uint64_t eno
     }
 }
 
+// An arena without a name is synced like any other: as long as a process has it open, no process restores the store
+// (store/arena_lock.hpp), so what it holds can be saved. But no more is to come into it.
+std::optional<Error> StoreImpl::lost_after_sync() const {
+    return lost_arena("what it held when this sync began is synced and comes back; close it");
+}
+
 // What another's sync has written: that checkpoint, or one that has replaced it since.
 Result<Synced> StoreImpl::synced_by_another() {
     const SyncTurns turns(mapping_.header());
@@ -133,7 +139,10 @@ Result<Synced> StoreImpl::sync() {
     for (;;) {
         auto number = take_sync_turn(enough, *slot);
         if (!number) return tl::unexpected(std::move(number.error()));
-        if (!*number) return synced_by_another();
+        if (!*number) {
+            if (auto lost = lost_after_sync()) return tl::unexpected(std::move(*lost));
+            return synced_by_another();
+        }
         const HeldSyncTurn turn(turns, **number, sync_hand(*slot));
         auto outcome = SyncPass({mapping_, index_, epochs_, files_, *slot, **number}).run();
         if (outcome) {
@@ -151,6 +160,7 @@ Result<Synced> StoreImpl::sync() {
             return tl::unexpected(destroyed());
         }
         if (!outcome) return tl::unexpected(std::move(outcome.error()));
+        if (auto lost = lost_after_sync()) return tl::unexpected(std::move(*lost));
         return Synced{outcome->keys, outcome->records, outcome->payload_bytes, outcome->copied_bytes,
                       outcome->written_bytes};
     }

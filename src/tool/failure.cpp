@@ -17,6 +17,7 @@ ExitCode exit_code_for(Code code) noexcept {
         case Code::kIncompatible:
         case Code::kDamaged:
         case Code::kArenaGone:
+        case Code::kInUse:
         case Code::kDestroyed:
         case Code::kTooManyThreads:
             return kStoreError;

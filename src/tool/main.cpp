@@ -25,7 +25,7 @@ constexpr char kFooter[] = R"(Examples:
   shoal destroy /tmp/words
 
 Exit codes: 0 done; 1 no such key, no repair; 2 wrong use; 3 the store: none there, full, damaged, incompatible,
-gone or destroyed; 4 the system: permission, disk, input or output; 5 bad input data.)";
+gone, in use or destroyed; 4 the system: permission, disk, input or output; 5 bad input data.)";
 
 // Help and version go to standard output, through Output so that a full disk is noticed and `| head` is not.
 int print_or_complain(const CLI::App& app, const CLI::ParseError& outcome) {

@@ -25,12 +25,12 @@ Example:
   shoal drop /tmp/words)";
 
 constexpr char kDestroyExamples[] =
-    R"(Removes the arena, the metadata and, when nothing else is in it, the directory. Programs that have the store
-open get an error from then on.
+    R"(Removes the arena, the metadata and, when nothing else is in it, the directory. A store that programs have open
+stays, and the error names them; with --force it goes, and those programs get an error from then on.
 
 Examples:
   shoal destroy /tmp/words
-  shoal destroy -f /tmp/words                   no complaint when there is none)";
+  shoal destroy -f /tmp/words                   no complaint when there is none, or when it is open)";
 
 struct RemoveArguments {
     std::string store;
@@ -68,7 +68,9 @@ int run_drop(const RemoveArguments& arguments) {
 }
 
 int run_destroy(const RemoveArguments& arguments) {
-    const auto destroyed = Store::destroy(arguments.store, arguments.options);
+    Options options = arguments.options;
+    options.force = arguments.force;
+    const auto destroyed = Store::destroy(arguments.store, options);
     if (destroyed) return kOk;
     if (arguments.force && destroyed.error().code == Code::kNotFound) return kOk;
     return fail(destroyed.error());
@@ -104,7 +106,8 @@ void add_drop_command(CLI::App& app, int& exit_code) {
 void add_destroy_command(CLI::App& app, int& exit_code) {
     const auto arguments = std::make_shared<RemoveArguments>();
     CLI::App* command = add_command(app, "destroy", "Remove a store, leaving no trace of it", *arguments);
-    command->add_flag("-f,--force", arguments->force, "A store that is not there is no error");
+    command->add_flag("-f,--force", arguments->force,
+                      "A store that is not there is no error, and one that is open goes");
     add_sharing_options(*command, arguments->options);
     command->footer(kDestroyExamples);
     command->callback([arguments, &exit_code] { exit_code = run_destroy(*arguments); });

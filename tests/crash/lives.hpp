@@ -106,7 +106,7 @@ inline void leave_unnamed_arena(Ground& ground) {
 inline void leave_half_destroyed(Ground& ground) {
     make_store(ground);
     ground.held = *Store::attach(ground.path());
-    ground.die_at(CrashPoint::kMetadataAside, [&] { (void)Store::destroy(ground.path()); });
+    ground.die_at(CrashPoint::kMetadataAside, [&] { (void)Store::destroy(ground.path(), by_force()); });
 }
 
 inline std::string open_and_append(Ground& ground) {
@@ -120,7 +120,7 @@ inline std::string attach_if_any(Ground& ground) {
     return store ? append_to(*store, "late") : "";
 }
 inline std::string destroy_if_any(Ground& ground) {
-    const auto destroyed = Store::destroy(ground.path());
+    const auto destroyed = Store::destroy(ground.path(), by_force());
     if (!destroyed) EXPECT_CODE(destroyed, Code::kNotFound);
     return {};
 }

@@ -46,6 +46,7 @@ const std::vector<LifeWindow>& life_windows() {
         {CrashPoint::kMetadataNamed, kClose},
         {CrashPoint::kArenaOpened, kAttach},
         {CrashPoint::kPresenceAnnounced, kAttach},
+        {CrashPoint::kArenaJoined, kAttach},
         {CrashPoint::kArenaMapped, kAttach},
         {CrashPoint::kArenaOpened, kAttachEnded},
         {CrashPoint::kMetadataAside, kDestroy},

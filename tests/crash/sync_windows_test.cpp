@@ -66,10 +66,9 @@ const std::vector<SyncWindow>& syncing() {
 }
 const std::vector<SyncWindow>& restoring() {
     static const std::vector<SyncWindow> all{
-        {CrashPoint::kChainRestored, true},
-        {CrashPoint::kChainRestored, true, 3},
-        {CrashPoint::kArenaRestored, true},
-        {CrashPoint::kRestoredNamed, true},
+        {CrashPoint::kRestoreLocked, true},    {CrashPoint::kChainRestored, true},
+        {CrashPoint::kChainRestored, true, 3}, {CrashPoint::kArenaRestored, true},
+        {CrashPoint::kRestoredNamed, true},    {CrashPoint::kRestoredJoined, true},
     };
     return all;
 }
@@ -396,7 +395,7 @@ TEST_CASE("A store that is destroyed while it is synced or restored is gone, and
                     return {};
                 });
                 REQUIRE(has_stopped(child));
-                REQUIRE_OK(Store::destroy(synced.place.path()));
+                REQUIRE_OK(Store::destroy(synced.place.path(), by_force()));
                 child.kill(SIGCONT);
                 CHECK(child.wait() == "");
                 synced.store = tl::unexpected(shoal::Error{});

@@ -83,7 +83,7 @@ def path(tmp_path):
     """Where a test may make its store; what it leaves there is destroyed."""
     yield tmp_path / "store"
     if (tmp_path / "store").exists():
-        shoal.Store.destroy(tmp_path / "store")
+        shoal.Store.destroy(tmp_path / "store", force=True)
 
 
 @pytest.fixture

@@ -216,7 +216,10 @@ def test_attach_makes_nothing_and_destroy_leaves_nothing(path, tmp_path):
     with shoal.Store(os.fsencode(path)) as store:
         store.append("key", b"value")
         arena = store.stats().arena_path
-        shoal.Store.destroy(path)
+        with pytest.raises(shoal.InUse, match="this process"):
+            shoal.Store.destroy(path)
+        store.append("key", b"value")
+        shoal.Store.destroy(path, force=True)
         with pytest.raises(shoal.Destroyed):
             store.append("key", b"value")
     assert os.listdir(tmp_path) == [] and not os.path.exists(arena)

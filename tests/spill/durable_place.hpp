@@ -20,10 +20,11 @@ using Values = std::map<std::string, std::string>;
 
 class DurablePlace {
 public:
-    ~DurablePlace() { (void)shoal::Store::destroy(path()); }
+    ~DurablePlace() { (void)shoal::Store::destroy(path(), by_force()); }
 
     [[nodiscard]] std::string path() const { return stores_ / "store"; }
     [[nodiscard]] std::string folder() const { return spills_.path(); }
+    [[nodiscard]] std::string arenas() const { return arenas_.path(); }
     [[nodiscard]] shoal::Options options(std::uint64_t limit_bytes, const std::string& codec = "none") const {
         shoal::Options options = with_limit(limit_bytes);
         options.arena_dir = arenas_.path();

@@ -93,7 +93,7 @@ TEST_CASE(
     const auto metadata = shoal::parse_metadata(text, &what);
     REQUIRE(metadata);
     CHECK(metadata->spill_folder == store.stats()->spill_dir);
-    REQUIRE_OK(Store::destroy(folders.path()));
+    REQUIRE_OK(Store::destroy(folders.path(), by_force()));
 }
 
 TEST_CASE("A spill folder that does not do is refused before anything is made, and the message says what to do") {
@@ -145,17 +145,17 @@ TEST_CASE("Destroying a store takes its spill files away, and no others") {
     const std::string arena = store->stats()->arena_path;
     REQUIRE(folders.spills.entries().size() == 3);
     SECTION("while it is open") {
-        REQUIRE_OK(Store::destroy(folders.path()));
+        REQUIRE_OK(Store::destroy(folders.path(), by_force()));
         REQUIRE_CODE(store->get("key"), Code::kDestroyed);
     }
     SECTION("when its arena is gone") {
         store = tl::unexpected(shoal::Error{});
         REQUIRE(std::filesystem::remove(arena));
-        REQUIRE_OK(Store::destroy(folders.path()));
+        REQUIRE_OK(Store::destroy(folders.path(), by_force()));
     }
     SECTION("when its spill folder is gone too") {
         std::filesystem::remove_all(folders.spills.path());
-        REQUIRE_OK(Store::destroy(folders.path()));
+        REQUIRE_OK(Store::destroy(folders.path(), by_force()));
         std::filesystem::create_directory(folders.spills.path());
         CHECK_FALSE(std::filesystem::exists(folders.path()));
         return;
@@ -170,7 +170,7 @@ TEST_CASE("Destroying a store leaves files under its name that are not its owner
     const std::string name = "shoal-" + spilled(folders, folders.options()).stats()->store_id + "-2047.spill";
     std::ofstream(folders.spills / name) << "another user's";
     REQUIRE(::chown((folders.spills / name).c_str(), 12345, 12345) == 0);
-    REQUIRE_OK(Store::destroy(folders.path()));
+    REQUIRE_OK(Store::destroy(folders.path(), by_force()));
     CHECK(folders.spills.entries() == std::set<std::string>{name});
 }
 
@@ -281,5 +281,5 @@ TEST_CASE("Whoever attaches says whether a thread of its own spills") {
     const auto with = Store::attach(folders.path());
     REQUIRE_OK(with);
     CHECK(threads() > before);
-    REQUIRE_OK(Store::destroy(folders.path()));
+    REQUIRE_OK(Store::destroy(folders.path(), by_force()));
 }

@@ -17,7 +17,7 @@ namespace shoal_test {
 class SpillingPlace {
 public:
     SpillingPlace() { std::filesystem::create_directory(folder()); }
-    ~SpillingPlace() { (void)shoal::Store::destroy(path()); }
+    ~SpillingPlace() { (void)shoal::Store::destroy(path(), by_force()); }
     SpillingPlace(const SpillingPlace&) = delete;
     SpillingPlace& operator=(const SpillingPlace&) = delete;
 

@@ -114,7 +114,7 @@ TEST_CASE("A store at rest is data: nothing is collected, and nothing found") {
     REQUIRE_OK(Store::open(places.path(), places.options())->append("k", "x"));
     CHECK(places.collect().empty());
     CHECK(Store::attach(places.path())->get("k")->text() == "x");
-    REQUIRE_OK(Store::destroy(places.path()));
+    REQUIRE_OK(Store::destroy(places.path(), by_force()));
 }
 
 TEST_CASE("An arena whose directory is gone is removed, with its bytes, and a dry run only says so") {
@@ -188,7 +188,7 @@ TEST_CASE("A store whose directory was renamed is found at its new name, and lef
     CHECK_FALSE(found[0].removed);
     CHECK(found[0].why.find(renamed) != std::string::npos);
     CHECK(Store::attach(renamed)->get("k")->text() == "x");
-    REQUIRE_OK(Store::destroy(renamed));
+    REQUIRE_OK(Store::destroy(renamed, by_force()));
 }
 
 TEST_CASE("What is no arena, another's, or cannot be judged is left", "[process]") {
@@ -237,7 +237,7 @@ TEST_CASE("Creators killed at any moment leave nothing that is not collected, an
             for (std::uint64_t number = 0;; ++number) {
                 const std::string path = places.path() + std::to_string(number % 3);
                 if (auto store = Store::open(path, places.options(number % 2 == 0))) (void)store->append("k", "x");
-                (void)Store::destroy(path);
+                (void)Store::destroy(path, by_force());
                 made[0].fetch_add(1);
             }
         });
@@ -256,7 +256,8 @@ TEST_CASE("Creators killed at any moment leave nothing that is not collected, an
             if (store) ++whole;
         }
         REQUIRE(places.arenas().size() == whole);
-        for (int number = 0; number < 3; ++number) (void)Store::destroy(places.path() + std::to_string(number));
+        for (int number = 0; number < 3; ++number)
+            (void)Store::destroy(places.path() + std::to_string(number), by_force());
         REQUIRE(places.arenas().empty());
     }
 }
@@ -330,7 +331,7 @@ TEST_CASE("A temporary store whose owners are gone is gone for attach, and open 
             REQUIRE_OK(store);
             REQUIRE_CODE(store->get("k"), Code::kNotFound);
             CHECK(places.arenas().size() == 1);
-            REQUIRE_OK(Store::destroy(places.path()));
+            REQUIRE_OK(Store::destroy(places.path(), by_force()));
         } else {
             REQUIRE_CODE(Store::attach(places.path()), Code::kNotFound);
         }
@@ -401,7 +402,8 @@ TEST_CASE("Collectors, openers and destroyers at once harm no store, and leave n
                     if (!got) EXPECT_CODE(got, Code::kDestroyed);
                     if (got) EXPECT(got->text() == "x");
                     if (round % 5 == 0) {
-                        const auto destroyed = Store::destroy(places.path() + std::to_string(round % 2));
+                        const auto destroyed =
+                            Store::destroy(places.path() + std::to_string(round % 2), by_force());
                         if (!destroyed) EXPECT_CODE(destroyed, Code::kNotFound);
                     }
                     return {};
@@ -410,7 +412,8 @@ TEST_CASE("Collectors, openers and destroyers at once harm no store, and leave n
             return failure;
         }));
     CHECK(wait_for(children) == "");
-    for (int number = 0; number < 2; ++number) (void)Store::destroy(places.path() + std::to_string(number));
+    for (int number = 0; number < 2; ++number)
+        (void)Store::destroy(places.path() + std::to_string(number), by_force());
     (void)places.collect();
     CHECK(places.arenas().empty());
     CHECK(places.stores().entries().empty());

@@ -113,7 +113,7 @@ TEST_CASE("On a full tmpfs append says so, nothing acknowledged is lost, and it 
     auto store = Store::attach(place.path());
     REQUIRE_OK(store);
     CHECK(store->get("1")->size() % record_bytes == 0);
-    REQUIRE_OK(Store::destroy(place.path()));
+    REQUIRE_OK(Store::destroy(place.path(), by_force()));
     CHECK(fs::is_empty(tmpfs.path()));
 }
 

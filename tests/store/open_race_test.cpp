@@ -60,7 +60,7 @@ TEST_CASE("Of processes that create at once one does and all have the same store
         REQUIRE_OK(store);
         REQUIRE(store->get("k")->text() == std::string(creators, 'x'));
         REQUIRE(places.arenas.entries().size() == 1);
-        REQUIRE_OK(Store::destroy(places.store.path()));
+        REQUIRE_OK(Store::destroy(places.store.path(), by_force()));
         REQUIRE(places.empty());
     }
 }
@@ -132,7 +132,7 @@ TEST_CASE("Processes that open, use and destroy one path at once: every call wor
                     if (!value) EXPECT(value.error().code == Code::kDestroyed);
                 }
                 if ((round + id) % 2 == 0) {
-                    const auto destroyed = Store::destroy(places.store.path());
+                    const auto destroyed = Store::destroy(places.store.path(), by_force());
                     if (!destroyed) EXPECT_CODE(destroyed, Code::kNotFound);
                     const auto later = Store::attach(places.store.path());
                     if (!later) EXPECT_CODE(later, Code::kNotFound);
@@ -141,7 +141,7 @@ TEST_CASE("Processes that open, use and destroy one path at once: every call wor
             return {};
         }));
     REQUIRE(wait_for(children) == "");
-    const auto destroyed = Store::destroy(places.store.path());
+    const auto destroyed = Store::destroy(places.store.path(), by_force());
     if (!destroyed) REQUIRE_CODE(destroyed, Code::kNotFound);
     CHECK(places.store.directory().entries().empty());
     CHECK(places.arenas.entries().empty());
@@ -158,7 +158,7 @@ TEST_CASE("Of processes that destroy at once one does, and the others find nothi
         for (std::size_t i = 0; i < kProcesses; ++i)
             children.push_back(Child::start([&]() -> std::string {
                 line.arrive_and_wait();
-                const auto done = Store::destroy(places.store.path());
+                const auto done = Store::destroy(places.store.path(), by_force());
                 if (done) destroyed[0].fetch_add(1);
                 if (!done) EXPECT_CODE(done, Code::kNotFound);
                 return {};
@@ -181,7 +181,7 @@ TEST_CASE("A process that is killed while it creates leaves a path where others 
                 auto store = Store::open(places.store.path(), places.options());
                 EXPECT_OK(store);
                 EXPECT_OK(store->append("k", "x"));
-                EXPECT_OK(Store::destroy(places.store.path()));
+                EXPECT_OK(Store::destroy(places.store.path(), by_force()));
             }
         });
         const std::uint64_t enough = 1 + next_random(random) % 3;
@@ -193,7 +193,7 @@ TEST_CASE("A process that is killed while it creates leaves a path where others 
         auto store = Store::open(places.store.path(), places.options());
         REQUIRE_OK(store);
         REQUIRE_OK(store->append("after", "y"));
-        REQUIRE_OK(Store::destroy(places.store.path()));
+        REQUIRE_OK(Store::destroy(places.store.path(), by_force()));
         REQUIRE_CODE(Store::attach(places.store.path()), Code::kNotFound);
         REQUIRE(places.store.directory().entries().empty());
     }

@@ -105,7 +105,7 @@ TEST_CASE("By default the arena lies in /dev/shm, and destroy takes it from ther
     CHECK(stats->arena_path.rfind("/dev/shm/", 0) == 0);
     CHECK(stats->arena_note.empty());
     CHECK(fs::exists(stats->arena_path));
-    REQUIRE_OK(Store::destroy(place.path()));
+    REQUIRE_OK(Store::destroy(place.path(), by_force()));
     CHECK_FALSE(fs::exists(stats->arena_path));
     CHECK_FALSE(fs::exists(place.path()));
     for (const auto& entry : fs::directory_iterator("/dev/shm"))
@@ -123,7 +123,7 @@ TEST_CASE("destroy leaves nothing in the arena's folder and nothing of the direc
         CHECK(store->stats()->arena_path.rfind(arenas.path() + "/", 0) == 0);
         CHECK_FALSE(arenas.empty());
         REQUIRE_OK(store->append("k", "x"));
-        REQUIRE_OK(Store::destroy(place.path()));
+        REQUIRE_OK(Store::destroy(place.path(), by_force()));
         CHECK(arenas.empty());
         CHECK(place.directory().entries().empty());
         REQUIRE_CODE(Store::destroy(place.path()), Code::kNotFound);
@@ -137,7 +137,7 @@ TEST_CASE("destroy keeps what else is in the directory") {
     std::ofstream(place.path() + "/mine.txt") << "kept";
     auto store = Store::open(place.path(), with_limit(16 * kMiB));
     REQUIRE_OK(store);
-    REQUIRE_OK(Store::destroy(place.path()));
+    REQUIRE_OK(Store::destroy(place.path(), by_force()));
     CHECK(TemporaryDirectory::entries_of(place.path()) == std::set<std::string>{"mine.txt"});
     REQUIRE_CODE(Store::destroy(place.path()), Code::kNotFound);
     CHECK(fs::exists(place.path() + "/mine.txt"));
@@ -151,7 +151,7 @@ TEST_CASE("A process that has a destroyed store open is told so by every call, a
     auto handle = store->key("k");
     REQUIRE_OK(handle);
     REQUIRE_OK(store->append(*handle, "old"));
-    REQUIRE_OK(Store::destroy(place.path()));
+    REQUIRE_OK(Store::destroy(place.path(), by_force()));
     auto fresh = Store::open(place.path(), with_limit(16 * kMiB));
     REQUIRE_OK(fresh);
     REQUIRE_OK(fresh->append("fresh", "new"));

@@ -46,11 +46,18 @@ private:
     std::string path_;
 };
 
+// To destroy a store that is open, by the test itself for instance.
+inline shoal::Options by_force() {
+    shoal::Options options;
+    options.force = true;
+    return options;
+}
+
 // A path for a store, whose arena goes where the library puts it; the store is destroyed at the end.
 class TemporaryStore {
 public:
     TemporaryStore() = default;
-    ~TemporaryStore() { (void)shoal::Store::destroy(path()); }
+    ~TemporaryStore() { (void)shoal::Store::destroy(path(), by_force()); }
 
     std::string path() const { return directory_ / "store"; }
     const TemporaryDirectory& directory() const { return directory_; }

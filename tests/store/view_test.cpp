@@ -152,7 +152,7 @@ TEST_CASE("Views outlive destroy") {
     const std::string value = append_all(*store, "k", kSizes);
     const auto view = store->view("k");
     REQUIRE_OK(view);
-    REQUIRE_OK(Store::destroy(place.path()));
+    REQUIRE_OK(Store::destroy(place.path(), by_force()));
     CHECK((joined(*view) == value));
 }
 

@@ -15,6 +15,13 @@
 namespace storm {
 namespace {
 
+// Others have the store open.
+shoal::Options by_force() {
+    shoal::Options options;
+    options.force = true;
+    return options;
+}
+
 [[noreturn]] void fail(const Ledger& ledger, const std::string& what) {
     ledger.fail(what);
     ::_exit(kFoundWrong);
@@ -291,7 +298,7 @@ int measure(const Ledger& ledger) {
         ledger.header().empty_bytes = used.bytes;
         ledger.header().empty_without_index = used.without_index;
     }
-    const auto destroyed = shoal::Store::destroy(path);
+    const auto destroyed = shoal::Store::destroy(path, by_force());
     if (!destroyed) fail(ledger, "destroy gave " + describe(destroyed.error()));
     return 0;
 }
@@ -308,7 +315,7 @@ int run_part(const Ledger& ledger, std::uint32_t process, Part part) {
         case Part::kClearByDrop:
             return clear(ledger, process, [&](shoal::Store& store, Chance&) { drop(ledger, store); });
         case Part::kDestroy: {
-            const auto destroyed = shoal::Store::destroy(store_path(ledger));
+            const auto destroyed = shoal::Store::destroy(store_path(ledger), by_force());
             if (!destroyed && destroyed.error().code != shoal::Code::kNotFound)
                 fail(ledger, "destroy gave " + describe(destroyed.error()));
             return 0;

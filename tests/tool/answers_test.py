@@ -119,7 +119,10 @@ class ExitCodes(ToolTest):
         writer.stdin.write(b"first\n")
         writer.stdin.flush()
         self.wait_until(lambda: self.run_shoal("get", self.store, "key").returncode == 0, writer)
-        self.shoal("destroy", self.store)
+        refused = self.run_shoal("destroy", self.store)
+        self.assertEqual(refused.returncode, 3)
+        self.assertIn(f"process {writer.pid} ".encode(), refused.stderr)
+        self.shoal("destroy", "--force", self.store)
         _, complaint = writer.communicate(b"second\n", timeout=tool_runner.WATCHDOG_S)
         self.assertEqual(writer.returncode, 3, complaint)
 

@@ -89,8 +89,9 @@ OpenStore* in_memory(std::uint64_t memory_limit_bytes, std::uint32_t first_segme
     return new OpenStore(made_or_raise([&] { return Store::in_memory(options); }), "", options);
 }
 
-void destroy(nb::handle path, nb::handle group, bool any_owner) {
-    const Options options = access_options(group, any_owner, false, 0, false);
+void destroy(nb::handle path, bool force, nb::handle group, bool any_owner) {
+    Options options = access_options(group, any_owner, false, 0, false);
+    options.force = force;
     const std::string where = path_text(path);
     made_or_raise([&] { return Store::destroy(where, options); });
 }
@@ -267,8 +268,8 @@ void bind_store(nb::module_& module) {
         .def_static("in_memory", in_memory, nb::kw_only(), "memory_limit_bytes"_a = 0,
                     "first_segment_bytes"_a = unless_said.first_segment_bytes,
                     "max_segment_bytes"_a = unless_said.max_segment_bytes, "reserve_bytes"_a = 0, docs::kInMemory)
-        .def_static("destroy", destroy, "path"_a, nb::kw_only(), "group"_a = nb::none(), "any_owner"_a = false,
-                    docs::kDestroy)
+        .def_static("destroy", destroy, "path"_a, nb::kw_only(), "force"_a = false, "group"_a = nb::none(),
+                    "any_owner"_a = false, docs::kDestroy)
         .def_static("collect", collect, "dirs"_a = nb::make_tuple(), nb::kw_only(), "dry_run"_a = false,
                     docs::kCollect)
         .def_static("verify", verify, "path"_a, nb::kw_only(), "repair"_a = false, "group"_a = nb::none(),

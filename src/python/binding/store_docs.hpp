@@ -107,17 +107,20 @@ memory_limit_bytes, first_segment_bytes, max_segment_bytes, reserve_bytes : int
 
 inline constexpr const char* kDestroy = R"(Removes every trace of the store at `path`.
 
-Who has it open gets `Destroyed` from then on.
-
 Parameters
 ----------
 path, group, any_owner
     As of `Store`.
+force : bool
+    Also where processes have the store open, this one too: they get `Destroyed` from
+    then on. A store that is open with an arena which cannot be reached from here stays.
 
 Raises
 ------
 StoreNotFound
     There is none.
+InUse
+    Processes have it open; the message names them.
 
 Examples
 --------

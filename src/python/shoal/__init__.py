@@ -5,7 +5,7 @@
 ...     store.append("apple", b"red,")
 ...     store.append({"apple": b"green,", "pear": b"yellow,"})
 ...     store["apple"], sorted(store)
-...     shoal.Store.destroy(store.path)
+...     shoal.Store.destroy(store.path, force=True)  # it is open here
 (b'red,green,', [b'apple', b'pear'])
 
 `Store` has all that it does; `shoal.errors` what can go wrong; `shoal.reports` what a store tells of itself.
@@ -19,6 +19,7 @@ from .errors import (
     Damaged,
     Destroyed,
     Error,
+    InUse,
     Incompatible,
     InvalidArgument,
     KeyNotFound,
@@ -40,6 +41,7 @@ __all__ = [
     "Damaged",
     "Destroyed",
     "Error",
+    "InUse",
     "Incompatible",
     "InvalidArgument",
     "KeyNotFound",

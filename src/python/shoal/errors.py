@@ -97,6 +97,12 @@ class ArenaGone(Error):
     code = "arena gone"
 
 
+class InUse(Error):
+    """Processes have the store open where it must not be; the message names them, as far as it can."""
+
+    code = "in use"
+
+
 class Destroyed(Error):
     """The store was destroyed while this process had it open."""
 
@@ -128,6 +134,7 @@ _BY_CODE: dict[str, type[Error]] = {
         Incompatible,
         Damaged,
         ArenaGone,
+        InUse,
         Destroyed,
         TooManyThreads,
         SystemCallFailed,

@@ -178,7 +178,7 @@ class Source:
         if exchange is not None and not errored:
             return
         with suppress(StoreNotFound):
-            Store.destroy(self.path)
+            Store.destroy(self.path, force=True)
         if exchange is not None:
             exchange.close()
 

@@ -75,6 +75,6 @@ class File(StorePart):
         if "store" in vars(self):
             self.store.close()
         if os.path.exists(os.path.join(self.path, "store.meta")):
-            Store.destroy(self.path)
+            Store.destroy(self.path, force=True)
         elif os.path.isdir(self.path) and not os.listdir(self.path):
             os.rmdir(self.path)
