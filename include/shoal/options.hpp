@@ -26,8 +26,11 @@ struct Options {
     // sparse, so a high limit costs about a thousandth of itself, in tables, until data comes.
     std::uint64_t memory_limit_bytes = 0;
 
-    // Folder for the arena. Empty, the default: the first tmpfs with room (/dev/shm, then $XDG_RUNTIME_DIR),
-    // else the store's own directory, which Stats::arena_note then says.
+    // Folder for the arena. Empty, the default: the first tmpfs with room (/dev/shm, then $XDG_RUNTIME_DIR), or the
+    // store's own directory where that is on one; else open() fails with kNoSpace. A folder on a disk is slower,
+    // and after a reboot the arena there counts as gone, since parts of it may never have reached the disk: the
+    // store is restored as it was synced last. A temporary store goes to its own directory on a disk by itself,
+    // which Stats::arena_note says.
     std::string arena_dir;
 
     // The name or number of a group, one of the caller's, whose members share the store. Empty, the default: nobody

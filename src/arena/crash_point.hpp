@@ -64,8 +64,10 @@
     POINT(RestoreLocked)                                                \
     POINT(ChainRestored)                                                \
     POINT(ArenaRestored)                                                \
+    POINT(OutdatedRemoved)                                              \
     POINT(RestoredNamed)                                                \
     POINT(RestoredJoined)                                               \
+    POINT(RestoreSaid)                                                  \
     /* chain/chain.cpp: segments */                                     \
     POINT(SegmentTaken)                                                 \
     POINT(SegmentRemembered)                                            \

@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "arena/atomic.hpp"
+#include "arena/boot_id.hpp"
 #include "arena/geometry.hpp"
 #include "arena/offset.hpp"
 #include "arena/store_id.hpp"
@@ -55,6 +56,8 @@ struct ArenaHeader {
     std::uint64_t spill_files_at;  // offset: kSpillFiles SpillFile; 0 where the store does not spill
     std::uint64_t codec;           // packed, of what is spilled (shoal/codec.hpp)
     std::array<char, kStorePathBytes> spill_folder;  // NUL-terminated, absolute; empty where it does not spill
+    std::uint64_t restore;  // number of the restore that made it, 0 for none (spill/restores.hpp)
+    BootId boot_id;         // of the kernel's boot in which it was made; zeroes where unknown (arena/boot_id.hpp)
 
     // --- read by every operation, written seldom ---
     alignas(64) Atomic<std::uint64_t> epoch;  // from 1; kDestroyedBit once the store is destroyed
@@ -108,6 +111,7 @@ static_assert(offsetof(ArenaHeader, slots_high_water) == 2384 && offsetof(ArenaH
 static_assert(offsetof(ArenaHeader, retired) == 2432);
 static_assert(offsetof(ArenaHeader, epoch_began_ms) == 2464);
 static_assert(offsetof(ArenaHeader, spill_files_at) == 1232 && offsetof(ArenaHeader, codec) == 1240);
+static_assert(offsetof(ArenaHeader, restore) == 2272 && offsetof(ArenaHeader, boot_id) == 2280);
 static_assert(offsetof(ArenaHeader, generations) == 2496 && offsetof(ArenaHeader, spill_hand) == 2560);
 static_assert(offsetof(ArenaHeader, spare_journal) == 2600);
 static_assert(offsetof(ArenaHeader, sync) == 2624 && offsetof(ArenaHeader, checkpoint) == 2640);

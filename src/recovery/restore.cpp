@@ -9,6 +9,7 @@
 
 #include "arena/crash_point.hpp"
 #include "segment/walk.hpp"
+#include "spill/restores.hpp"
 #include "spill/sync_turns.hpp"
 
 namespace shoal {
@@ -127,7 +128,8 @@ Result<void> restore(const ChainContext& context, Index& index, Epochs& epochs, 
     }
     ArenaHeader& header = context.mapping.header();
     // relaxed, both: published with the arena
-    header.sync.store(pack(SyncTurn{checkpoint.number()}), std::memory_order_relaxed);
+    header.sync.store(pack(SyncTurn{std::max(checkpoint.number(), first_sync_of(header.restore))}),
+                      std::memory_order_relaxed);
     header.checkpoint.store(checkpoint.number(), std::memory_order_relaxed);
     return {};
 }

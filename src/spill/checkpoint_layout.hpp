@@ -15,6 +15,8 @@ namespace shoal {
 
 // Version 1, then "SHOALCK" and "SHOALCB".
 inline constexpr std::uint64_t kCheckpointMagic = 0x4b43'4c41'4f48'5301;
+// Version 2: of an arena that was restored, whose spill files' names bear the number of the restore.
+inline constexpr std::uint64_t kRestoredCheckpointMagic = kCheckpointMagic + 1;
 inline constexpr std::uint64_t kCheckpointBlockMagic = 0x4243'4c41'4f48'5301;
 
 // At offset 0, written last. What it counts is of the whole file.

@@ -106,11 +106,12 @@ Result<void> CheckpointReader::read_header(const SpillStoreId& store_id) {
     if ((header_.magic & ~kVersionMask) != (kCheckpointMagic & ~kVersionMask)) {
         return damaged(fmt::format("no checkpoint begins with {:016x}", header_.magic));
     }
-    if (header_.magic != kCheckpointMagic) {
-        return tl::unexpected(
-            Error{Code::kIncompatible,
-                  fmt::format("checkpoint {} is of version {} of the format, and this build reads version {}",
-                              path_, header_.magic & kVersionMask, kCheckpointMagic & kVersionMask)});
+    if (header_.magic != kCheckpointMagic && header_.magic != kRestoredCheckpointMagic) {
+        return tl::unexpected(Error{
+            Code::kIncompatible,
+            fmt::format("checkpoint {} is of version {} of the format, and this build reads versions {} and {}",
+                        path_, header_.magic & kVersionMask, kCheckpointMagic & kVersionMask,
+                        kRestoredCheckpointMagic & kVersionMask)});
     }
     constexpr std::size_t kFrom = offsetof(CheckpointHeader, store_id);
     if (XXH3_64bits(bytes + kFrom, sizeof header_ - kFrom) != header_.checksum) {

@@ -99,7 +99,7 @@ Result<void> CheckpointWriter::flush(bool all) {
 
 Result<void> CheckpointWriter::finish(CheckpointHeader header) {
     if (auto flushed = flush(true); !flushed) return flushed;
-    header.magic = kCheckpointMagic;
+    if (header.magic == 0) header.magic = kCheckpointMagic;
     header.body_bytes = written_;
     header.blocks = blocks_;
     header.chains = chains_;

@@ -29,6 +29,7 @@ void write_file_header(const SpillFileIdentity& identity,
     header.store_id = identity.store_id;
     header.created_unix_s = identity.created_unix_s;
     header.file_number = identity.file_number;
+    header.restore = identity.restore;
     std::fill(out.begin(), out.end(), std::byte{0});
     std::memcpy(out.data(), &header, sizeof header);
     header.checksum = checksum_of(out.data());
@@ -50,11 +51,10 @@ Result<SpillFileIdentity> parse_file_header(ByteView bytes) {
     if (checksum_of(bytes.data()) != header.checksum)
         return damaged_header("the checksum of its header does not match");
     const auto rest = bytes.span().first(kSpillFileHeaderBytes).subspan(sizeof header);
-    if (header.reserved != 0 ||
-        std::any_of(rest.begin(), rest.end(), [](std::byte byte) { return byte != std::byte{0}; })) {
+    if (std::any_of(rest.begin(), rest.end(), [](std::byte byte) { return byte != std::byte{0}; })) {
         return damaged_header("its header is not filled up with zeroes");
     }
-    return SpillFileIdentity{header.store_id, header.file_number, header.created_unix_s};
+    return SpillFileIdentity{header.store_id, header.file_number, header.created_unix_s, header.restore};
 }
 
 }  // namespace shoal

@@ -15,6 +15,7 @@ struct SpillFileIdentity {
     SpillStoreId store_id{};
     std::uint32_t file_number = 0;
     std::uint64_t created_unix_s = 0;
+    std::uint32_t restore = 0;  // of the arena that made it (spill/restores.hpp)
 
     friend bool operator==(const SpillFileIdentity&, const SpillFileIdentity&) = default;
 };

@@ -37,10 +37,17 @@ inline constexpr std::uint64_t kIdleFile = 2;
 
 struct SpillFile {
     Atomic<std::uint64_t> owner;
-    Atomic<std::uint64_t> end;         // bytes; written by the owner, before it writes there
+    Atomic<std::uint64_t> end;         // bytes; written by the owner, before it writes there; and kAdoptedBit
     Atomic<std::uint64_t> live_bytes;  // of extents that segments name, rounded as their places are
     Atomic<std::uint64_t> kept_until;  // number of the first checkpoint that may not name it; 0: none ever did
 };
+
+// In SpillFile::end: an arena before this one made the file, and this one never writes to it (spill/restores.hpp).
+inline constexpr std::uint64_t kAdoptedBit = 1ULL << 63;
+// Read relaxed: a place in the file was published after it.
+[[nodiscard]] inline bool is_adopted(const SpillFile& file) noexcept {
+    return (file.end.load(std::memory_order_relaxed) & kAdoptedBit) != 0;
+}
 
 using SpillFileTable = std::array<SpillFile, kSpillFiles>;
 

@@ -21,20 +21,13 @@
 #include "arena/system_failure.hpp"
 #include "io/file_limit_signal.hpp"
 #include "spill/file_header.hpp"
+#include "spill/restores.hpp"
 
 namespace shoal {
 namespace {
 
 constexpr std::size_t kMostOpen = 256;      // files of a process; more are opened anew each time
 constexpr std::uint64_t kHoleBytes = 4096;  // what file systems give back
-
-// The path of a spill file for what must not need memory.
-struct PathOf {
-    PathOf(const std::string& folder, const std::string& prefix, std::uint32_t number) noexcept {
-        std::snprintf(text.data(), text.size(), "%s/%s%04u.spill", folder.c_str(), prefix.c_str(), number);
-    }
-    std::array<char, kStorePathBytes + 128> text{};
-};
 
 // A file that take() owns, until it is the caller's: let go of where it cannot be had, also by an exception.
 struct Owning {
@@ -81,11 +74,41 @@ SpillFiles::SpillFiles(const Mapping& mapping, Slots& slots, Grant grant, bool p
     folder_ = std::string(header_->spill_folder.data(),
                           ::strnlen(header_->spill_folder.data(), header_->spill_folder.size()));
     id_text_ = shoal::id_text(header_->store_id);
-    prefix_ = spill_name_prefix(id_text_);
+    if (header_->restore != 0) find_adopted(mapping.descriptor());
 }
 
-std::string SpillFiles::path_of(std::uint32_t number) const {
-    return fmt::format("{}/{}{:04}.spill", folder_, prefix_, number);
+// Of each number the newest file of an arena before this one. What this arena has adopted is among them, and stays
+// until nothing of it counts any more; nothing is adopted later.
+void SpillFiles::find_adopted(int arena) {
+    restore_of_.resize(kSpillFiles);
+    const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(folder_.c_str()), &::closedir);
+    struct stat own {};
+    if (stream == nullptr || ::fstat(arena, &own) != 0) return;  // then no file can be opened either
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
+    while (const dirent* entry = ::readdir(stream.get())) {
+        const auto name = spill_file_name(static_cast<const char*>(entry->d_name), id_text_);
+        struct stat info {};
+        if (!name || name->restore >= header_->restore || name->restore < restore_of_[name->number] ||
+            ::fstatat(::dirfd(stream.get()), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !belongs_with(own, info)) {
+            continue;  // anybody may put a file into a folder like /var/tmp
+        }
+        restore_of_[name->number] = name->restore + 1;
+    }
+}
+
+std::string SpillFiles::path_of(std::uint32_t number) const { return path_to(number).text.data(); }
+
+SpillFiles::PathTo SpillFiles::path_to(std::uint32_t number) const noexcept {
+    const bool adopted = number < restore_of_.size() && restore_of_[number] != 0 && is_adopted(entry(number));
+    const std::uint64_t restore = adopted ? restore_of_[number] - 1 : header_->restore;
+    PathTo path;
+    char of_restore[32] = "";
+    if (restore != 0)
+        std::snprintf(of_restore, sizeof of_restore, "r%llu-", static_cast<unsigned long long>(restore));
+    std::snprintf(path.text.data(), path.text.size(), "%s/shoal-%s-%s%04u.spill", folder_.c_str(), id_text_.c_str(),
+                  of_restore, number);
+    return path;
 }
 
 bool SpillFiles::try_own(SpillFile& file, std::uint64_t owner, std::uint64_t ours) const noexcept {
@@ -145,7 +168,9 @@ Result<void> SpillFiles::make(std::uint32_t number) {
     int cause = grant_ ? grant_(descriptor) : 0;
     if (cause == 0) {
         std::array<std::byte, kSpillFileHeaderBytes> head;
-        write_file_header({header_->store_id, number, static_cast<std::uint64_t>(::time(nullptr))}, head);
+        write_file_header({header_->store_id, number, static_cast<std::uint64_t>(::time(nullptr)),
+                           static_cast<std::uint32_t>(header_->restore)},
+                          head);
         const ssize_t written = ::pwrite(descriptor, head.data(), head.size(), 0);
         if (written != static_cast<ssize_t>(head.size())) cause = written < 0 ? errno : ENOSPC;
     }
@@ -192,7 +217,7 @@ std::uint64_t SpillFiles::hand_of(const Slot& slot) const noexcept {
 void SpillFiles::give_back(const Slot& slot, std::uint32_t number) noexcept {
     const std::uint64_t end = entry(number).end.load(std::memory_order_relaxed);  // relaxed: ours until below
     const FileLimitSignalHeld held;  // a dead spiller's end may lie behind what it has written
-    static_cast<void>(::truncate(PathOf(folder_, prefix_, number).text.data(), static_cast<off_t>(end)));
+    static_cast<void>(::truncate(path_to(number).text.data(), static_cast<off_t>(end)));
     entry(number).owner.store(kIdleFile, std::memory_order_release);  // pairs with try_own
     remove_if_empty(slot, number);
 }
@@ -251,18 +276,28 @@ void SpillFiles::adopt(std::uint32_t number, std::uint64_t end, std::uint64_t li
                        std::uint64_t checkpoint) noexcept {
     SpillFile& file = entry(number);
     // relaxed, all: published with the arena
-    file.end.store(end, std::memory_order_relaxed);
+    file.end.store(end | kAdoptedBit, std::memory_order_relaxed);
     file.live_bytes.store(live_bytes, std::memory_order_relaxed);
     file.kept_until.store(checkpoint + 1, std::memory_order_relaxed);
     file.owner.store(kIdleFile, std::memory_order_relaxed);
 }
 
-void SpillFiles::remove_unnamed(const Slot& slot) noexcept {
-    for (std::uint32_t number = 0; number < kSpillFiles; ++number) {
-        SpillFile& file = entry(number);
-        if (!try_own(file, kNoFile, hand_of(slot))) continue;
-        ::unlink(PathOf(folder_, prefix_, number).text.data());
-        file.owner.store(kNoFile, std::memory_order_release);  // pairs with try_own
+void SpillFiles::remove_unnamed(const Slot& slot) {
+    const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(folder_.c_str()), &::closedir);
+    if (stream == nullptr) return;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
+    while (const dirent* each = ::readdir(stream.get())) {
+        const auto name = spill_file_name(static_cast<const char*>(each->d_name), id_text_);
+        if (!name || name->restore > header_->restore) continue;
+        const std::string path = fmt::format("{}/{}", folder_, static_cast<const char*>(each->d_name));
+        SpillFile& file = entry(name->number);
+        if (name->restore < header_->restore) {
+            const bool adopted = is_adopted(file) && restore_of_[name->number] == name->restore + 1;
+            if (!adopted) ::unlink(path.c_str());
+        } else if (try_own(file, kNoFile, hand_of(slot))) {
+            ::unlink(path.c_str());
+            file.owner.store(kNoFile, std::memory_order_release);  // pairs with try_own
+        }
     }
 }
 
@@ -277,10 +312,10 @@ void SpillFiles::remove_if_empty(const Slot& slot, std::uint32_t number) noexcep
         file.owner.store(kIdleFile, std::memory_order_release);  // pairs with try_own
         return;
     }
+    const PathTo path = path_to(number);
     file.end.store(0, std::memory_order_relaxed);  // first: who takes it over from the dead makes it anew
     crash_point(CrashPoint::kSpillFileEnded);
     // Empty before: other processes may have it open for long.
-    const PathOf path(folder_, prefix_, number);
     static_cast<void>(::truncate(path.text.data(), 0));
     crash_point(CrashPoint::kSpillFileEmptied);
     ::unlink(path.text.data());
@@ -305,7 +340,6 @@ SpillFiles::Usage SpillFiles::usage() {
 }
 
 int remove_spill_files(const std::string& folder, const std::string& id_text, const struct stat& own) {
-    constexpr mode_t kGroupMay = S_IRGRP | S_IWGRP;
     constexpr int kTurns = 16;
     const std::string prefix = spill_name_prefix(id_text);
     const auto is_checkpoint = [&](const std::string& name) { return checkpoint_name(name, id_text).has_value(); };
@@ -322,15 +356,16 @@ int remove_spill_files(const std::string& folder, const std::string& id_text, co
         // The checkpoints first: without one nobody takes what is left for a store.
         std::partition(names.begin(), names.end(), is_checkpoint);
         for (const std::string& name : names) {
-            if (!is_checkpoint(name) && (!name.starts_with(prefix) || !name.ends_with(".spill"))) continue;
+            const bool is_ours = is_checkpoint(name) || name == prefix + std::string(kRestoresName) ||
+                                 (name.starts_with(prefix) && name.ends_with(".spill"));
+            if (!is_ours) continue;
             struct stat info {};
             const auto gone = [&] { moved |= is_checkpoint(name); };
             if (::fstatat(::dirfd(stream.get()), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
                 gone();
                 continue;
             }
-            const bool shared = (own.st_mode & kGroupMay) == kGroupMay && info.st_gid == own.st_gid;
-            if (info.st_uid != own.st_uid && !shared) continue;
+            if (!belongs_with(own, info)) continue;
             if (::unlinkat(::dirfd(stream.get()), name.c_str(), 0) == 0) continue;
             if (errno == ENOENT) {
                 gone();

@@ -5,11 +5,13 @@
 
 #include <sys/stat.h>
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include <shoal/error.hpp>
 
@@ -100,11 +102,12 @@ public:
     // Removes the files of which nothing counts any more.
     void remove_empty(const Slot& slot) noexcept;
 
-    // Makes the table of a new arena say what a checkpoint names of a file, before anybody else has the arena.
+    // Makes the table of a new arena say what a checkpoint names of a file, before anybody else has the arena. It
+    // is a file of the arena before, to which this one never writes.
     void adopt(std::uint32_t number, std::uint64_t end, std::uint64_t live_bytes,
                std::uint64_t checkpoint) noexcept;
-    // Removes the store's files in the folder that the table has not: those of an arena that is gone.
-    void remove_unnamed(const Slot& slot) noexcept;
+    // Removes the store's files in the folder that the table has not: those of arenas that are gone.
+    void remove_unnamed(const Slot& slot);
 
     struct Usage {
         std::uint64_t files = 0;
@@ -125,6 +128,12 @@ private:
     [[nodiscard]] Result<SharedSpillFile> open_anew(std::uint32_t number, int access) const;
     [[nodiscard]] bool try_own(SpillFile& file, std::uint64_t owner, std::uint64_t ours) const noexcept;
     [[nodiscard]] std::uint64_t hand_of(const Slot& slot) const noexcept;
+    void find_adopted(int arena);
+    // The path of a file for what must not need memory.
+    struct PathTo {
+        std::array<char, kStorePathBytes + 128> text{};
+    };
+    [[nodiscard]] PathTo path_to(std::uint32_t number) const noexcept;
     void remove_if_empty(const Slot& slot, std::uint32_t number) noexcept;
 
     const ArenaHeader* header_;
@@ -134,7 +143,8 @@ private:
     SpillFileTable* table_ = nullptr;
     std::string folder_;
     std::string id_text_;
-    std::string prefix_;                                       // of the files' names
+    std::vector<std::uint64_t>
+        restore_of_;  // by number: + 1, of the arena before that made an adopted file, 0: none
     std::unordered_map<std::uint32_t, SharedSpillFile> open_;  // guarded by slots_->mutex(), which survives a fork
 };
 

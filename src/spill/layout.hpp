@@ -90,7 +90,7 @@ struct SpillFileHeader {
     SpillStoreId store_id;
     std::uint64_t created_unix_s;
     std::uint32_t file_number;
-    std::uint32_t reserved;
+    std::uint32_t restore;  // of the arena that made it (spill/restores.hpp)
 };
 
 inline constexpr std::size_t kSpillFileHeaderBytes = 4096;  // a page, so that extents may be aligned to pages
@@ -98,7 +98,7 @@ inline constexpr std::size_t kSpillFileHeaderBytes = 4096;  // a page, so that e
 static_assert(sizeof(SpillFileHeader) == 48);
 static_assert(offsetof(SpillFileHeader, magic) == 0 && offsetof(SpillFileHeader, checksum) == 8);
 static_assert(offsetof(SpillFileHeader, store_id) == 16 && offsetof(SpillFileHeader, created_unix_s) == 32);
-static_assert(offsetof(SpillFileHeader, file_number) == 40 && offsetof(SpillFileHeader, reserved) == 44);
+static_assert(offsetof(SpillFileHeader, file_number) == 40 && offsetof(SpillFileHeader, restore) == 44);
 static_assert(std::is_standard_layout_v<SpillFileHeader> && std::is_trivially_copyable_v<SpillFileHeader>);
 
 [[nodiscard]] constexpr std::uint64_t padded_to_extent(std::uint64_t bytes) noexcept {

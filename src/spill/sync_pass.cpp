@@ -306,6 +306,7 @@ Result<void> SyncPass::make_durable() {
     if (auto synced = sync_folder(context_.files.folder()); !synced) return synced;
     const ArenaHeader& header = context_.mapping.header();
     CheckpointHeader checkpoint{};
+    if (header.restore != 0) checkpoint.magic = kRestoredCheckpointMagic;
     checkpoint.store_id = header.store_id;
     checkpoint.written_unix_s = static_cast<std::uint64_t>(::time(nullptr));
     checkpoint.hash_seed = header.hash_seed;

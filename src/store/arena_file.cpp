@@ -1,10 +1,12 @@
 #include "store/arena_file.hpp"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +19,7 @@
 
 #include <fmt/format.h>
 
+#include "arena/boot_id.hpp"
 #include "arena/crash_point.hpp"
 #include "arena/plan.hpp"
 #include "arena/system_failure.hpp"
@@ -27,15 +30,36 @@ namespace {
 
 constexpr std::uint64_t kLeastSegmentsAnArena = 256;
 
+// Where files outlive the kernel. Also where that cannot be told.
+bool is_on_disk(int file) noexcept {
+    struct statfs info {};
+    if (::fstatfs(file, &info) != 0) return true;
+    return info.f_type != TMPFS_MAGIC && info.f_type != RAMFS_MAGIC && info.f_type != HUGETLBFS_MAGIC;
+}
+
 }  // namespace
 
-Error never_synced(const std::string& path, const std::string& arena_path) {
+Error never_synced(const std::string& path, const std::string& arena_path, bool outdated) {
+    const char* how = outdated
+                          ? "lies on a disk and was made before the machine was started last, so that parts of it "
+                            "may never have reached the disk"
+                          : "is gone (a reboot empties a tmpfs)";
+    return {Code::kArenaGone,
+            fmt::format(
+                "the arena {} of store {} {}, and the store was never synced: what it held is lost; destroy the "
+                "store and create it anew",
+                arena_path, path, how),
+            outdated ? ESTALE : ENOENT, 0};
+}
+
+Error arena_outdated(const std::string& path, const std::string& arena_path) {
     return {
         Code::kArenaGone,
-        fmt::format("the arena {} of store {} is gone (a reboot empties a tmpfs), and the store was never synced: "
-                    "what it held is lost; destroy the store and create it anew",
+        fmt::format("the arena {} of store {} lies on a disk and was made before the machine was started last, so "
+                    "that parts of it may never have reached the disk; what was synced comes back when the store "
+                    "is opened ('shoal recover')",
                     arena_path, path),
-        ENOENT, 0};
+        ESTALE, 0};
 }
 
 Error arena_gone(const std::string& path, const std::string& arena_path) {
@@ -45,6 +69,16 @@ Error arena_gone(const std::string& path, const std::string& arena_path) {
                     "the store is opened ('shoal recover')",
                     arena_path, path),
         ENOENT, 0};
+}
+
+Error is_outdated(const std::string& path, const std::string& arena_path) {
+    return {
+        Code::kArenaGone,
+        fmt::format("the arena {} is not that of store {} any more: the store was restored from its checkpoint "
+                    "since, behind another mount perhaps (another container's /dev/shm), and goes on there; what "
+                    "was not synced from this arena is only in it. Remove it (rm {}), and open the store again",
+                    arena_path, path, arena_path),
+        ESTALE, 0};
 }
 
 Error no_locks(const std::string& arena, int cause) {
@@ -84,12 +118,13 @@ Result<ArenaFile> open_arena_file(const std::string& path, const Metadata& metad
     }
     if (const std::string how = check_header(header, bytes); !how.empty()) return damaged(Code::kDamaged, how);
     if (header.store_id != metadata.id) return damaged(Code::kDamaged, "it belongs to another store");
-    return ArenaFile{std::move(descriptor), bytes, (header.flags & kTemporaryFlag) != 0};
+    const bool outdated = is_of_another_boot(header.boot_id) && is_on_disk(descriptor.get());
+    return ArenaFile{std::move(descriptor), bytes, (header.flags & kTemporaryFlag) != 0, outdated};
 }
 
 Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Options& options, FillArena fill,
                             CheckpointReader* checkpoint) {
-    const auto& [name, where, bytes, id, store_path, hidden_path] = plans;
+    const auto& [name, where, bytes, id, store_path, hidden_path, restore] = plans;
     if (const std::uint64_t most = file_size_limit(); bytes > most) {  // growing it would raise SIGXFSZ
         return tl::unexpected(
             Error{Code::kNoSpace,
@@ -140,6 +175,8 @@ Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Optio
     header.max_segment_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(options.max_segment_bytes, most));
     header.first_segment_bytes = std::min(options.first_segment_bytes, header.max_segment_bytes);
     header.flags = options.temporary ? kTemporaryFlag : 0;
+    header.restore = restore;
+    header.boot_id = this_boot_id();
     header.created_unix_s = static_cast<std::uint64_t>(::time(nullptr));
     std::memcpy(header.store_path.data(), store_path.data(), store_path.size());
     if (::getrandom(&header.hash_seed, sizeof header.hash_seed, 0) < 0) header.hash_seed = header.created_unix_s;

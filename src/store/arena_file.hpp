@@ -26,6 +26,7 @@ struct ArenaFile {
     Descriptor descriptor;
     std::uint64_t bytes = 0;
     bool temporary = false;  // Options::temporary
+    bool outdated = false;   // on a disk, and of another boot: it may hold any part of what was written to it
 };
 
 // The arena that `metadata`, of the store at `path`, names: a regular file of an owner that `access` takes, with a
@@ -36,7 +37,10 @@ struct ArenaFile {
 
 [[nodiscard]] Error arena_gone(const std::string& path, const std::string& arena_path);
 [[nodiscard]] Error no_locks(const std::string& arena, int cause);  // LockDescription's
-[[nodiscard]] Error never_synced(const std::string& path, const std::string& arena_path);
+[[nodiscard]] Error is_outdated(const std::string& path, const std::string& arena_path);
+// `outdated`: as ArenaFile's.
+[[nodiscard]] Error never_synced(const std::string& path, const std::string& arena_path, bool outdated);
+[[nodiscard]] Error arena_outdated(const std::string& path, const std::string& arena_path);
 
 struct ArenaPlans {
     std::string name;     // in messages
@@ -45,6 +49,7 @@ struct ArenaPlans {
     StoreId id;
     std::string store_path;   // empty in memory
     std::string hidden_path;  // of a file that has a name already (store/nameless_file.hpp)
+    std::uint64_t restore = 0;
 };
 
 // Makes an arena of the empty file, mapped whole.

@@ -141,7 +141,8 @@ std::string ArenaLock::others() const {
         found.push_back(is_this ? std::string("this process") : fmt::format("process {} \"{}\"", process, command));
     }
     if (found.empty()) return "a process that cannot be seen from here (of another container, or another user)";
-    std::string text = fmt::format("{}", fmt::join(found, ", "));
+    std::string text;
+    for (const std::string& each : found) text += (text.empty() ? "" : ", ") + each;
     if (more != 0) text += fmt::format(" and {} more", more);
     return text;
 }

@@ -18,6 +18,7 @@
 #include "arena/crash_point.hpp"
 #include "arena/presence.hpp"
 #include "arena/system_failure.hpp"
+#include "spill/restores.hpp"
 #include "store/access.hpp"
 #include "store/descriptor.hpp"
 #include "store/leftovers.hpp"
@@ -238,7 +239,7 @@ Result<std::optional<Found>> find_store(int directory, const std::string& path, 
 // One try to attach; kArenaGone also where the arena is being removed at this moment. `lock`, on the store.meta
 // that was read, is taken over where it succeeds.
 Result<OpenedArena> attach_once(int directory, const std::string& path, const Metadata& metadata,
-                                const Access& access, ArenaLock& lock) {
+                                const Access& access, ArenaLock& lock, bool* outdated) {
     auto file = open_arena_file(path, metadata, access);
     if (!file) return tl::unexpected(std::move(file.error()));
     const int arena = file->descriptor.get();
@@ -251,6 +252,11 @@ Result<OpenedArena> attach_once(int directory, const std::string& path, const Me
         crash_point(CrashPoint::kRemovalClaimed);
         remove_ended_store(arena, path, metadata);
         return tl::unexpected(no_store(path));
+    }
+    // That a process has it open is as good as the boot's id, which a container may have of its own.
+    if (file->outdated && !anyone_is_present(locks)) {
+        *outdated = true;
+        return tl::unexpected(arena_outdated(path, metadata.arena_path));
     }
     struct stat info {};
     const int refused = announce_presence_or_wait(locks);
@@ -282,6 +288,25 @@ Result<OpenedArena> attach_once(int directory, const std::string& path, const Me
     return OpenedArena{std::move(*mapping), path, metadata.arena_path, "", false, std::move(lock)};
 }
 
+// kArenaGone where the store was restored into another arena since this one was made. Where a restore died before
+// it could say which arena is the newest, that is said now.
+Result<void> check_restore(const OpenedArena& opened, const Metadata& metadata, const Access& access) {
+    if (metadata.spill_folder.empty()) return {};
+    const std::string id = id_text(metadata.id);
+    const std::uint64_t ours = opened.mapping.header().restore;
+    const auto check = [&](const struct stat& info, const std::string& what) {
+        return access.check_file(info, what);
+    };
+    const std::uint64_t newest = newest_restore(metadata.spill_folder, id, check);
+    if (newest > ours) return tl::unexpected(is_outdated(opened.path, opened.arena_path));
+    // Where it cannot be said, the next attach tries again, and a restore looks at the names of files too.
+    if (newest < ours) {
+        static_cast<void>(
+            say_restore(metadata.spill_folder, id, ours, [&](int file) { return access.grant_file(file); }));
+    }
+    return {};
+}
+
 // `fill`: to restore an arena that is gone, by `options`; null: it stays gone.
 Result<OpenedArena> attach_resolved(const std::string& path, const Access& access, const Options& options,
                                     FillArena fill) {
@@ -303,12 +328,18 @@ Result<OpenedArena> attach_resolved(const std::string& path, const Access& acces
         if (!*found) return tl::unexpected(no_store(path));
         const Metadata& metadata = (*found)->metadata;
         ArenaLock& lock = (*found)->lock;
-        auto opened = attach_once(directory->get(), path, metadata, access, lock);
+        bool outdated = false;
+        auto opened = attach_once(directory->get(), path, metadata, access, lock, &outdated);
         if (!opened && opened.error().code == Code::kInUse) {
             if (turn >= kBusyTurns) return tl::unexpected(has_another_arena(path, metadata.arena_path, lock));
             lock = {};
             pause_a_moment();
             continue;
+        }
+        if (opened) {
+            if (auto current = check_restore(*opened, metadata, access); !current) {
+                return tl::unexpected(std::move(current.error()));
+            }
         }
         if (opened || opened.error().code != Code::kArenaGone || turn == kRaceTurns) return opened;
         // Gone, or destroyed between our two looks: then the metadata is gone or another now. Or it is just being
@@ -316,9 +347,9 @@ Result<OpenedArena> attach_resolved(const std::string& path, const Access& acces
         auto again = read();
         const bool same = again && *again && (*again)->id == metadata.id;
         if (!same) continue;
-        if (::access(metadata.arena_path.c_str(), F_OK) != 0) {
+        if (outdated || ::access(metadata.arena_path.c_str(), F_OK) != 0) {
             if (fill == nullptr) return opened;
-            auto restored = restore_store(directory->get(), path, metadata, options, access, fill, lock);
+            auto restored = restore_store(directory->get(), path, metadata, options, access, fill, lock, outdated);
             const bool is_busy = !restored && restored.error().code == Code::kInUse;
             if (is_busy && turn >= kBusyTurns) {
                 return tl::unexpected(cannot_restore(path, metadata.arena_path, lock));

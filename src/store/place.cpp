@@ -138,7 +138,7 @@ Result<ArenaPlace> choose_place(const Options& options, const std::string& store
                                         fmt::format("arena_dir {}: {}", options.arena_dir, std::strerror(cause)),
                                         cause});
         }
-        return place_in(options.arena_dir, "");
+        return place_in(options.arena_dir, room.tmpfs ? "" : "on a disk, as arena_dir asks");
     }
     const std::uint64_t wanted = std::max(options.memory_limit_bytes, kMinimumLimitBytes);
     std::string refused;
@@ -159,7 +159,16 @@ Result<ArenaPlace> choose_place(const Options& options, const std::string& store
         return tl::unexpected(
             Error{Code::kSystem, fmt::format("store directory {}: {}", store_dir, std::strerror(cause)), cause});
     }
-    return place_in(store_dir, room.tmpfs ? "" : "in the store's own directory, on a disk: " + refused);
+    if (room.tmpfs) return place_in(store_dir, "");
+    // A temporary store does not outlive its processes, so it may lie where a failure of power leaves parts of it.
+    if (options.temporary) return place_in(store_dir, "in the store's own directory, on a disk: " + refused);
+    return tl::unexpected(Error{
+        Code::kNoSpace,
+        fmt::format("no tmpfs has room for the arena ({}): make one larger (mount -o remount,size=… /dev/shm, or "
+                    "docker run --shm-size=…), lower memory_limit_bytes, or ask for a folder on a disk by "
+                    "arena_dir (--arena-dir), where the arena is slower and is lost by a reboot all the same",
+                    refused),
+        ENOSPC});
 }
 
 }  // namespace shoal

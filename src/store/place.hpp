@@ -15,7 +15,8 @@ struct ArenaPlace {
     std::uint64_t bytes = 0;  // of the arena, a multiple of kPieceBytes
 };
 
-// options.arena_dir if given, else the first tmpfs with room, else `store_dir`.
+// options.arena_dir if given, else the first tmpfs with room, else `store_dir` where that is on a tmpfs, or the
+// store is temporary. kNoSpace: none of these.
 [[nodiscard]] Result<ArenaPlace> choose_place(const Options& options, const std::string& store_dir);
 
 // options.spill_dir as the kernel finds it, symbolic links resolved; empty where it is. kInvalidArgument: there is

@@ -15,6 +15,7 @@
 #include "spill/checkpoint_name.hpp"
 #include "spill/checkpoint_reader.hpp"
 #include "spill/files.hpp"
+#include "spill/restores.hpp"
 #include "store/nameless_file.hpp"
 #include "store/place.hpp"
 
@@ -46,11 +47,29 @@ Result<CheckpointReader> open_newest(const Metadata& metadata, const CheckpointR
     return tl::unexpected(Error{Code::kNotFound, "there is no checkpoint in " + metadata.spill_folder, ENOENT});
 }
 
+// Takes the name of an arena away that is on a disk, of another boot, and in nobody's hands: only a process that
+// has its presence byte alone does, and no process can open it then, so the name is that file's until it is gone.
+// 0, also where another arena has the name; or an errno.
+int remove_outdated(int folder, const std::string& name, const std::string& path, const Metadata& metadata,
+                    const Access& access) {
+    const auto file = open_arena_file(path, metadata, access);
+    if (!file || !file->outdated) return 0;
+    int cause = 0;
+    const LockDescription locks = LockDescription::of(file->descriptor.get(), metadata.arena_path, &cause);
+    if (!locks.exists()) return cause;
+    if (claim_removal(locks) != 0) return 0;  // another is at it, or has it open
+    struct stat info {};
+    if (::fstat(locks.number(), &info) != 0 || info.st_nlink == 0) return 0;
+    if (::unlinkat(folder, name.c_str(), 0) != 0 && errno != ENOENT) return errno;
+    crash_point(CrashPoint::kOutdatedRemoved);
+    return 0;
+}
+
 }  // namespace
 
 Result<std::optional<OpenedArena>> restore_store(int directory, const std::string& path, const Metadata& metadata,
                                                  const Options& options, const Access& access, FillArena fill,
-                                                 ArenaLock& lock) {
+                                                 ArenaLock& lock, bool outdated) {
     const auto look_again = [] { return Result<std::optional<OpenedArena>>(std::nullopt); };
     const std::size_t slash = metadata.arena_path.rfind('/');
     const std::string dir = slash == 0 ? "/" : metadata.arena_path.substr(0, slash);
@@ -67,14 +86,14 @@ Result<std::optional<OpenedArena>> restore_store(int directory, const std::strin
         return tl::unexpected(Error{Code::kInUse, ""});
     }
     crash_point(CrashPoint::kRestoreLocked);
-    if (metadata.spill_folder.empty()) return tl::unexpected(never_synced(path, metadata.arena_path));
+    if (metadata.spill_folder.empty()) return tl::unexpected(never_synced(path, metadata.arena_path, outdated));
     const auto check = [&](const struct stat& info, const std::string& what) {
         return access.check_file(info, what);
     };
     auto checkpoint = open_newest(metadata, check);
     if (!checkpoint) {
         if (checkpoint.error().code == Code::kNotFound) {
-            return tl::unexpected(never_synced(path, metadata.arena_path));
+            return tl::unexpected(never_synced(path, metadata.arena_path, outdated));
         }
         return tl::unexpected(std::move(checkpoint.error()));
     }
@@ -88,16 +107,20 @@ Result<std::optional<OpenedArena>> restore_store(int directory, const std::strin
     auto bytes = arena_bytes_for(as_before, 0);
     if (!bytes) return tl::unexpected(std::move(bytes.error()));
 
+    const auto restore = next_restore(metadata.spill_folder, id_text(metadata.id), check);
+    if (!restore) return tl::unexpected(restore.error());
     NamelessFile file(folder.get(), access);
     if (file.cause() != 0) return failed("cannot restore the arena in " + dir, file.cause());
-    auto mapping =
-        build_arena(file.get(), {metadata.arena_path, dir, *bytes, metadata.id, path, file.hidden_path(dir)},
-                    as_before, fill, &*checkpoint);
+    auto mapping = build_arena(
+        file.get(), {metadata.arena_path, dir, *bytes, metadata.id, path, file.hidden_path(dir), *restore},
+        as_before, fill, &*checkpoint);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
     int cause = begin_creation(mapping->locks());
     if (cause == 0) cause = announce_presence(mapping->locks());
     if (cause != 0) return failed("cannot lock the arena", cause);
     crash_point(CrashPoint::kArenaRestored);
+    if (outdated) cause = remove_outdated(folder.get(), name, path, metadata, access);
+    if (cause != 0) return failed("cannot remove arena " + metadata.arena_path, cause);
     cause = file.link(name);
     if (cause == EEXIST) return look_again();  // another was quicker
     if (cause != 0) return failed("cannot name arena " + metadata.arena_path, cause);
@@ -124,6 +147,12 @@ Result<std::optional<OpenedArena>> restore_store(int directory, const std::strin
         take_back();
         return look_again();
     }
+    const auto grant = [&](int descriptor) { return access.grant_file(descriptor); };
+    if (auto said = say_restore(metadata.spill_folder, id_text(metadata.id), *restore, grant); !said) {
+        take_back();
+        return tl::unexpected(std::move(said.error()));
+    }
+    crash_point(CrashPoint::kRestoreSaid);
     finish_creation(mapping->locks());
     return std::optional(OpenedArena{std::move(*mapping), path, metadata.arena_path, "", true, std::move(lock)});
 }

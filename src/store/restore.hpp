@@ -12,6 +12,7 @@
 
 namespace shoal {
 
+// `outdated`: an arena is there by name, which is on a disk and of another boot; it is removed.
 // `directory`: the store's, open; `lock`: on its store.meta, taken over where it succeeds. Nothing where another
 // has restored or destroyed the store meanwhile: look again. Of `options` memory_limit_bytes and reserve_bytes
 // count; 0: as it was. Errors: kArenaGone where there is no checkpoint; kInUse, without a message, where a process
@@ -20,6 +21,6 @@ namespace shoal {
 [[nodiscard]] Result<std::optional<OpenedArena>> restore_store(int directory, const std::string& path,
                                                                const Metadata& metadata, const Options& options,
                                                                const Access& access, FillArena fill,
-                                                               ArenaLock& lock);
+                                                               ArenaLock& lock, bool outdated);
 
 }  // namespace shoal

@@ -1,6 +1,7 @@
 // Making a store durable: one sync at a time, by a thread that asks for it. A thread that waits is content with a
 // sync that another has begun since; it takes the turn of one that is dead or stopped.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -9,6 +10,7 @@
 #include "arena/system_failure.hpp"
 #include "io/file_limit_signal.hpp"
 #include "segment/layout.hpp"
+#include "spill/restores.hpp"
 #include "spill/sync_finish.hpp"
 #include "spill/sync_pass.hpp"
 #include "store/descriptor.hpp"
@@ -123,6 +125,15 @@ Result<Synced> StoreImpl::synced_by_another() {
 Result<Synced> StoreImpl::sync() {
     if (!files_.enabled()) return tl::unexpected(does_not_spill());
     if (epochs_.destroyed()) return tl::unexpected(destroyed());
+    // Where locks have kept no other from restoring the store, its files are the other arena's by now.
+    const auto is_ours = [this](const struct stat& info, const std::string&) -> Result<void> {
+        struct stat own {};
+        if (::fstat(mapping_.descriptor(), &own) == 0 && belongs_with(own, info)) return {};
+        return tl::unexpected(Error{});
+    };
+    if (newest_restore(files_.folder(), files_.id_text(), is_ours) > mapping_.header().restore) {
+        return tl::unexpected(is_outdated(path_, arena_path_));
+    }
     int failure = 0;
     Slot* slot = slots_.current(&failure);
     if (slot == nullptr) return tl::unexpected(no_slot(failure));

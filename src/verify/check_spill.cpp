@@ -45,7 +45,7 @@ bool check_place(Inspection& inspection, const SpillWords& words) {
         return false;
     }
     const SpillFile& file = (*inspection.spill_files)[place.file];
-    const std::uint64_t end = file.end.load(std::memory_order_relaxed);
+    const std::uint64_t end = file.end.load(std::memory_order_relaxed) & ~kAdoptedBit;
     if (file.owner.load(std::memory_order_relaxed) == kNoFile || place.offset < kSpillFileHeaderBytes ||
         place.bytes == 0 || least_stored_bytes(place.bytes) > end - std::min(place.offset, end)) {
         inspection.damage("file_table I2", at,

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "../other_boot.hpp"
 #include "../spill/durable_place.hpp"
 #include "../store/child.hpp"
 #include "../store/pattern.hpp"
@@ -69,9 +70,14 @@ const std::vector<SyncWindow>& restoring() {
         {CrashPoint::kRestoreLocked, true},    {CrashPoint::kChainRestored, true},
         {CrashPoint::kChainRestored, true, 3}, {CrashPoint::kArenaRestored, true},
         {CrashPoint::kRestoredNamed, true},    {CrashPoint::kRestoredJoined, true},
+        {CrashPoint::kRestoreSaid, true},
     };
     return all;
 }
+
+// Where the arena is on a disk, and of another boot.
+constexpr CrashPoint kOverOutdated[] = {CrashPoint::kArenaRestored, CrashPoint::kOutdatedRemoved,
+                                        CrashPoint::kRestoredNamed};
 
 // A store that was synced with some values, and has others since: more, fewer, spilled and resident.
 class Synced {
@@ -407,8 +413,53 @@ TEST_CASE("A store that is destroyed while it is synced or restored is gone, and
     }
 }
 
+TEST_CASE("Who restores a store over an arena of another boot and dies or stops anywhere keeps nobody from it",
+          "[process]") {
+    for (const CrashPoint point : kOverOutdated) {
+        for (const bool dies : {true, false}) {
+            DYNAMIC_SECTION(shoal::crash::name(point) << (dies ? " dies" : "")) {
+                const TemporaryDirectory arenas;
+                if (is_on_tmpfs(arenas.path())) SHOAL_SKIP("the folder for temporary files is on a tmpfs");
+                const shoal_test::DurablePlace place;
+                shoal::Options options = place.options(16 * kMiB);
+                options.arena_dir = arenas.path();
+                options.spill_thread = false;
+                {
+                    auto store = Store::open(place.path(), options);
+                    REQUIRE_OK(store);
+                    REQUIRE_OK(store->append("key", "synced,"));
+                    REQUIRE_OK(store->sync());
+                    REQUIRE_OK(store->append("key", "not synced"));
+                }
+                REQUIRE(pretend_reboot(arenas / *arenas.entries().begin()));
+                Child child = Child::start([&]() -> std::string {
+                    shoal::crash::at(point, 1, dies ? shoal::crash::kill_here : shoal::crash::stop_here);
+                    auto store = Store::attach(place.path(), options);
+                    EXPECT_OK(store);
+                    EXPECT(store->get("key")->text() == "synced,");
+                    return {};
+                });
+                if (dies) {
+                    (void)child.wait();
+                    REQUIRE(child.killed_by() == SIGKILL);
+                } else {
+                    REQUIRE(has_stopped(child));
+                }
+                const auto store = Store::attach(place.path(), options);
+                REQUIRE_OK(store);
+                CHECK(store->get("key")->text() == "synced,");
+                if (!dies) {
+                    child.kill(SIGCONT);
+                    CHECK(child.wait() == "");
+                }
+                CHECK(arenas.entries().size() == 1);
+            }
+        }
+    }
+}
+
 std::set<CrashPoint> shoal_test::points_in_syncs() {
-    std::set<CrashPoint> points;
+    std::set<CrashPoint> points(std::begin(kOverOutdated), std::end(kOverOutdated));
     for (const SyncWindow& window : syncing()) points.insert(window.point);
     return points;
 }

@@ -262,3 +262,102 @@ TEST_CASE("A process of a store without files is told too when the arena has los
     CHECK(own->get("key")->text() == "value");
     REQUIRE_CODE(Store::attach(place.path()), Code::kInUse);
 }
+
+TEST_CASE("An arena is not the store's any more when another container has restored the store", "[process]") {
+    DurablePlace place;
+    std::string arena;
+    {
+        auto own = synced_store(place);
+        REQUIRE_OK(own.append("synced", "lost,"));
+        arena = own.stats()->arena_path;
+    }
+    require_in_namespace([&]() -> std::string {
+        if (const std::string cannot = hide_by_tmpfs(place.arenas()); !cannot.empty()) return kCannot + cannot;
+        auto restored = Store::attach(place.path());
+        EXPECT_OK(restored);
+        EXPECT_OK(restored->append("synced", "green,"));
+        EXPECT_OK(restored->sync());
+        return {};
+    });
+    const auto outdated = Store::attach(place.path());
+    REQUIRE_CODE(outdated, Code::kArenaGone);
+    CHECK(outdated.error().message.find("rm " + arena) != std::string::npos);
+    REQUIRE(std::filesystem::remove(arena));
+    const auto again = Store::attach(place.path());
+    REQUIRE_OK(again);
+    CHECK(again->get("synced")->text() == "red,green,");
+}
+
+TEST_CASE("Where locks keep nobody from a second arena, the two write to files of their own") {
+    DurablePlace place;
+    auto own = synced_store(place);
+    Values values;
+    for (int key = 0; key < 20; ++key) {
+        values[std::to_string(key)] = pattern(100'000, static_cast<std::uint64_t>(key));
+        REQUIRE_OK(own.append(std::to_string(key), values[std::to_string(key)]));
+    }
+    values["synced"] = "red,";
+    REQUIRE_OK(own.spill());
+    REQUIRE_OK(own.sync());
+    const std::vector<std::string> files = place.spill_files();
+    std::vector<std::uintmax_t> sizes;
+    for (const std::string& file : files) sizes.push_back(std::filesystem::file_size(file));
+    // A backup of the metadata is put back: the locks are on the file that was there.
+    std::filesystem::copy_file(place.path() + "/store.meta", place.path() + "/copy");
+    std::filesystem::rename(place.path() + "/copy", place.path() + "/store.meta");
+    place.lose_memory();
+    auto other = Store::attach(place.path());
+    REQUIRE_OK(other);
+    REQUIRE(values_of(*other) == values);
+    Values others = values;
+    for (int key = 10; key < 30; ++key) {
+        const std::string more = pattern(100'000, 1000 + static_cast<std::uint64_t>(key));
+        others[std::to_string(key)] += more;
+        REQUIRE_OK(other->append(std::to_string(key), more));
+    }
+    REQUIRE_OK(other->spill());
+    REQUIRE_CODE(own.sync(), Code::kArenaGone);
+    REQUIRE_OK(other->sync());
+    CHECK(values_of(*other) == others);
+    CHECK(values_of(own) == values);
+    for (std::size_t at = 0; at < files.size(); ++at) {
+        CHECK(std::filesystem::file_size(files[at]) == sizes[at]);
+        CHECK(files[at].find("-r1-") == std::string::npos);
+    }
+    CHECK(place.spill_files().size() > files.size());
+}
+
+TEST_CASE("A store that is restored again and again has all that was synced, and its files go when it is empty") {
+    DurablePlace place;
+    { auto own = synced_store(place); }
+    Values values{{"synced", "red,"}};
+    for (std::uint64_t turn = 0; turn < 5; ++turn) {
+        place.lose_memory();
+        auto store = Store::attach(place.path());
+        REQUIRE_OK(store);
+        REQUIRE(values_of(*store) == values);
+        for (const char* key : {"synced", "grows", "other"}) {
+            const std::string more = pattern(60'000, turn);
+            values[key] += more;
+            REQUIRE_OK(store->append(key, more));
+            REQUIRE_OK(store->spill());
+        }
+        if (turn % 2 == 1) {
+            REQUIRE_OK(store->erase("other"));
+            values.erase("other");
+        }
+        REQUIRE_OK(store->sync());
+        REQUIRE_OK(store->append("synced", "is lost"));
+    }
+    place.lose_memory();
+    auto store = Store::attach(place.path());
+    REQUIRE_OK(store);
+    CHECK(values_of(*store) == values);
+    shoal::VerifyOptions all;
+    all.files = true;
+    CHECK(Store::verify(place.path(), all)->damage.empty());
+    REQUIRE_OK(store->drop());
+    REQUIRE_OK(store->sync());
+    CHECK(place.spill_files().empty());
+    CHECK(place.checkpoints() == 1);
+}
