@@ -154,7 +154,7 @@ TEST_CASE("In a folder that may not be written to appends fail with its name, an
               EXPECT_OK(append_bytes(*store, values, 30 * kMiB));
               EXPECT(store->stats()->spill_errno == 0);
               if (std::string wrong = compare(*store, values); !wrong.empty()) return wrong;
-              EXPECT_OK(Store::destroy(place.path()));
+              EXPECT_OK(Store::destroy(place.path(), by_force()));
               return {};
           }) == "");
 }
@@ -180,7 +180,7 @@ TEST_CASE("Spill files that may only be read are read, and what comes is spilled
               });
               if (!inner.empty()) return inner;
               EXPECT(place.spill_files().size() > before.size());
-              EXPECT_OK(Store::destroy(place.path()));
+              EXPECT_OK(Store::destroy(place.path(), by_force()));
               EXPECT(place.spill_files().empty());
               return {};
           }) == "");
@@ -198,7 +198,7 @@ TEST_CASE("A spill folder in memory, where files have no way past the page cache
     REQUIRE(compare(*store, values) == "");
     REQUIRE_OK(store->drop());
     CHECK(store->stats()->spill_files == 0);
-    REQUIRE_OK(Store::destroy(place.path()));
+    REQUIRE_OK(Store::destroy(place.path(), by_force()));
     CHECK(folder.entries().empty());
 }
 
