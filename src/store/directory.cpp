@@ -369,7 +369,8 @@ Result<OpenedArena> attach_resolved(const std::string& path, const Access& acces
 }
 
 // kInUse where other processes have the store of the metadata `name` open, but, by force, for those of the arena
-// that can be reached from here, which will be told. What is no readable metadata tells of no arena.
+// that can be reached from here, which will be told. What is no readable metadata tells of no arena; and a store
+// that another process has begun to destroy meanwhile is not what `name` means any more.
 Result<void> check_unused(int directory, const std::string& path, const std::string& name, const Access& access,
                           bool force) {
     int cause = 0;
@@ -377,16 +378,21 @@ Result<void> check_unused(int directory, const std::string& path, const std::str
     struct stat info {};
     if (lock.number() < 0 || ::fstat(lock.number(), &info) != 0 || !S_ISREG(info.st_mode)) return {};
     if (!lock.has_others(nullptr, nullptr)) return {};
-    if (!force) return tl::unexpected(is_in_use(path, lock));
-    const auto metadata = read_metadata(lock.number(), path + "/" + name, access);
-    if (!metadata) return tl::unexpected(is_in_use_elsewhere(path, lock));
-    const Descriptor folder = open_folder_of(metadata->arena_path);
-    const auto arena = open_arena_file(path, *metadata, access);
-    struct stat above {};
-    const bool has_folder = ::fstat(folder.get(), &above) == 0;
-    const bool has_arena = arena && ::fstat(arena->descriptor.get(), &info) == 0;
-    if (!lock.has_others(has_arena ? &info : nullptr, has_folder ? &above : nullptr)) return {};
-    return tl::unexpected(is_in_use_elsewhere(path, lock));
+    if (force) {
+        const auto metadata = read_metadata(lock.number(), path + "/" + name, access);
+        if (metadata) {
+            const Descriptor folder = open_folder_of(metadata->arena_path);
+            const auto arena = open_arena_file(path, *metadata, access);
+            struct stat above {};
+            const bool has_folder = ::fstat(folder.get(), &above) == 0;
+            const bool has_arena = arena && ::fstat(arena->descriptor.get(), &info) == 0;
+            if (!lock.has_others(has_arena ? &info : nullptr, has_folder ? &above : nullptr)) return {};
+        }
+    }
+    Error in_use = force ? is_in_use_elsewhere(path, lock) : is_in_use(path, lock);
+    // Last of all: the arena may have been missing since it was removed by a destroyer.
+    if (!lock.is_at(directory, name)) return {};
+    return tl::unexpected(std::move(in_use));
 }
 
 // Whether this process could take the arena's name away: in a folder with the sticky bit only the owner can.
