@@ -21,9 +21,13 @@ struct WaitHooks {
 // Only the process that creates a store decides; one that attaches takes what it finds, and looks at group,
 // any_owner, durable, spill_thread, room_wait_ms and wait_hooks alone.
 struct Options {
-    // Bytes of memory that the arena may take, index and tables included; 8 MiB at least, rounded up to 2 MiB. 0,
-    // the default: half of what is free where the arena lies, at most half of the machine's memory. The file is
-    // sparse, so a high limit costs about a thousandth of itself, in tables, until data comes.
+    // Bytes of memory that the arena may take, index and tables included; 8 MiB at least, rounded up to 2 MiB. The
+    // file is sparse, so a high limit costs about a thousandth of itself, in tables, until data comes. 0, the
+    // default: half of the least of three, when the store is created: what is free where the arena lies; the
+    // machine's memory; and what the process's control group (cgroup), and each group above it, may still take,
+    // where its page cache counts as free. So a container of 128 MiB gets less than 64 MiB. A page of the arena
+    // counts for the group of the process that wrote to it first. A store that is restored from its checkpoint
+    // keeps its limit.
     std::uint64_t memory_limit_bytes = 0;
 
     // Folder for the arena. Empty, the default: the first tmpfs with room (/dev/shm, then $XDG_RUNTIME_DIR), or the

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <limits>
 
+#include "arena/group_memory.hpp"
+
 namespace shoal::shuffling {
 namespace {
 
@@ -18,13 +20,6 @@ constexpr unsigned kMaxWorkers = 256;
     return failure(ShuffleCause::kUsage, std::move(message));
 }
 
-// A number in a file of the kernel's; the largest one when it is not there or says "max".
-[[nodiscard]] std::uint64_t number_in(const std::string& path) {
-    std::ifstream file(path);
-    std::uint64_t number = 0;
-    return file >> number ? number : std::numeric_limits<std::uint64_t>::max();
-}
-
 [[nodiscard]] std::uint64_t available_bytes() {
     std::uint64_t available = std::numeric_limits<std::uint64_t>::max();
     std::ifstream memory("/proc/meminfo");
@@ -32,12 +27,7 @@ constexpr unsigned kMaxWorkers = 256;
         std::uint64_t kib = 0;
         if (word == "MemAvailable:" && memory >> kib) available = kib << 10;
     }
-    const std::uint64_t limit = number_in("/sys/fs/cgroup/memory.max");
-    const std::uint64_t used = number_in("/sys/fs/cgroup/memory.current");
-    if (limit != std::numeric_limits<std::uint64_t>::max()) {
-        available = std::min(available, limit > used ? limit - used : 0);
-    }
-    return available;
+    return std::min(available, group_memory_left());
 }
 
 }  // namespace

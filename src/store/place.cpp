@@ -16,6 +16,7 @@
 
 #include <fmt/format.h>
 
+#include "arena/group_memory.hpp"
 #include "arena/layout.hpp"
 #include "arena/system_failure.hpp"
 #include "store/access.hpp"
@@ -102,7 +103,8 @@ Result<std::uint64_t> arena_bytes_for(const Options& options, std::uint64_t free
     if (bytes == 0) {
         const auto memory = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
                             static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-        bytes = std::max(std::min(free_bytes / 2, memory / 2) / kPieceBytes * kPieceBytes, kMinimumLimitBytes);
+        const std::uint64_t room = std::min({free_bytes, memory, group_memory_left()});
+        bytes = std::max(room / 2 / kPieceBytes * kPieceBytes, kMinimumLimitBytes);
     }
     if (bytes < kMinimumLimitBytes || bytes > kMostLimitBytes) {
         return tl::unexpected(

@@ -23,7 +23,8 @@ struct ArenaPlace {
 // no such folder, or its name does not do; kPermission: nothing can be made there, which is tried.
 [[nodiscard]] Result<std::string> spill_folder_of(const Options& options);
 
-// The limit asked for, or half of `free_bytes` and at most half of the machine's memory; rounded to pieces.
+// The limit asked for; or half of `free_bytes`, of the machine's memory, or of what the process's control groups
+// may still take, whichever is least; rounded to pieces.
 [[nodiscard]] Result<std::uint64_t> arena_bytes_for(const Options& options, std::uint64_t free_bytes);
 
 // What to do about a file system that is full, in words.

@@ -29,7 +29,8 @@ path : str, bytes or os.PathLike
     `room_wait_ms`, `page_cache` and `durable` are looked at.
 memory_limit_bytes : int
     Bytes of memory that the arena may take, 8 MiB at least. 0: half of what is
-    free where it lies.
+    free where it lies, of the machine's memory, or of what the process's control
+    group (a container's limit) may still take, whichever is least.
 arena_dir : path, optional
     Folder for the arena; otherwise the first tmpfs with room.
 group : str, optional

@@ -51,7 +51,8 @@ def enable(
     folder : path, optional
         Where the stores are and what memory has no room for. Otherwise Dask's ``temporary_directory``, or the system's.
     memory_limit : int or str
-        Bytes that each shuffle may have in memory, 8 MiB at least; ``"2 GB"`` is understood. 0: half of what is free.
+        Bytes that each shuffle may have in memory, 8 MiB at least; ``"2 GB"`` is understood. 0: half of what is free,
+        in a container half of what that may still take.
     codec : str
         How what is spilled is compressed, as of `shoal.Store`.
     arena_dir : path, optional
