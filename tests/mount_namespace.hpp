@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 
@@ -20,9 +21,8 @@ inline bool write_text(const char* path, const std::string& text) {
     return written;
 }
 
-// Puts an empty tmpfs in the place of `folder`, for this process alone, which must have one thread. "" or why that
-// cannot be.
-inline std::string hide_by_tmpfs(const std::string& folder) {
+// Gives this process, which must have one thread, mounts of its own. "" or why that cannot be.
+inline std::string enter_mount_namespace() {
     const uid_t user = ::geteuid();
     const gid_t group = ::getegid();
     if (user != 0) {
@@ -35,12 +35,36 @@ inline std::string hide_by_tmpfs(const std::string& folder) {
             return std::string("no ids in the user namespace: ") + std::strerror(errno);
         }
     }
-    if (::unshare(CLONE_NEWNS) != 0) return std::string("no mount namespace: ") + std::strerror(errno);
-    if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-        ::mount("tmpfs", folder.c_str(), "tmpfs", 0, "size=64m") != 0) {
-        return std::string("no tmpfs: ") + std::strerror(errno);
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+        return std::string("no mount namespace: ") + std::strerror(errno);
     }
     return {};
+}
+
+// Puts an empty file system of that type in the place of `folder`, for this process alone. "" or why that cannot
+// be.
+inline std::string hide_by(const char* type, const std::string& folder, const char* options = nullptr) {
+    if (std::string cannot = enter_mount_namespace(); !cannot.empty()) return cannot;
+    if (::mount(type, folder.c_str(), type, 0, options) != 0) {
+        return std::string("no ") + type + ": " + std::strerror(errno);
+    }
+    return {};
+}
+inline std::string hide_by_tmpfs(const std::string& folder) { return hide_by("tmpfs", folder, "size=64m"); }
+
+// The same by a new ext2, whose files have no extents and so no fallocate, in the file `image` of that size.
+inline std::string hide_by_ext2(const std::string& image, const std::string& size, const std::string& folder) {
+    if (std::string cannot = enter_mount_namespace(); !cannot.empty()) return cannot;
+    const std::string make = "truncate -s " + size + " '" + image +
+                             "' && PATH=$PATH:/sbin:/usr/sbin mkfs.ext2 -q -m 0 '" + image +
+                             "' && mount -o loop '" + image + "' '" + folder + "' 2>/dev/null";
+    return std::system(make.c_str()) == 0 ? "" : "no ext2 on a loop device";  // NOLINT(concurrency-mt-unsafe)
+}
+
+// What another has mounted on `from` is on `to` as well, for this process alone.
+inline std::string bind(const std::string& from, const std::string& to) {
+    if (::mount(from.c_str(), to.c_str(), nullptr, MS_BIND, nullptr) == 0) return {};
+    return std::string("no bind mount: ") + std::strerror(errno);
 }
 
 }  // namespace shoal_test

@@ -22,6 +22,7 @@ namespace ipc = boost::interprocess;
 
 // Fault-around and huge pages work in windows of addresses: file offset and address must agree in their low bits.
 constexpr std::uint64_t kAlignment = 2ULL << 20;
+constexpr std::uint64_t kKernelPageBytes = 4096;
 constexpr std::uint64_t kFenceBytes = 64 * 1024;  // behind the guard: addresses without memory (I2)
 
 // What Boost's mapped_region asks of a thing that can be mapped.
@@ -71,6 +72,10 @@ private:
     std::size_t bytes_;
     bool usable_ = false;
 };
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23  // of Linux 5.14; older headers lack it
+#endif
 
 }  // namespace
 
@@ -122,7 +127,20 @@ int Mapping::allocate(std::uint64_t offset, std::uint64_t length) const noexcept
     const int arena = descriptor();
     for (;;) {
         if (::fallocate(arena, 0, static_cast<off_t>(offset), static_cast<off_t>(length)) == 0) return 0;
+        if (errno == EOPNOTSUPP) return populate(offset, length);
         if (errno != EINTR) return errno;
+    }
+}
+
+// A write fault that changes no byte: the file system allocates the page, and the kernel gives an error where the
+// fault would raise SIGBUS.
+int Mapping::populate(std::uint64_t offset, std::uint64_t length) const noexcept {
+    const std::uint64_t begin = offset & ~(kKernelPageBytes - 1);
+    for (;;) {
+        if (::madvise(base_ + begin, offset + length - begin, MADV_POPULATE_WRITE) == 0) return 0;
+        if (errno == EFAULT) return ENOSPC;
+        if (errno == EINVAL) return EOPNOTSUPP;  // a kernel before Linux 5.14
+        if (errno != EINTR && errno != EAGAIN) return errno;
     }
 }
 

@@ -101,13 +101,15 @@ public:
     // Allocate the file's bytes [offset, offset + length), so that writing there cannot fault for lack of space. 0
     // or an errno (ENOSPC; EFBIG beyond file_size_limit; EBADF without a descriptor; ESTALE, of write_zeroes, where
     // the file has lost its name, so that nothing more is kept in it). allocate() keeps what is
-    // there and may be repeated by anyone. write_zeroes() is for whoever owns the bytes alone: what fallocate gives
-    // is not yet zeroed inside the kernel, and then each kernel page faults at its first write; what was written
-    // once is mapped 16 kernel pages at a fault.
+    // there and may be repeated by anyone; where the file system has no fallocate (ext2, ramfs), it writes to the
+    // pages by faults, which takes Linux 5.14 (EOPNOTSUPP before that). write_zeroes() is for whoever owns the
+    // bytes alone: what fallocate gives is not yet zeroed inside the kernel, and then each kernel page faults at
+    // its first write; what was written once is mapped 16 kernel pages at a fault.
     [[nodiscard]] int allocate(std::uint64_t offset, std::uint64_t length) const noexcept;
     [[nodiscard]] int write_zeroes(std::uint64_t offset, std::uint64_t length) const noexcept;
 
 private:
+    [[nodiscard]] int populate(std::uint64_t offset, std::uint64_t length) const noexcept;
     [[nodiscard, gnu::cold, gnu::noinline]] std::uint64_t place_inside(std::uint64_t offset,
                                                                        std::uint64_t alignment) const noexcept {
         return (offset < bytes_ ? offset : bytes_) & ~(alignment - 1);  // at bytes_ begins the guard

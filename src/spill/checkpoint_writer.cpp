@@ -29,7 +29,13 @@ void put(std::vector<std::byte>& to, const Struct& value) {
 }  // namespace
 
 int name_checkpoint(const std::string& path) {
-    return ::rename((path + std::string(kUnpublishedEnding)).c_str(), path.c_str()) == 0 ? 0 : errno;
+    const std::string unpublished = path + std::string(kUnpublishedEnding);
+    if (::rename(unpublished.c_str(), path.c_str()) == 0) return 0;
+    if (errno != EPERM && errno != EACCES) return errno;
+    // Another member's of the store's group, in a folder with the sticky bit: the name that it has stays until its
+    // owner syncs next.
+    if (::link(unpublished.c_str(), path.c_str()) == 0 || errno == EEXIST) return 0;
+    return errno;
 }
 
 CheckpointWriter::~CheckpointWriter() {

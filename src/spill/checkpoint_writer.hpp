@@ -20,7 +20,8 @@ namespace shoal {
 
 inline constexpr std::string_view kUnpublishedEnding = ".new";  // of the name before
 
-// Gives the checkpoint the name `path`. 0 or an errno: ENOENT where it has that name already, or is gone.
+// Gives the checkpoint the name `path`, also one that another member of the store's group wrote into a folder with
+// the sticky bit. 0 or an errno: ENOENT where it has that name already, or is gone.
 [[nodiscard]] int name_checkpoint(const std::string& path);
 
 class CheckpointWriter {

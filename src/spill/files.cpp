@@ -130,7 +130,10 @@ Result<SharedSpillFile> SpillFiles::take(const Slot& slot, std::uint64_t bytes, 
         if (owner == kNoFile) {
             if (!try_own(file, owner, ours)) continue;
             Owning owning{file, kNoFile};
-            if (auto made = make(at); !made) return tl::unexpected(std::move(made.error()));
+            if (auto made = make(at); !made) {
+                if (made.error().system_errno == EEXIST) continue;
+                return tl::unexpected(std::move(made.error()));
+            }
             owning.left_as = kIdleFile;
             *number = at;
             return owning.keep(open_anew(at, O_RDWR));
@@ -161,7 +164,10 @@ Result<void> SpillFiles::make(std::uint32_t number) {
     forget(number);
     OpenSpillFile file(path_of(number));
     const std::string& path = file.path();
-    ::unlink(path.c_str());  // one that a dead process made, and nobody has named
+    // One that a dead process made, and nobody has named; or one that was emptied by a process that may not remove
+    // it, in a folder with the sticky bit: then this number is for its owner to use again. It is not written to:
+    // another process may have it open still, to give room of it back.
+    ::unlink(path.c_str());
     const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (descriptor < 0) return failed("cannot make spill file " + path, errno);
     file.own(descriptor, -1);
@@ -369,9 +375,16 @@ int remove_spill_files(const std::string& folder, const std::string& id_text, co
             if (::unlinkat(::dirfd(stream.get()), name.c_str(), 0) == 0) continue;
             if (errno == ENOENT) {
                 gone();
-            } else {
-                failure = errno;
+                continue;
             }
+            failure = errno;
+            // In a folder with the sticky bit its name is its owner's to remove; the room that it takes need not
+            // stay.
+            const int file = ::openat(::dirfd(stream.get()), name.c_str(),
+                                      O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+            if (file < 0) continue;
+            static_cast<void>(::ftruncate(file, 0));
+            ::close(file);
         }
     }
     return failure;

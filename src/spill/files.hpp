@@ -151,7 +151,8 @@ private:
 // Removes the spill files of a store that nobody has any more: those in the folder that bear its id and are of the
 // owner of `own`, which is one of the store's other files, or of its group where that shares it. What is of others
 // stays, whoever asks: a store's files name the folder, and could name somebody else's. 0, also where there is no
-// such folder, or an errno. Throws std::bad_alloc; what it has not removed by then is there for the next call.
+// such folder, or an errno. A file that only its owner may remove, in a folder with the sticky bit, is emptied.
+// Throws std::bad_alloc; what it has not removed by then is there for the next call.
 [[nodiscard]] int remove_spill_files(const std::string& folder, const std::string& id_text, const struct stat& own);
 
 }  // namespace shoal

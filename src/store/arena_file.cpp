@@ -147,6 +147,15 @@ Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Optio
     const std::uint64_t first_slots_end = kSlotsAt + kSlotsAChunk * sizeof(Slot);
     int cause = mapped->allocate(0, first_slots_end);
     if (cause == 0) cause = mapped->allocate(plan.used_at, plan.block_bits_at - plan.used_at);
+    if (cause == EOPNOTSUPP) {
+        return tl::unexpected(
+            Error{Code::kSystem,
+                  fmt::format("cannot create arena {}: the file system of {} cannot allocate memory ahead of use "
+                              "(fallocate), and this kernel is older than Linux 5.14, which can do without: set "
+                              "arena_dir to a folder on a tmpfs",
+                              name, where),
+                  cause});
+    }
     if (cause != 0) {
         return tl::unexpected(Error{code_of(cause),
                                     fmt::format("cannot allocate {} bytes for the tables of arena {}: {}; {}",

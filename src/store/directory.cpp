@@ -535,7 +535,14 @@ Result<void> destroy_store(const std::string& path, const Options& options) {
         crash_point(CrashPoint::kArenaUnlinked);
         // After it was announced, so that no spiller makes another.
         if (const int cause = remove_spill_files_of(directory->get(), *aside, **metadata); cause != 0) {
-            return failed("cannot remove spill files in " + (*metadata)->spill_folder, cause);
+            std::string what = "cannot remove spill files in " + (*metadata)->spill_folder;
+            if (cause == EPERM) {
+                what +=
+                    " of another member of the store's group, as the folder has the sticky bit (they are empty "
+                    "now; "
+                    "let that member destroy the store too)";
+            }
+            return failed(what, cause);
         }
         crash_point(CrashPoint::kSpillFilesRemoved);
         sweep_leftovers(directory->get(), *whole, arena_path.substr(0, arena_path.rfind('/') + 1), *access);
