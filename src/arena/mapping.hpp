@@ -90,7 +90,7 @@ public:
     // To lock, write and allocate by, at this moment; -1 where there is none: see LockDescription::number. Cost: a
     // system call.
     [[nodiscard]] int descriptor() const noexcept { return locks_.number(); }
-    // The file has a name from now on, which has_lost_name() looks for.
+    // The file has a name from now on, which has_lost_name() looks for. Before other threads use this object.
     void watch_name() noexcept { is_named_ = true; }
     // Whether the file's name was removed: only those that have it open reach it then. Cost: two system calls.
     [[nodiscard]] bool has_lost_name() const noexcept;

@@ -66,8 +66,8 @@ StoreImpl::StoreImpl(OpenedArena&& opened, const Options& options)
         int failure = 0;
         if (const Slot* slot = slots_.current(&failure); slot != nullptr) files_.remove_unnamed(*slot);
     }
-    if (options.spill_thread) spiller_.start();
     if (!path_.empty()) mapping_.watch_name();
+    if (options.spill_thread) spiller_.start();
     mapping_.share_with_children();
     if (lock_.exists()) lock_.share_with_children();
 }

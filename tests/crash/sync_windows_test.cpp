@@ -459,13 +459,13 @@ TEST_CASE("Who restores a store over an arena of another boot and dies or stops 
 }
 
 std::set<CrashPoint> shoal_test::points_in_syncs() {
-    std::set<CrashPoint> points(std::begin(kOverOutdated), std::end(kOverOutdated));
+    std::set<CrashPoint> points;
     for (const SyncWindow& window : syncing()) points.insert(window.point);
     return points;
 }
 
 std::set<CrashPoint> shoal_test::points_in_restoring() {
-    std::set<CrashPoint> points;
+    std::set<CrashPoint> points(std::begin(kOverOutdated), std::end(kOverOutdated));
     for (const SyncWindow& window : restoring()) points.insert(window.point);
     return points;
 }
