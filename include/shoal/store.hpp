@@ -36,6 +36,7 @@
 #include <shoal/codec.hpp>
 #include <shoal/error.hpp>
 #include <shoal/key.hpp>
+#include <shoal/key_cursor.hpp>
 #include <shoal/leftover.hpp>
 #include <shoal/options.hpp>
 #include <shoal/verify.hpp>
@@ -150,8 +151,24 @@ public:
 
     [[nodiscard]] Result<bool> contains(ByteView key) const;
 
-    // Every key, in no order: each key that is there throughout exactly once; one that comes or goes
-    // meanwhile may be in it or not.
+    // Calls `take` with each key that begins with `prefix`, in no order, until it returns false. A key that is
+    // there during the whole call comes exactly once. A key that comes or goes meanwhile may come or not, and never
+    // twice, also where it is erased and made again, or all are dropped. The keys come in batches: of one leaf of
+    // the index, 504 keys, or of up to 16 leaves while they are 64 KiB together. Between batches the walk holds
+    // nothing of the store, so `take` may be slow without keeping memory from reuse, and may call the store, also
+    // to append, erase or walk. What `take` throws comes through. Errors: kDamaged of the index, kDestroyed,
+    // kTooManyThreads, kSystem; some keys may have been taken then. Cost: two cache misses for each key of the
+    // store, whatever the prefix; memory for one batch.
+    [[nodiscard]] Result<void> for_each_key(ByteView prefix, const std::function<bool(ByteView key)>& take) const;
+    [[nodiscard]] Result<void> for_each_key(const std::function<bool(ByteView key)>& take) const;
+
+    // The same a batch at a time, for a caller that cannot be called back: reads the next batch into the cursor.
+    // True when that has one key or more; false at the end. Errors: as for_each_key, after which the same batch may
+    // be asked for again; kInvalidArgument where the cursor has begun with another store.
+    [[nodiscard]] Result<bool> next_keys(KeyCursor& cursor) const;
+
+    // Every key, as for_each_key gives them, in a list. Cost: 16 bytes of memory and an allocation for each, beside
+    // those of for_each_key.
     [[nodiscard]] Result<std::vector<Bytes>> keys() const;
 
     // --- removing -------------------------------------------------------------------------------------------

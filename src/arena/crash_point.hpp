@@ -129,6 +129,7 @@
     /* arena/epoch.cpp */                                               \
     POINT(EpochEntered)                                                 \
     POINT(ViewPinned)                                                   \
+    POINT(KeysRead)                                                     \
     POINT(RetiredLinked)                                                \
     POINT(RetiredPushed)                                                \
     POINT(ObjectNamed)                                                  \

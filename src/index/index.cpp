@@ -218,6 +218,12 @@ std::optional<std::uint64_t> Index::visit_leaf(ArenaOffset tree, std::uint64_t f
         prefetch_to_read(mapping_->at<Chain>(slot_chain(word)));
         chains[count++] = slot_chain(word);
     }
+    // Then each chain's tail, which says whether it is erased, while the chains come: two misses of each overlap.
+    for (std::size_t at = 0; at < count; ++at) {
+        const Chain& chain = *mapping_->at<Chain>(chains[at]);
+        // relaxed: a guess at what will be read
+        prefetch_to_read(mapping_->at<Segment>(chain.tail.load(std::memory_order_relaxed)));
+    }
     for (std::size_t at = 0; at < count; ++at) {
         const Chain& chain = *mapping_->at<Chain>(chains[at]);
         if (chain.hash < from) continue;  // of a leaf that was replaced in the entries behind us, and seen there

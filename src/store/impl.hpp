@@ -60,6 +60,8 @@ public:
                                        const std::function<bool(const Records&)>& take);
     [[nodiscard]] Result<ValueSize> size(const KeyRef& key);
     [[nodiscard]] Result<bool> contains(const KeyRef& key);
+    [[nodiscard]] Result<bool> next_keys(KeyCursor& cursor);
+    [[nodiscard]] Result<void> for_each_key(ByteView prefix, const std::function<bool(ByteView)>& take);
     [[nodiscard]] Result<std::vector<Bytes>> keys();
     [[nodiscard]] Result<Stats> stats();
     [[nodiscard]] Result<std::uint64_t> spill(std::uint64_t bytes);
@@ -128,6 +130,7 @@ private:
                                               const Payload& payload, bool* anew) noexcept;
     [[nodiscard]] AppendOutcome append_anew(const ChainContext& context, const KeyRef& key, const Payload& payload,
                                             bool only_if_missing, bool* was_there) noexcept;
+    [[nodiscard]] Result<std::uint64_t> read_batch(KeyCursor& cursor, std::vector<std::size_t>& ends);
     [[nodiscard]] Result<std::shared_ptr<detail::Pin>> pin();
     template <class Made>
     [[nodiscard]] Result<Made> make_view(const KeyRef& key, bool with_empty);

@@ -1,4 +1,4 @@
-// What reads: get, views, sizes, keys, stats.
+// What reads: get, views, sizes, stats.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -392,25 +392,6 @@ Result<bool> StoreImpl::contains(const KeyRef& key) {
     auto inside = enter();
     if (!inside) return tl::unexpected(std::move(inside.error()));
     return cut_of(key).has_value();
-}
-
-Result<std::vector<Bytes>> StoreImpl::keys() {
-    const LookSlot look(slots_);
-    auto inside = enter_to_look(look);
-    if (!inside) return tl::unexpected(std::move(inside.error()));
-    std::vector<Bytes> keys;
-    std::uint64_t room = mapping_.bytes();  // that all keys together may take
-    bool sound = true;
-    sound &= index_.for_each(index_.tree(), [&](ArenaOffset chain) {
-        const ByteView key = mapping_.at<Chain>(chain)->key();
-        sound &= room >= Chain::bytes_for(key.size());
-        if (!sound) return;
-        room -= Chain::bytes_for(key.size());
-        keys.emplace_back(key.size());
-        if (!key.empty()) std::memcpy(keys.back().data(), key.data(), key.size());
-    });
-    if (!sound) return tl::unexpected(damaged_index());
-    return keys;
 }
 
 Result<Stats> StoreImpl::stats() {

@@ -156,6 +156,15 @@ Result<ValueSize> Store::size(ByteView key) const {
 Result<bool> Store::contains(ByteView key) const {
     return with_key(impl_, key, [&](StoreImpl& impl, const KeyRef& ref) { return impl.contains(ref); });
 }
+Result<void> Store::for_each_key(ByteView prefix, const std::function<bool(ByteView key)>& take) const {
+    return with_store(impl_, [&](StoreImpl& impl) { return impl.for_each_key(prefix, take); });
+}
+Result<void> Store::for_each_key(const std::function<bool(ByteView key)>& take) const {
+    return for_each_key("", take);
+}
+Result<bool> Store::next_keys(KeyCursor& cursor) const {
+    return with_store(impl_, [&](StoreImpl& impl) { return impl.next_keys(cursor); });
+}
 Result<std::vector<Bytes>> Store::keys() const {
     return with_store(impl_, [&](StoreImpl& impl) { return impl.keys(); });
 }

@@ -38,14 +38,11 @@ struct KeysArguments {
 int run_keys(const KeysArguments& arguments) {
     const auto store = attach_store(arguments.store, arguments.options);
     if (!store) return fail(store.error());
-    const auto keys = store->keys();
-    if (!keys) return fail(keys.error());
 
     const bool escape = arguments.escape || (!arguments.nul && ::isatty(STDOUT_FILENO) == 1);
     const std::string_view end = arguments.nul ? std::string_view("\0", 1) : std::string_view("\n");
     Output output;
-    for (const Bytes& key : *keys) {
-        if (!key.text().starts_with(arguments.prefix)) continue;
+    const auto walked = store->for_each_key(arguments.prefix, [&](ByteView key) {
         if (arguments.hex) {
             output.add(to_hex(key));
         } else if (escape) {
@@ -53,7 +50,11 @@ int run_keys(const KeysArguments& arguments) {
         } else {
             output.add(key.text());
         }
-        if (!output.add(end)) break;
+        return output.add(end);
+    });
+    if (!walked) {
+        static_cast<void>(output.finish());
+        return fail(walked.error());
     }
     return output.finish();
 }

@@ -144,6 +144,7 @@ const std::vector<Window>& windows() {
         {CrashPoint::kEpochEntered, kAppendGroup},
         {CrashPoint::kEpochEntered, kIset},
         {CrashPoint::kViewPinned, kView},
+        {CrashPoint::kKeysRead, kWalk},
         {CrashPoint::kRetiredLinked, kErase},
         {CrashPoint::kRetiredPushed, kErase},
         {CrashPoint::kObjectNamed, kErase},

@@ -178,6 +178,12 @@ inline const Deed kView{"view", [](Scene&) {},
                             return {};
                         }};
 
+inline const Deed kWalk{"walk over the keys", [](Scene&) {},
+                        [](Scene&, Store& own, std::uint64_t) -> std::string {
+                            EXPECT_OK(own.for_each_key([](shoal::ByteView) { return true; }));
+                            return {};
+                        }};
+
 // All that is written goes to files, also what is still being written to.
 inline Deed spills(const std::string& name, std::size_t bytes, std::uint64_t records) {
     return {name, [bytes](Scene& scene) { scene.actor = scene.records.add_writer(Scene::to_target(bytes)); },

@@ -4,6 +4,7 @@ import array
 import dataclasses
 import os
 import re
+import threading
 from pathlib import Path
 
 import numpy
@@ -155,6 +156,71 @@ def test_delete_and_drop_remove_keys(store):
     assert len(store) == 0 and list(store) == []
     store.append("a", b"anew")
     assert store["a"] == b"anew"
+
+
+def test_keys_are_iterated_without_a_list_and_by_prefix(store):
+    names = {f"user:{number}".encode() for number in range(3000)}
+    store.append({name: b"value" for name in names})
+    store.append({b"": b"1", b"user": b"2", b"\x00\xff": b"3"})
+    assert sorted(store) == sorted(store.keys()) == sorted(names | {b"", b"user", b"\x00\xff"})
+    assert set(store.iter_keys("user:")) == set(store.iter_keys(prefix=b"user:")) == names
+    assert list(store.iter_keys(b"\x00")) == [b"\x00\xff"]
+    assert list(store.iter_keys("none")) == []
+    keys = iter(store)
+    assert iter(keys) is keys
+    first = next(keys)
+    assert first not in set(keys)
+    with pytest.raises(StopIteration):
+        next(keys)
+
+
+def test_a_store_may_be_changed_while_its_keys_are_iterated(store):
+    store.append({f"key {number}": b"value" for number in range(2000)})
+    seen = []
+    for key in store:
+        seen.append(key)
+        store.delete(key)
+        store.append(key, b"again")
+        store.append(b"new " + key if not key.startswith(b"new ") and len(seen) < 2000 else b"new", b"value")
+    assert len(seen) == len(set(seen))
+    assert len([key for key in seen if key.startswith(b"key ")]) == 2000
+    for key in store:
+        store.drop()
+    assert list(store) == []
+
+
+def test_an_iterator_of_a_closed_store_raises(path):
+    store = shoal.Store(path, memory_limit_bytes=64 * MIB)
+    store.append({f"key {number}": b"value" for number in range(10)})
+    keys = iter(store)
+    next(keys)
+    store.close()
+    with pytest.raises(shoal.Closed):
+        next(keys)
+    with pytest.raises(shoal.Closed):
+        store.iter_keys()
+    shoal.Store.destroy(path)
+
+
+def test_an_iterator_is_for_one_thread_at_a_time_and_others_are_told(store):
+    store.append({f"key {number}": b"value" for number in range(20_000)})
+    keys, seen, told = iter(store), [], []
+
+    def take():
+        while True:
+            try:
+                seen.append(next(keys))
+            except ValueError as error:
+                told.append(error)
+            except StopIteration:
+                return
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == len(set(seen)) == 20_000
 
 
 def test_stats_and_size_count(store, path):

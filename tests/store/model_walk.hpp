@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <span>
@@ -371,6 +372,18 @@ private:
         for (const auto& [key, value] : model_) expected_keys.push_back(key);
         std::sort(found.begin(), found.end());
         RC_ASSERT((found == expected_keys));
+        for (const char* prefix : {"key 1", "a", "m"}) {
+            std::vector<std::string> walked, expected_of_prefix;
+            const auto done = store.for_each_key(prefix, [&](shoal::ByteView key) {
+                walked.emplace_back(key.text());
+                return true;
+            });
+            RC_ASSERT(done.has_value());
+            std::copy_if(expected_keys.begin(), expected_keys.end(), std::back_inserter(expected_of_prefix),
+                         [&](const std::string& key) { return key.starts_with(prefix); });
+            std::sort(walked.begin(), walked.end());
+            RC_ASSERT((walked == expected_of_prefix));
+        }
     }
 
     std::vector<shoal::Store>& stores_;

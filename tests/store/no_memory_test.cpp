@@ -52,6 +52,26 @@ TEST_CASE("A view for which there is no memory leaves no pin") {
     }
 }
 
+TEST_CASE("A walk over the keys for which there is no memory holds nothing, and goes on") {
+    TemporaryStore place;
+    auto store = Store::open(place.path(), with_limit(16 * kMiB));
+    REQUIRE_OK(store);
+    std::size_t keys = 0;
+    for (; keys < 10'000; ++keys) REQUIRE_OK(store->append("key " + std::to_string(keys), "value"));
+    KeyCursor cursor;
+    std::size_t given = 0;
+    bool ended = false;
+    const auto step = [&] {
+        const auto some = store->next_keys(cursor);
+        if (some && *some) given += cursor.keys().size();
+        ended = some && !*some;
+        return some.has_value();
+    };
+    fail_each_allocation(step, [&] { expect_nothing_held(*store); });
+    while (!ended) REQUIRE(step());
+    CHECK(given == keys);
+}
+
 TEST_CASE("A call for which there is no memory holds nothing afterwards") {
     TemporaryStore place;
     auto store = Store::open(place.path(), with_limit(16 * kMiB));

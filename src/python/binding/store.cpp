@@ -10,6 +10,7 @@
 #include "python/binding/batch.hpp"
 #include "python/binding/failure.hpp"
 #include "python/binding/gil.hpp"
+#include "python/binding/key_iterator.hpp"
 #include "python/binding/open_store.hpp"
 #include "python/binding/reading.hpp"
 #include "python/binding/reports.hpp"
@@ -197,6 +198,11 @@ void erase_item(const OpenStore& self, nb::handle key) {
     if (!erase(self, key)) raise({Code::kNotFound, "no such key: " + std::string(nb::repr(key).c_str())});
 }
 
+KeyIterator iter_keys(nb::handle self, nb::handle prefix) {
+    static_cast<void>(nb::cast<const OpenStore&>(self).store());
+    return {self, key_bytes(prefix)};
+}
+
 // Of what takes as long as there are keys, or longer.
 template <class Call>
 auto without_lock(const OpenStore& self, Call&& call) {
@@ -311,7 +317,8 @@ void bind_store(nb::module_& module) {
         .def("__contains__", contains, "key"_a)
         .def(
             "keys", [](const OpenStore& self) { return keys_of(*self.store()); }, docs::kKeys)
-        .def("__iter__", [](const OpenStore& self) { return nb::iter(keys_of(*self.store())); })
+        .def("iter_keys", iter_keys, "prefix"_a = nb::bytes("", 0), docs::kIterKeys)
+        .def("__iter__", [](nb::handle self) { return iter_keys(self, nb::bytes("", 0)); })
         .def("__len__",
              [](const OpenStore& self) {
                  return without_lock(self, [](Store& store) { return store.stats(); }).keys;

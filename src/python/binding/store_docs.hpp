@@ -411,13 +411,39 @@ Examples
 ValueSize(bytes=4, records=2)
 )";
 
-inline constexpr const char* kKeys = R"(Every key, in no order.
+inline constexpr const char* kKeys = R"(Every key, in no order, in a list; `iter_keys` makes none.
 
 Returns
 -------
 list of bytes
-    Each key that is there throughout once; one that comes or goes meanwhile
-    may be in it or not.
+    As `iter_keys` gives them.
+)";
+
+inline constexpr const char* kIterKeys = R"(The keys that begin with a prefix, one at a time, in no order.
+
+A key that is there during the whole iteration comes exactly once. A key that
+comes or goes meanwhile may come or not, and never twice. The iterator reads a
+batch of keys at a time: it makes no list of all, and between two batches holds
+nothing of the store, which may be changed meanwhile. To iterate over the Store
+itself is the same for all keys.
+
+Parameters
+----------
+prefix : bytes or str
+    All keys where it is empty.
+
+Returns
+-------
+iterator of bytes
+    Raises `Closed` once the store is closed.
+
+Examples
+--------
+>>> import shoal
+>>> store = shoal.Store.in_memory()
+>>> store.append({"user:1": b"ann", "user:2": b"bob", "group:1": b"all"})
+>>> sorted(store.iter_keys("user:"))
+[b'user:1', b'user:2']
 )";
 
 inline constexpr const char* kDelete = R"(Removes a key and its value.
