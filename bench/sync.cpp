@@ -97,6 +97,7 @@ void sync_and_restore(benchmark::State& state) {
 BENCHMARK(sync_and_restore)
     ->ArgNames({"keys", "record_bytes"})
     ->Args({1'000'000, 100})
+    ->Args({5'000'000, 60})
     ->Args({10'000, 10'000})
     ->Args({100, 1 << 23})
     ->Iterations(1)

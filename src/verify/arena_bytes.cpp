@@ -8,17 +8,27 @@
 
 namespace shoal {
 
+// The kernel goes from page to page until it finds a hole. So each range is asked for once: from below, where a
+// question within a range would make it go through the rest of that range again.
+ArenaBytes::ArenaBytes(const Mapping& mapping) : mapping_(&mapping), data_(mapping.bytes() / kKernelPage) {
+    const std::uint64_t bytes = mapping.bytes();
+    for (std::uint64_t at = 0; at < bytes;) {
+        const std::uint64_t begin = next_data(at, bytes);
+        if (begin == bytes) return;
+        const off_t hole = ::lseek(mapping.descriptor(), static_cast<off_t>(begin), SEEK_HOLE);
+        if (hole < 0) return;  // it is cut short; what has_data() asks for is answered one by one
+        at = std::min(std::max(static_cast<std::uint64_t>(hole), begin + 1), bytes);
+        for (std::uint64_t page = begin / kKernelPage; page < at / kKernelPage; ++page) data_.set(page);
+    }
+}
+
 bool ArenaBytes::has_data(std::uint64_t kernel_page) noexcept {
     if (data_.test(kernel_page)) return true;
+    // It may have come since. Fails with ENXIO when there is no data behind; a file system that cannot tell calls
+    // everything data.
     const auto offset = static_cast<off_t>(kernel_page * kKernelPage);
-    const off_t data = ::lseek(mapping_->descriptor(), offset, SEEK_DATA);
-    // Fails with ENXIO when there is no data behind; a file system that cannot tell calls everything data.
-    if (data < 0 || data > offset) return false;
-    const off_t hole = ::lseek(mapping_->descriptor(), offset, SEEK_HOLE);
-    const std::uint64_t end =
-        hole < 0 ? kernel_page + 1 : std::min(static_cast<std::uint64_t>(hole), mapping_->bytes()) / kKernelPage;
+    if (::lseek(mapping_->descriptor(), offset, SEEK_DATA) != offset) return false;
     data_.set(kernel_page);
-    for (std::uint64_t page = kernel_page + 1; page < end && !data_.test(page); ++page) data_.set(page);
     return true;
 }
 

@@ -35,7 +35,7 @@ private:
 
 class ArenaBytes {
 public:
-    explicit ArenaBytes(const Mapping& mapping) : mapping_(&mapping), data_(mapping.bytes() / kKernelPage) {}
+    explicit ArenaBytes(const Mapping& mapping);
 
     [[nodiscard]] const Mapping& mapping() const noexcept { return *mapping_; }
 

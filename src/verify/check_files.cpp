@@ -6,57 +6,62 @@
 #include "spill/sync_finish.hpp"
 
 namespace shoal {
-namespace {
-
-constexpr std::size_t kMemoryBytes = 16 << 20;  // of payload at a time, unless one record is larger
-
-}  // namespace
 
 void FilesCheck::report_damage(Damage damage) {
     report_->damage_count += 1;
     if (report_->damage.size() < VerifyReport::kMostDamage) report_->damage.push_back(std::move(damage));
 }
 
-// Reads the parts, some at a time. A key that is erased meanwhile has nothing to say any more.
-void FilesCheck::load(const KeyRef& key, std::vector<StoredPart>& parts, bool named_by_segments) {
-    for (std::size_t first = 0; first < parts.size();) {
-        std::size_t end = first;
-        std::size_t bytes = 0;
-        while (end < parts.size() && (end == first || bytes + parts[end].bytes <= kMemoryBytes)) {
-            bytes += parts[end++].bytes;
-        }
-        memory_.resize(std::max(memory_.size(), bytes));
-        std::size_t at = 0;
-        for (std::size_t index = first; index < end; ++index) {
-            parts[index].to = memory_.data() + std::exchange(at, at + parts[index].bytes);
-        }
-        const std::span<StoredPart> some(parts.data() + first, end - first);
-        store_->loader_.load(some);
-        report_->extents_read += some.size();
-        report_->stored_payload_read += bytes;
-        for (StoredPart& part : some) {
-            if (!part.error) continue;
-            if (!named_by_segments) {
-                report_damage({"extent", stored_at(part.place).offset, part.error->message});
-                continue;
-            }
-            const Result<bool> again = store_->loaded(key, {&part, 1});
-            if (!again) report_damage({"extent", stored_at(part.place).offset, again.error().message});
-        }
-        first = end;
+// By the loader. A key that is erased meanwhile has nothing to say any more.
+void FilesCheck::read_again(StoredPart& part, bool named_by_segments) {
+    memory_.resize(std::max<std::size_t>(memory_.size(), part.bytes));
+    part.to = memory_.data();
+    store_->loader_.load({&part, 1});
+    if (!part.error) return;
+    std::string what = part.error->message;
+    if (named_by_segments) {
+        const auto ref = store_->key_ref(part.key);
+        const Result<bool> again = ref ? store_->loaded(*ref, {&part, 1}) : tl::unexpected(ref.error());
+        if (again) return;
+        what = again.error().message;
     }
+    report_damage({"extent", stored_at(part.place).offset, std::move(what)});
 }
 
-Result<void> FilesCheck::check_key(const KeyRef& key) {
-    std::vector<StoredPart> parts;
-    {
-        auto inside = store_->enter();
-        if (!inside) return tl::unexpected(std::move(inside.error()));
-        const auto found = store_->cut_of(key);
-        if (!found) return {};
-        parts = store_->stored_parts(key, *found);
-    }
-    load(key, parts, true);
+void FilesCheck::add(const StoredPart& part) {
+    report_->extents_read += 1;
+    report_->stored_payload_read += part.bytes;
+    scan_.add(part);
+}
+
+// What the chains of the leaf that holds *from have in files; *from becomes where the next leaf begins.
+Result<void> FilesCheck::add_leaf(std::uint64_t* from) {
+    auto inside = store_->enter();
+    if (!inside) return tl::unexpected(std::move(inside.error()));
+    const auto add_chain = [&](ArenaOffset offset) {
+        const Chain& chain = *store_->mapping_.at<Chain>(offset);
+        const Cut cut = take_cut(store_->mapping_, chain);
+        if (is_null(cut.root)) return true;  // erased
+        // relaxed: never changes but for the codec
+        const std::uint64_t generation = generation_of(chain.identity.load(std::memory_order_relaxed));
+        for (const StoredPart& part : store_->stored_parts({chain.key(), chain.hash, nullptr}, {cut, generation}))
+            add(part);
+        return true;
+    };
+    const auto next = store_->index_.visit_leaf(store_->index_.tree(), *from, add_chain);
+    if (!next) return tl::unexpected(Error{Code::kDamaged, "the index cannot be right"});
+    *from = *next;
+    return {};
+}
+
+Result<void> FilesCheck::check_keys() {
+    const auto always = [] { return true; };
+    const auto doubtful = [this](StoredPart& part) { read_again(part, true); };
+    std::uint64_t from = 0;
+    do {
+        if (auto added = add_leaf(&from); !added) return added;
+        if (scan_.is_full() || from == 0) scan_.run(always, doubtful);
+    } while (from != 0);
     return {};
 }
 
@@ -71,9 +76,11 @@ bool FilesCheck::read_checkpoint(std::uint64_t turn) {
     }
     report_->synced_unix_s = checkpoint->header().written_unix_s;
     report_->synced_keys = 0;
+    const auto goes_on = [&] { return turns.step(turn, SyncPhase::kCopying); };
+    const auto doubtful = [this](StoredPart& part) { read_again(part, false); };
     CheckpointedChain chain;
     std::vector<StoredPart> parts;
-    while (turns.step(turn, SyncPhase::kCopying)) {
+    while (goes_on()) {
         const auto next = checkpoint->next(chain);
         if (!next) damaged(next.error());
         if (!next || !*next) break;
@@ -90,8 +97,10 @@ bool FilesCheck::read_checkpoint(std::uint64_t turn) {
             part.bytes = spilled_counts(segment.counts).payload_bytes;
             static_cast<void>(add_part(parts, !parts.empty(), std::move(part)));
         }
-        load({}, parts, false);
+        for (const StoredPart& one : parts) add(one);
+        if (scan_.is_full()) scan_.run(goes_on, doubtful);
     }
+    scan_.run(goes_on, doubtful);
     return turns.is_at(turn, SyncPhase::kCopying);
 }
 
@@ -116,13 +125,7 @@ Result<void> FilesCheck::check_checkpoint() {
 }
 
 Result<void> FilesCheck::run() {
-    auto keys = store_->keys();
-    if (!keys) return tl::unexpected(std::move(keys.error()));
-    for (const Bytes& key : *keys) {
-        auto ref = store_->key_ref(ByteView(key));
-        if (!ref) return tl::unexpected(std::move(ref.error()));
-        if (auto checked = check_key(*ref); !checked) return checked;
-    }
+    if (auto checked = check_keys(); !checked) return checked;
     return check_checkpoint();
 }
 

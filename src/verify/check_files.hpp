@@ -9,26 +9,31 @@
 #include <shoal/verify.hpp>
 
 #include "store/impl.hpp"
+#include "verify/extent_scan.hpp"
 
 namespace shoal {
 
 class FilesCheck {
 public:
-    FilesCheck(StoreImpl& store, VerifyReport& report) : store_(&store), report_(&report) {}
+    FilesCheck(StoreImpl& store, VerifyReport& report)
+        : store_(&store), report_(&report), scan_(store.files_, store.mapping_.header().store_id) {}
 
     // Adds to the report what it finds. kDestroyed and what else every call may give.
     [[nodiscard]] Result<void> run();
 
 private:
-    [[nodiscard]] Result<void> check_key(const KeyRef& key);
+    [[nodiscard]] Result<void> check_keys();
+    [[nodiscard]] Result<void> add_leaf(std::uint64_t* from);
     [[nodiscard]] Result<void> check_checkpoint();
     // With the turn of that number. False: it was lost, and what was found may be of what others have replaced.
     [[nodiscard]] bool read_checkpoint(std::uint64_t turn);
-    void load(const KeyRef& key, std::vector<StoredPart>& parts, bool named_by_segments);
+    void add(const StoredPart& part);
+    void read_again(StoredPart& part, bool named_by_segments);
     void report_damage(Damage damage);
 
     StoreImpl* store_;
     VerifyReport* report_;
+    ExtentScan scan_;
     std::vector<std::byte> memory_;
 };
 

@@ -1,8 +1,12 @@
 // What verify says of a store that spills: sound, and how much is in files; or which invariant is broken.
+#include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 
+#include <fmt/format.h>
 #include <shoal/store.hpp>
 
 #include "../store/result_checks.hpp"
@@ -21,7 +25,44 @@ std::string found_in(const VerifyReport& report) {
     return found;
 }
 
+std::atomic<int> holes_asked_for{0};
+
 }  // namespace
+
+// In the place of the C library's.
+extern "C" off_t lseek(int descriptor, off_t offset, int from) noexcept {
+    if (from == SEEK_HOLE) holes_asked_for += 1;
+    return static_cast<off_t>(::syscall(SYS_lseek, descriptor, offset, from));
+}
+
+// The kernel goes through the rest of a range of data to find its end. A restored arena has its keys from the top
+// down in the order of the index: where the end is asked for at each page, that takes longer than to read all
+// files.
+TEST_CASE("verify asks the kernel once for each range of a restored arena's data, not for each page") {
+    TemporaryStore place;
+    const Options options = spilling_into(place.directory().path(), 64 * kMiB);
+    std::string arena;
+    {
+        auto store = Store::open(place.path(), options);
+        REQUIRE_OK(store);
+        for (int number = 0; number < 40'000; ++number) {
+            REQUIRE_OK(store->append("key " + std::to_string(number), "0123456789"));
+        }
+        REQUIRE_OK(store->sync());
+        arena = store->stats()->arena_path;
+    }
+    REQUIRE(::unlink(arena.c_str()) == 0);
+    REQUIRE_OK(Store::attach(place.path(), options));
+    holes_asked_for = 0;
+    const auto report = Store::verify(place.path());
+    REQUIRE_OK(report);
+    CHECK(report->at_rest);
+    CHECK(report->keys == 40'000);
+    const std::uint64_t used = report->pages - report->pages_free;
+    CHECK(used > 60);
+    CHECK(holes_asked_for != 0);
+    CHECK(static_cast<std::uint64_t>(holes_asked_for) < used / 4);
+}
 
 TEST_CASE("Generations begin anew behind 2^40, and no store or value suffers by it") {
     TemporaryStore place;
@@ -156,5 +197,58 @@ TEST_CASE("verify names the invariant that a damaged word of what is spilled bre
         for (const char* key : {"long", "large", "resident"}) (void)store->erase(key);
         (void)store->drop();
         (void)store->stats();
+    }
+}
+
+TEST_CASE("Of many small extents that lie side by side verify names each damaged one, and no other") {
+    const auto codec = GENERATE("none", "zstd:3");
+    constexpr int kKeys = 3000;
+    const auto key = [](int number) { return "key " + std::to_string(number); };
+    TemporaryStore place;
+    std::vector<std::pair<std::string, StoredAt>> damaged;
+    {
+        Options options = spilling_into(place.directory().path(), 16 * kMiB);
+        options.codec = parse_codec(codec).value();
+        auto store = Store::open(place.path(), options);
+        REQUIRE_OK(store);
+        for (int number = 0; number < kKeys; ++number) {
+            REQUIRE_OK(store->append(key(number), std::string(100, static_cast<char>('a' + number % 20))));
+        }
+        REQUIRE_OK(store->spill(16 * kMiB));
+        const Stats stats = *store->stats();
+        REQUIRE(stats.spilled_segments == kKeys);
+        ArenaEditor arena(place.path());
+        for (const int number : {7, 1500, 2999}) {
+            const StoredAt at = stored_at(ArenaEditor::get(arena.segment(key(number), 0).block));
+            damaged.emplace_back(fmt::format("{}/shoal-{}-{:04}.spill", options.spill_dir,
+                                             stats.arena_path.substr(stats.arena_path.size() - 32), at.file),
+                                 at);
+        }
+    }
+    VerifyOptions with_files;
+    with_files.files = true;
+    auto report = Store::verify(place.path(), with_files);
+    REQUIRE_OK(report);
+    CHECK(found_in(*report) == "");
+    CHECK(report->extents_read == kKeys);
+    CHECK(report->stored_payload_read == kKeys * 100);
+    for (const auto& [path, at] : damaged) {
+        const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+        REQUIRE(file >= 0);
+        char byte = 0;
+        const auto offset = static_cast<off_t>(at.offset + sizeof(ExtentHeader) + 20);
+        REQUIRE(::pread(file, &byte, 1, offset) == 1);
+        byte = static_cast<char>(byte ^ 1);
+        REQUIRE(::pwrite(file, &byte, 1, offset) == 1);
+        ::close(file);
+    }
+    report = Store::verify(place.path(), with_files);
+    REQUIRE_OK(report);
+    INFO(found_in(*report));
+    CHECK(report->damage_count == damaged.size());
+    for (const auto& [path, at] : damaged) {
+        CHECK(std::any_of(report->damage.begin(), report->damage.end(), [&, at = at](const Damage& damage) {
+            return damage.invariant == "extent" && damage.offset == at.offset;
+        }));
     }
 }
