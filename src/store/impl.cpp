@@ -28,6 +28,7 @@ constexpr int kReclaimTurns = 32;
 constexpr std::chrono::microseconds kFirstPause{100};  // then twice as long each time
 constexpr std::chrono::microseconds kLastPause{6'400};
 constexpr std::uint64_t kRetiredToTidy = 64;
+constexpr std::uint64_t kSlotsARetired = 16;  // beyond 1,024 slots, at all of which a mover of the epoch looks
 
 }  // namespace
 
@@ -211,7 +212,8 @@ bool StoreImpl::make_room() {
 void StoreImpl::tidy(Slot& slot) noexcept {
     // Moving the epoch costs a system call, looking for dead slots some more: only now and then.
     const std::uint64_t retired = epochs_.retired_objects();
-    if (retired >= kRetiredToTidy) static_cast<void>(epochs_.reclaim(slot, retired % 256 == 255));
+    const std::uint64_t enough = std::max<std::uint64_t>(kRetiredToTidy, slots_.high_water() / kSlotsARetired);
+    if (retired >= enough) static_cast<void>(epochs_.reclaim(slot, retired % 256 == 255));
 }
 
 Error StoreImpl::no_memory(AppendOutcome outcome, std::uint64_t bytes) {
