@@ -26,10 +26,12 @@ namespace {
 
 constexpr std::uint64_t kMi = 1ULL << 20;
 
+using Files = std::map<std::string, std::string>;  // their text, by path
+
 // A folder with the files of /proc and /sys that a process would see.
 class System {
 public:
-    explicit System(const std::map<std::string, std::string>& files) {
+    explicit System(const Files& files) {
         for (const auto& [path, text] : files) {
             const std::filesystem::path whole = root() + path;
             std::filesystem::create_directories(whole.parent_path());
@@ -71,9 +73,10 @@ std::map<std::string, std::string> version_1(const std::string& path, const std:
 
 TEST_CASE("Groups without a limit leave all") {
     CHECK(System(version_2()).left() == kNoGroupLimit);
-    CHECK(System({}).left() == kNoGroupLimit);  // no /proc
-    CHECK(System({{"/proc/self/cgroup", "0::/\n"}}).left() == kNoGroupLimit);
-    CHECK(System({{"/proc/self/cgroup", "0::/\n"}, {"/proc/self/mountinfo", kV2Mount}}).left() == kNoGroupLimit);
+    CHECK(System(Files{}).left() == kNoGroupLimit);  // no /proc
+    CHECK(System(Files{{"/proc/self/cgroup", "0::/\n"}}).left() == kNoGroupLimit);
+    CHECK(System(Files{{"/proc/self/cgroup", "0::/\n"}, {"/proc/self/mountinfo", kV2Mount}}).left() ==
+          kNoGroupLimit);
 }
 
 TEST_CASE("Of version 2, a group's limit counts less what the group uses") {
@@ -103,18 +106,18 @@ TEST_CASE("A group's page cache counts as free, its shared memory does not") {
 }
 
 TEST_CASE("In a container with a namespace of groups the mount is the process's own group") {
-    CHECK(System({{"/proc/self/cgroup", "0::/\n"},
-                  {"/proc/self/mountinfo", kV2Mount},
-                  {"/sys/fs/cgroup/memory.max", bytes(128)},
-                  {"/sys/fs/cgroup/memory.high", "max\n"},
-                  {"/sys/fs/cgroup/memory.current", bytes(28)}})
+    CHECK(System(Files{{"/proc/self/cgroup", "0::/\n"},
+                       {"/proc/self/mountinfo", kV2Mount},
+                       {"/sys/fs/cgroup/memory.max", bytes(128)},
+                       {"/sys/fs/cgroup/memory.high", "max\n"},
+                       {"/sys/fs/cgroup/memory.current", bytes(28)}})
               .left() == 100 * kMi);
     // One that has moved out of its namespace's root.
-    CHECK(System({{"/proc/self/cgroup", "0::/../other\n"},
-                  {"/proc/self/mountinfo", kV2Mount},
-                  {"/sys/fs/cgroup/memory.max", bytes(128)},
-                  {"/sys/fs/cgroup/memory.high", "max\n"},
-                  {"/sys/fs/cgroup/memory.current", bytes(28)}})
+    CHECK(System(Files{{"/proc/self/cgroup", "0::/../other\n"},
+                       {"/proc/self/mountinfo", kV2Mount},
+                       {"/sys/fs/cgroup/memory.max", bytes(128)},
+                       {"/sys/fs/cgroup/memory.high", "max\n"},
+                       {"/sys/fs/cgroup/memory.current", bytes(28)}})
               .left() == 100 * kMi);
 }
 
@@ -147,17 +150,18 @@ TEST_CASE("Of version 1, a mount may show the process's group alone, and its lim
 }
 
 TEST_CASE("A mount's path may have a space") {
-    CHECK(System({{"/proc/self/cgroup", "0::/a b\n"},
-                  {"/proc/self/mountinfo", "31 23 0:28 / /my\\040groups rw - cgroup2 none rw\n"},
-                  {"/my groups/a b/memory.max", bytes(64)},
-                  {"/my groups/a b/memory.high", "max\n"},
-                  {"/my groups/a b/memory.current", bytes(4)}})
+    CHECK(System(Files{{"/proc/self/cgroup", "0::/a b\n"},
+                       {"/proc/self/mountinfo", "31 23 0:28 / /my\\040groups rw - cgroup2 none rw\n"},
+                       {"/my groups/a b/memory.max", bytes(64)},
+                       {"/my groups/a b/memory.high", "max\n"},
+                       {"/my groups/a b/memory.current", bytes(4)}})
               .left() == 60 * kMi);
 }
 
 TEST_CASE("Texts that are no texts of the kernel's are no limit") {
     for (const char* text : {"", ":", "0", "0:", "::", "0::", "\n\n", "0::/\n:memory:"}) {
-        CHECK(System({{"/proc/self/cgroup", text}, {"/proc/self/mountinfo", "a b c - \n - cgroup2\n" + kV2Mount}})
+        CHECK(System(
+                  Files{{"/proc/self/cgroup", text}, {"/proc/self/mountinfo", "a b c - \n - cgroup2\n" + kV2Mount}})
                   .left() == kNoGroupLimit);
     }
 }
