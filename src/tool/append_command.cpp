@@ -181,9 +181,8 @@ void add_append_command(CLI::App& app, int& exit_code) {
     add_key_options(*command, arguments->key_options);
     command->add_flag("-l,--lines", arguments->lines, "Each line of standard input, newline included, is a record");
     command
-        ->add_option(
-            "-m,--memory", arguments->options.memory_limit_bytes,
-            "Memory limit of a new store, as 512M or 8G; default: half of what is free, here and to the container")
+        ->add_option("-m,--memory", arguments->options.memory_limit_bytes,
+                     "Memory limit of a new store, as 512M or 8G; default: half of what is free to it")
         ->type_name("SIZE")
         ->transform(byte_size());
     command

@@ -40,13 +40,15 @@ bool names_process(const shoal::Error& error, pid_t process) {
     return error.message.find("process " + std::to_string(process) + " ") != std::string::npos;
 }
 
-// In the test's process, of what a child that is in another namespace gives; skips where there is none to be had.
-void require_in_namespace(const Child::Body& body) {
-    const std::string failed = Child::run(body);
-    const std::size_t at = failed.find(kCannot);
-    if (at != std::string::npos) SHOAL_SKIP(failed.substr(at));
-    REQUIRE(failed == "");
-}
+// What a child gives that goes to another namespace. Where there is none to be had, the test is to be skipped: so a
+// macro.
+#define REQUIRE_IN_NAMESPACE(...)                                                \
+    do {                                                                         \
+        const std::string ended = Child::run(__VA_ARGS__);                       \
+        const std::size_t reason_at = ended.find(kCannot);                       \
+        if (reason_at != std::string::npos) SHOAL_SKIP(ended.substr(reason_at)); \
+        REQUIRE(ended == "");                                                    \
+    } while (false)
 
 }  // namespace
 
@@ -117,7 +119,7 @@ TEST_CASE("Two containers with one volume and a /dev/shm each do not both have t
     DurablePlace place;
     auto own = std::optional(synced_store(place));
     const pid_t owner = ::getpid();
-    require_in_namespace([&]() -> std::string {
+    REQUIRE_IN_NAMESPACE([&]() -> std::string {
         own.reset();
         if (const std::string cannot = hide_by_tmpfs(place.arenas()); !cannot.empty()) return kCannot + cannot;
         const auto opened = Store::open(place.path(), place.options(16 * kMiB));
@@ -271,7 +273,7 @@ TEST_CASE("An arena is not the store's any more when another container has resto
         REQUIRE_OK(own.append("synced", "lost,"));
         arena = own.stats()->arena_path;
     }
-    require_in_namespace([&]() -> std::string {
+    REQUIRE_IN_NAMESPACE([&]() -> std::string {
         if (const std::string cannot = hide_by_tmpfs(place.arenas()); !cannot.empty()) return kCannot + cannot;
         auto restored = Store::attach(place.path());
         EXPECT_OK(restored);
