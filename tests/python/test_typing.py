@@ -47,9 +47,10 @@ store.append({"key": "text"})
 # Its classes have a metaclass, its static methods are of a type of their own, and View has no __init__; buffers are no
 # method before Python 3.12.
 OF_NANOBIND = r"""
-shoal\._native\.(Store|View)
+shoal\._native\.(Store|View|KeyIterator)
 shoal\._native\.Store\.(attach|collect|destroy|in_memory|verify)
-shoal\._native\.View\.(__buffer__|__init__)
+shoal\._native\.(View|KeyIterator)\.__init__
+shoal\._native\.View\.__buffer__
 """
 
 
