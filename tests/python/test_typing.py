@@ -44,8 +44,8 @@ store.get("key") + b""
 store.append({"key": "text"})
 '''
 
-# Its classes have a metaclass, its static methods are of a type of their own, and View has no __init__; buffers are no
-# method before Python 3.12.
+# Its classes have a metaclass, its static methods are of a type of their own, and View and KeyIterator have no
+# __init__; buffers are no method before Python 3.12.
 OF_NANOBIND = r"""
 shoal\._native\.(Store|View|KeyIterator)
 shoal\._native\.Store\.(attach|collect|destroy|in_memory|verify)
