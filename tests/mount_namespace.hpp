@@ -12,6 +12,8 @@
 #include <cstring>
 #include <string>
 
+#include "catch.hpp"
+
 namespace shoal_test {
 
 inline bool write_text(const char* path, const std::string& text) {
@@ -67,4 +69,16 @@ inline std::string bind(const std::string& from, const std::string& to) {
     return std::string("no bind mount: ") + std::strerror(errno);
 }
 
+// Begins the text of a child that lacks what the above takes.
+inline constexpr const char* kCannot = "cannot: ";
+
 }  // namespace shoal_test
+
+// Of a child's text. Where it could not, the test is to be skipped: so a macro.
+#define REQUIRE_IN_NAMESPACE(...)                                                \
+    do {                                                                         \
+        const std::string ended = __VA_ARGS__;                                   \
+        const std::size_t reason_at = ended.find(shoal_test::kCannot);           \
+        if (reason_at != std::string::npos) SHOAL_SKIP(ended.substr(reason_at)); \
+        REQUIRE(ended == "");                                                    \
+    } while (false)

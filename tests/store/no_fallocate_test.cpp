@@ -18,8 +18,6 @@ using namespace shoal_test;
 
 namespace {
 
-constexpr const char* kCannot = "cannot: ";  // begins the text of a child that lacks a privilege
-
 // A folder with such a file system, in the namespace of a child.
 struct Place {
     TemporaryDirectory images;
@@ -39,12 +37,6 @@ struct Place {
     }
 };
 
-void require_or_skip(const std::string& failed) {
-    const std::size_t at = failed.find(kCannot);
-    if (at != std::string::npos) SHOAL_SKIP(failed.substr(at));
-    REQUIRE(failed == "");
-}
-
 std::string record(std::uint64_t number) { return pattern(kMiB, number); }
 
 }  // namespace
@@ -53,7 +45,7 @@ TEST_CASE("A store whose arena and spill files lie where there is no fallocate h
           "[process]") {
     Place place;
     place.type = GENERATE("ramfs", "ext2");
-    require_or_skip(Child::run([&]() -> std::string {
+    REQUIRE_IN_NAMESPACE(Child::run([&]() -> std::string {
         if (std::string cannot = place.mount("96M"); !cannot.empty()) return cannot;
         const std::string path = place.folder / "store";
         std::string arena;
@@ -87,7 +79,7 @@ TEST_CASE("A full file system without fallocate gives a typed error, and the sto
           "[process]") {
     Place place;
     place.type = "ext2";
-    require_or_skip(Child::run([&]() -> std::string {
+    REQUIRE_IN_NAMESPACE(Child::run([&]() -> std::string {
         if (std::string cannot = place.mount("24M"); !cannot.empty()) return cannot;
         shoal::Options options = with_limit(64 * kMiB);
         options.arena_dir = place.folder.path();

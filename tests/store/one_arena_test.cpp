@@ -24,8 +24,6 @@ using namespace shoal_test;
 
 namespace {
 
-constexpr const char* kCannot = "cannot: ";  // begins the text of a child that lacks a privilege
-
 Store synced_store(const DurablePlace& place) {
     shoal::Options options = place.options(16 * kMiB);
     options.spill_thread = false;
@@ -39,16 +37,6 @@ Store synced_store(const DurablePlace& place) {
 bool names_process(const shoal::Error& error, pid_t process) {
     return error.message.find("process " + std::to_string(process) + " ") != std::string::npos;
 }
-
-// What a child gives that goes to another namespace. Where there is none to be had, the test is to be skipped: so a
-// macro.
-#define REQUIRE_IN_NAMESPACE(...)                                                \
-    do {                                                                         \
-        const std::string ended = Child::run(__VA_ARGS__);                       \
-        const std::size_t reason_at = ended.find(kCannot);                       \
-        if (reason_at != std::string::npos) SHOAL_SKIP(ended.substr(reason_at)); \
-        REQUIRE(ended == "");                                                    \
-    } while (false)
 
 }  // namespace
 
@@ -119,7 +107,7 @@ TEST_CASE("Two containers with one volume and a /dev/shm each do not both have t
     DurablePlace place;
     auto own = std::optional(synced_store(place));
     const pid_t owner = ::getpid();
-    REQUIRE_IN_NAMESPACE([&]() -> std::string {
+    REQUIRE_IN_NAMESPACE(Child::run([&]() -> std::string {
         own.reset();
         if (const std::string cannot = hide_by_tmpfs(place.arenas()); !cannot.empty()) return kCannot + cannot;
         const auto opened = Store::open(place.path(), place.options(16 * kMiB));
@@ -128,7 +116,7 @@ TEST_CASE("Two containers with one volume and a /dev/shm each do not both have t
         EXPECT_CODE(Store::destroy(place.path()), Code::kInUse);
         EXPECT_CODE(Store::destroy(place.path(), by_force()), Code::kInUse);  // it could not be told
         return {};
-    });
+    }));
     CHECK(own->get("synced")->text() == "red,");
     REQUIRE_OK(own->append("synced", "green,"));
     REQUIRE_OK(own->sync());
@@ -168,8 +156,7 @@ TEST_CASE("Of containers that restore one store at once one has it, and the othe
     const std::string failed = wait_for(children);
     ::close(answers[0]);
     ::close(answers[1]);
-    if (failed.find(kCannot) != std::string::npos) SHOAL_SKIP(failed.substr(failed.find(kCannot)));
-    REQUIRE(failed == "");
+    REQUIRE_IN_NAMESPACE(failed);
     CHECK(std::count(answered.begin(), answered.end(), 'y') == 1);
 }
 
@@ -273,14 +260,14 @@ TEST_CASE("An arena is not the store's any more when another container has resto
         REQUIRE_OK(own.append("synced", "lost,"));
         arena = own.stats()->arena_path;
     }
-    REQUIRE_IN_NAMESPACE([&]() -> std::string {
+    REQUIRE_IN_NAMESPACE(Child::run([&]() -> std::string {
         if (const std::string cannot = hide_by_tmpfs(place.arenas()); !cannot.empty()) return kCannot + cannot;
         auto restored = Store::attach(place.path());
         EXPECT_OK(restored);
         EXPECT_OK(restored->append("synced", "green,"));
         EXPECT_OK(restored->sync());
         return {};
-    });
+    }));
     const auto outdated = Store::attach(place.path());
     REQUIRE_CODE(outdated, Code::kArenaGone);
     CHECK(outdated.error().message.find("rm " + arena) != std::string::npos);
