@@ -117,9 +117,9 @@ Mapping::Mapping(LockDescription&& locks, ipc::mapped_region&& region, Guard&& g
       base_(static_cast<std::byte*>(region_.get_address())),
       bytes_(region_.get_size()) {}
 
-bool Mapping::has_lost_name() const noexcept {
+bool Mapping::has_lost_name(int arena) const noexcept {
     struct stat info {};
-    return is_named_ && ::fstat(descriptor(), &info) == 0 && info.st_nlink == 0;
+    return is_named_ && ::fstat(arena, &info) == 0 && info.st_nlink == 0;
 }
 
 int Mapping::allocate(std::uint64_t offset, std::uint64_t length) const noexcept {
@@ -147,8 +147,8 @@ int Mapping::populate(std::uint64_t offset, std::uint64_t length) const noexcept
 int Mapping::write_zeroes(std::uint64_t offset, std::uint64_t length) const noexcept {
     static constexpr std::array<std::byte, kPageBytes> kZeroes{};
     if (offset + length > file_size_limit()) return EFBIG;
-    if (has_lost_name()) return ESTALE;
     const int arena = descriptor();
+    if (has_lost_name(arena)) return ESTALE;
     while (length > 0) {
         const std::size_t count = std::min<std::uint64_t>(length, kZeroes.size());
         const ssize_t written = ::pwrite(arena, kZeroes.data(), count, static_cast<off_t>(offset));

@@ -93,7 +93,7 @@ public:
     // The file has a name from now on, which has_lost_name() looks for. Before other threads use this object.
     void watch_name() noexcept { is_named_ = true; }
     // Whether the file's name was removed: only those that have it open reach it then. Cost: two system calls.
-    [[nodiscard]] bool has_lost_name() const noexcept;
+    [[nodiscard]] bool has_lost_name() const noexcept { return has_lost_name(descriptor()); }
     void set_path(std::string path) noexcept { locks_.set_path(std::move(path)); }  // of the file, once it is named
     // A child of fork may use this object from now on: see LockDescription::inherit.
     void share_with_children() noexcept { locks_.inherit(kPresenceByte); }
@@ -109,6 +109,7 @@ public:
     [[nodiscard]] int write_zeroes(std::uint64_t offset, std::uint64_t length) const noexcept;
 
 private:
+    [[nodiscard]] bool has_lost_name(int arena) const noexcept;
     [[nodiscard]] int populate(std::uint64_t offset, std::uint64_t length) const noexcept;
     [[nodiscard, gnu::cold, gnu::noinline]] std::uint64_t place_inside(std::uint64_t offset,
                                                                        std::uint64_t alignment) const noexcept {

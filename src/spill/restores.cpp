@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include "arena/descriptor.hpp"
 #include "arena/system_failure.hpp"
 #include "spill/checkpoint_name.hpp"
 #include "spill/file_table.hpp"
@@ -40,26 +41,7 @@ std::string print(const std::string& id_text, std::uint64_t restore) {
     return text + fmt::format("xxh3 {:016x}\n", XXH3_64bits(text.data(), text.size()));
 }
 
-class OpenFile {
-public:
-    explicit OpenFile(int descriptor) noexcept : descriptor_(descriptor) {}
-    OpenFile(const OpenFile&) = delete;
-    OpenFile& operator=(const OpenFile&) = delete;
-    ~OpenFile() {
-        if (descriptor_ >= 0) ::close(descriptor_);
-    }
-    [[nodiscard]] int get() const noexcept { return descriptor_; }
-
-private:
-    int descriptor_;
-};
-
 }  // namespace
-
-std::string spill_file_name(const std::string& id_text, const SpillFileName& name) {
-    const std::string restore = name.restore == 0 ? "" : fmt::format("r{}-", name.restore);
-    return fmt::format("{}{}{:04}{}", spill_name_prefix(id_text), restore, name.number, kEnding);
-}
 
 std::optional<SpillFileName> spill_file_name(std::string_view text, const std::string& id_text) {
     const std::string prefix = spill_name_prefix(id_text);
@@ -117,7 +99,7 @@ Result<std::uint64_t> next_restore(const std::string& folder, const std::string&
 
 std::uint64_t newest_restore(const std::string& folder, const std::string& id_text, const CheckOwner& check) {
     const std::string path = restores_path(folder, id_text);
-    const OpenFile file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+    const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
     struct stat info {};
     if (file.get() < 0 || ::fstat(file.get(), &info) != 0 || (check && !check(info, path))) return 0;
     std::array<char, 256> text{};
@@ -144,7 +126,7 @@ Result<void> say_restore(const std::string& folder, const std::string& id_text, 
         }
     }
     if (made < 0 && errno == EEXIST) made = ::open(path.c_str(), kFlags);
-    const OpenFile file(made);
+    const Descriptor file(made);
     if (file.get() < 0) return cannot(errno);
     const std::string text = print(id_text, restore);
     errno = 0;

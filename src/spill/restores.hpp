@@ -41,9 +41,8 @@ struct SpillFileName {
     std::uint32_t number = 0;
 };
 
-// "shoal-<id>-0007.spill", "shoal-<id>-r3-0007.spill". `id_text`: the store's id in 32 hex digits.
-[[nodiscard]] std::string spill_file_name(const std::string& id_text, const SpillFileName& name);
-// Nothing where it is no spill file's name of that store.
+// Of "shoal-<id>-0007.spill" or "shoal-<id>-r3-0007.spill", which SpillFiles writes; nothing where it is no spill
+// file's name of that store. `id_text`: the store's id in 32 hex digits.
 [[nodiscard]] std::optional<SpillFileName> spill_file_name(std::string_view text, const std::string& id_text);
 inline constexpr std::string_view kRestoresName = "restores";  // behind the store's prefix
 // What lies beside the spill files and says how often the store was restored.

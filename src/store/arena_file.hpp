@@ -9,9 +9,9 @@
 #include <shoal/error.hpp>
 #include <shoal/options.hpp>
 
+#include "arena/descriptor.hpp"
 #include "arena/mapping.hpp"
 #include "store/access.hpp"
-#include "store/descriptor.hpp"
 #include "store/metadata.hpp"
 
 namespace shoal {

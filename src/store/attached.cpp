@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "store/descriptor.hpp"
+#include "arena/descriptor.hpp"
 #include "store/impl.hpp"
 
 namespace shoal {

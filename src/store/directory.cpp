@@ -16,11 +16,11 @@
 #include <fmt/format.h>
 
 #include "arena/crash_point.hpp"
+#include "arena/descriptor.hpp"
 #include "arena/presence.hpp"
 #include "arena/system_failure.hpp"
 #include "spill/restores.hpp"
 #include "store/access.hpp"
-#include "store/descriptor.hpp"
 #include "store/leftovers.hpp"
 #include "store/metadata.hpp"
 #include "store/nameless_file.hpp"

@@ -11,8 +11,8 @@
 
 #include <fmt/format.h>
 
+#include "arena/descriptor.hpp"
 #include "arena/spilled_blocks.hpp"
-#include "store/descriptor.hpp"
 #include "store/impl.hpp"
 
 namespace shoal {

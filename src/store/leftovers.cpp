@@ -19,13 +19,13 @@
 
 #include "arena/byte_lock.hpp"
 #include "arena/crash_point.hpp"
+#include "arena/descriptor.hpp"
 #include "arena/plan.hpp"
 #include "arena/presence.hpp"
 #include "arena/system_failure.hpp"
 #include "spill/files.hpp"
 #include "store/arena_file.hpp"
 #include "store/arena_lock.hpp"
-#include "store/descriptor.hpp"
 #include "store/nameless_file.hpp"
 
 namespace shoal {

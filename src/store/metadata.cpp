@@ -11,8 +11,8 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include "arena/descriptor.hpp"
 #include "arena/system_failure.hpp"
-#include "store/descriptor.hpp"
 
 namespace shoal {
 namespace {

@@ -11,9 +11,9 @@
 #include <optional>
 #include <string>
 
+#include "arena/descriptor.hpp"
 #include "arena/lock_description.hpp"
 #include "store/access.hpp"
-#include "store/descriptor.hpp"
 
 namespace shoal {
 

@@ -16,11 +16,11 @@
 
 #include <fmt/format.h>
 
+#include "arena/descriptor.hpp"
 #include "arena/group_memory.hpp"
 #include "arena/layout.hpp"
 #include "arena/system_failure.hpp"
 #include "store/access.hpp"
-#include "store/descriptor.hpp"
 
 namespace shoal {
 namespace {

@@ -7,13 +7,13 @@
 #include <cerrno>
 #include <chrono>
 
+#include "arena/descriptor.hpp"
 #include "arena/system_failure.hpp"
 #include "io/file_limit_signal.hpp"
 #include "segment/layout.hpp"
 #include "spill/restores.hpp"
 #include "spill/sync_finish.hpp"
 #include "spill/sync_pass.hpp"
-#include "store/descriptor.hpp"
 #include "store/impl.hpp"
 #include "store/metadata.hpp"
 #include "store/waiting.hpp"

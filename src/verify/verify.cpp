@@ -9,9 +9,9 @@
 #include <xxhash.h>
 #include <shoal/store.hpp>
 
+#include "arena/descriptor.hpp"
 #include "arena/plan.hpp"
 #include "arena/presence.hpp"
-#include "store/descriptor.hpp"
 #include "store/impl.hpp"
 #include "store/metadata.hpp"
 #include "verify/check_blocks.hpp"

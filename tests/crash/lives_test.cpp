@@ -5,10 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "arena/descriptor.hpp"
 #include "catch.hpp"
 #include "lives.hpp"
 #include "scene.hpp"
-#include "store/descriptor.hpp"
 #include "store/leftovers.hpp"
 #include "windows.hpp"
 
