@@ -12,7 +12,7 @@
 
 #include <shoal/store.hpp>
 
-#include "../store/temporary_store.hpp"
+#include "folders.hpp"
 
 namespace shoal_test {
 
@@ -20,45 +20,34 @@ using Values = std::map<std::string, std::string>;
 
 class DurablePlace {
 public:
-    ~DurablePlace() { (void)shoal::Store::destroy(path(), by_force()); }
-
-    [[nodiscard]] std::string path() const { return stores_ / "store"; }
-    [[nodiscard]] std::string folder() const { return spills_.path(); }
-    [[nodiscard]] std::string arenas() const { return arenas_.path(); }
+    [[nodiscard]] std::string path() const { return folders_.path(); }
+    [[nodiscard]] std::string folder() const { return folders_.spills.path(); }
+    [[nodiscard]] std::string arenas() const { return folders_.arenas.path(); }
     [[nodiscard]] shoal::Options options(std::uint64_t limit_bytes, const std::string& codec = "none") const {
-        shoal::Options options = with_limit(limit_bytes);
-        options.arena_dir = arenas_.path();
-        options.spill_dir = spills_.path();
+        shoal::Options options = folders_.options();
+        options.memory_limit_bytes = limit_bytes;
+        options.spill_thread = true;
         options.codec = shoal::parse_codec(codec).value();
         return options;
     }
-
-    // While nobody has the store open.
-    void lose_memory() const {
-        for (const std::string& name : arenas_.entries()) std::filesystem::remove(arenas_ / name);
-    }
-    [[nodiscard]] bool has_arena() const { return !arenas_.entries().empty(); }
+    void lose_memory() const { folders_.lose_memory(); }
+    [[nodiscard]] bool has_arena() const { return !folders_.arenas.entries().empty(); }
     // The newest that has its name; "" for none.
     [[nodiscard]] std::string checkpoint() const {
         std::string newest;
-        for (const std::string& name : spills_.entries()) {
+        for (const std::string& name : folders_.spills.entries()) {
             if (name.find("-checkpoint") == std::string::npos || name.ends_with(".new")) continue;
             if (std::pair(name.size(), name) > std::pair(newest.size(), newest)) newest = name;
         }
-        return newest.empty() ? "" : spills_ / newest;
+        return newest.empty() ? "" : folders_.spills / newest;
     }
     [[nodiscard]] std::size_t checkpoints() const {  // that have their names, or none yet
         std::size_t count = 0;
-        for (const std::string& name : spills_.entries()) count += name.find("-checkpoint") != std::string::npos;
+        for (const std::string& name : folders_.spills.entries())
+            count += name.find("-checkpoint") != std::string::npos;
         return count;
     }
-    [[nodiscard]] std::vector<std::string> spill_files() const {
-        std::vector<std::string> files;
-        for (const std::string& name : spills_.entries()) {
-            if (name.ends_with(".spill")) files.push_back(spills_ / name);
-        }
-        return files;
-    }
+    [[nodiscard]] std::vector<std::string> spill_files() const { return folders_.spill_files(); }
     // What the file system has given for the spill files.
     [[nodiscard]] std::uint64_t disk_bytes() const {
         std::uint64_t bytes = 0;
@@ -70,9 +59,7 @@ public:
     }
 
 private:
-    TemporaryDirectory stores_;
-    TemporaryDirectory arenas_{"/dev/shm"};
-    TemporaryDirectory spills_;
+    Folders folders_;
 };
 
 inline Values values_of(const shoal::Store& store) {

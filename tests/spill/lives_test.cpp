@@ -13,6 +13,7 @@
 #include "../store/temporary_store.hpp"
 #include "../verify/arena_editor.hpp"
 #include "catch.hpp"
+#include "folders.hpp"
 #include "store/metadata.hpp"
 
 using namespace shoal_test;
@@ -30,22 +31,6 @@ shoal::StoreId id_of_text() {
     }
     return id;
 }
-
-// Folders for a store, its arena and its spill files, which no other store has.
-struct Folders {
-    TemporaryDirectory stores;
-    TemporaryDirectory arenas{"/dev/shm"};
-    TemporaryDirectory spills;
-
-    [[nodiscard]] std::string path() const { return stores / "store"; }
-    [[nodiscard]] shoal::Options options() const {
-        shoal::Options options = with_limit(8 * kMiB);
-        options.arena_dir = arenas.path();
-        options.spill_dir = spills.path();
-        options.spill_thread = false;
-        return options;
-    }
-};
 
 // A store with a key that lies in a file.
 Store spilled(const Folders& folders, const shoal::Options& options) {

@@ -15,6 +15,7 @@
 #include "../store/result_checks.hpp"
 #include "../store/temporary_store.hpp"
 #include "catch.hpp"
+#include "folders.hpp"
 #include "spill/checkpoint_writer.hpp"
 
 using namespace shoal_test;
@@ -39,34 +40,16 @@ std::string as_member(uid_t user, const Child::Body& body) {
 }
 
 // The folders are root's, so that neither member may do more in them than the other.
-struct StickyPlace {
-    TemporaryDirectory stores;
-    TemporaryDirectory arenas{"/dev/shm"};
-    TemporaryDirectory spills;
-
-    StickyPlace() {
+struct StickyFolders : Folders {
+    StickyFolders() {
         for (const TemporaryDirectory* each : {&stores, &arenas, &spills}) {
             REQUIRE(::chmod(each->path().c_str(), 01777) == 0);
         }
     }
-    ~StickyPlace() {
-        shoal::Options options = by_force();
-        options.any_owner = true;
-        (void)Store::destroy(path(), options);
-    }
-    [[nodiscard]] std::string path() const { return stores / "store"; }
-    [[nodiscard]] shoal::Options options() const {
-        shoal::Options options = with_limit(8 * kMiB);
-        options.arena_dir = arenas.path();
-        options.spill_dir = spills.path();
-        options.spill_thread = false;
+    [[nodiscard]] shoal::Options group_options() const {
+        shoal::Options options = Folders::options();
         options.group = std::to_string(kGroup);
         return options;
-    }
-    [[nodiscard]] std::size_t spill_files() const {
-        std::size_t count = 0;
-        for (const std::string& name : spills.entries()) count += name.ends_with(".spill") ? 1 : 0;
-        return count;
     }
 };
 
@@ -94,18 +77,18 @@ std::string has_all(Store& store, std::uint64_t from) {
 TEST_CASE("In a folder with the sticky bit each member spills, syncs, erases what the other spilled, and restores",
           "[process]") {
     NEEDS_ROOT;
-    const StickyPlace place;
+    const StickyFolders folders;
     REQUIRE(as_member(kFirst, [&]() -> std::string {
-                auto store = Store::open(place.path(), place.options());
+                auto store = Store::open(folders.path(), folders.group_options());
                 EXPECT_OK(store);
                 EXPECT(append_all(*store, 0) == "");
                 EXPECT_OK(store->sync());
                 return {};
             }) == "");
-    const std::size_t of_first = place.spill_files();
+    const std::size_t of_first = folders.spill_files().size();
     REQUIRE(of_first > 0);
     REQUIRE(as_member(kSecond, [&]() -> std::string {
-                auto store = Store::attach(place.path(), place.options());
+                auto store = Store::attach(folders.path(), folders.group_options());
                 EXPECT_OK(store);
                 EXPECT(has_all(*store, 0) == "");
                 EXPECT_OK(store->drop());
@@ -115,19 +98,19 @@ TEST_CASE("In a folder with the sticky bit each member spills, syncs, erases wha
                 EXPECT_OK(store->sync());
                 return has_all(*store, 20);
             }) == "");
-    REQUIRE(place.spill_files() > of_first);
-    for (const std::string& name : place.arenas.entries()) REQUIRE(fs::remove(place.arenas / name));
+    REQUIRE(folders.spill_files().size() > of_first);
+    folders.lose_memory();
     for (const uid_t user : {kFirst, kSecond}) {
         REQUIRE(as_member(user, [&]() -> std::string {
-                    auto store = Store::attach(place.path(), place.options());
+                    auto store = Store::attach(folders.path(), folders.group_options());
                     EXPECT_OK(store);
                     EXPECT(has_all(*store, 20) == "");
                     EXPECT(append_all(*store, user == kFirst ? 40 : 60) == "");
                     EXPECT_OK(store->sync());
                     EXPECT(has_all(*store, user == kFirst ? 40 : 60) == "");
-                    const auto report = Store::verify(place.path(), [&] {
+                    const auto report = Store::verify(folders.path(), [&] {
                         shoal::VerifyOptions verify;
-                        verify.access = place.options();
+                        verify.access = folders.group_options();
                         return verify;
                     }());
                     EXPECT(report && report->damage.empty());
@@ -139,8 +122,8 @@ TEST_CASE("In a folder with the sticky bit each member spills, syncs, erases wha
 TEST_CASE("A member finishes a checkpoint that another member wrote into a folder with the sticky bit",
           "[process]") {
     NEEDS_ROOT;
-    const StickyPlace place;
-    const std::string path = place.spills / "checkpoint";
+    const StickyFolders folders;
+    const std::string path = folders.spills / "checkpoint";
     REQUIRE(as_member(kFirst, [&]() -> std::string {
                 std::ofstream(path + std::string(shoal::kUnpublishedEnding)) << "whole";
                 EXPECT(::chown((path + ".new").c_str(), static_cast<uid_t>(-1), kGroup) == 0);
@@ -164,14 +147,14 @@ TEST_CASE("A member finishes a checkpoint that another member wrote into a folde
 TEST_CASE("A destroyer that may not remove another member's spill files empties them, and says whose they are",
           "[process]") {
     NEEDS_ROOT;
-    const StickyPlace place;
+    const StickyFolders folders;
     REQUIRE(as_member(kFirst, [&]() -> std::string {
-                auto store = Store::open(place.path(), place.options());
+                auto store = Store::open(folders.path(), folders.group_options());
                 EXPECT_OK(store);
                 return append_all(*store, 0);
             }) == "");
     REQUIRE(as_member(kSecond, [&]() -> std::string {
-                auto store = Store::attach(place.path(), place.options());
+                auto store = Store::attach(folders.path(), folders.group_options());
                 EXPECT_OK(store);
                 EXPECT_OK(store->drop());
                 EXPECT(append_all(*store, 20) == "");
@@ -179,18 +162,18 @@ TEST_CASE("A destroyer that may not remove another member's spill files empties 
                 return {};
             }) == "");
     REQUIRE(as_member(kFirst, [&]() -> std::string {
-                const auto destroyed = Store::destroy(place.path(), place.options());
+                const auto destroyed = Store::destroy(folders.path(), folders.group_options());
                 EXPECT_CODE(destroyed, Code::kPermission);
                 EXPECT(destroyed.error().message.find("sticky") != std::string::npos);
-                EXPECT_CODE(Store::attach(place.path(), place.options()), Code::kNotFound);
+                EXPECT_CODE(Store::attach(folders.path(), folders.group_options()), Code::kNotFound);
                 return {};
             }) == "");
-    for (const std::string& name : place.spills.entries()) CHECK(fs::file_size(place.spills / name) == 0);
+    for (const std::string& name : folders.spills.entries()) CHECK(fs::file_size(folders.spills / name) == 0);
     REQUIRE(as_member(kSecond, [&]() -> std::string {
-                EXPECT_CODE(Store::destroy(place.path(), place.options()),
+                EXPECT_CODE(Store::destroy(folders.path(), folders.group_options()),
                             Code::kNotFound);  // it finishes that one
                 return {};
             }) == "");
-    CHECK(place.spills.entries().empty());
-    CHECK(fs::is_empty(place.path()));  // the folder is the first member's to remove
+    CHECK(folders.spills.entries().empty());
+    CHECK(fs::is_empty(folders.path()));  // the folder is the first member's to remove
 }
