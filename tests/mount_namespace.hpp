@@ -64,7 +64,7 @@ inline std::string hide_by_ext2(const std::string& image, const std::string& siz
 }
 
 // What another has mounted on `from` is on `to` as well, for this process alone.
-inline std::string bind(const std::string& from, const std::string& to) {
+inline std::string bind_mount(const std::string& from, const std::string& to) {
     if (::mount(from.c_str(), to.c_str(), nullptr, MS_BIND, nullptr) == 0) return {};
     return std::string("no bind mount: ") + std::strerror(errno);
 }

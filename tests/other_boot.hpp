@@ -17,7 +17,7 @@ inline bool is_on_tmpfs(const std::string& path) {
 
 // Changes the boot's id in the arena's header (src/FORMAT.md).
 inline bool pretend_reboot(const std::string& arena) {
-    constexpr off_t kBootId = 2280;
+    constexpr off_t kBootId = 1272;
     const int file = ::open(arena.c_str(), O_RDWR | O_CLOEXEC);
     char byte = 0;
     bool done = file >= 0 && ::pread(file, &byte, 1, kBootId) == 1;

@@ -22,6 +22,7 @@ enum class Code {
     kDamaged,       // bytes in the metadata, the arena or a spill file cannot be right; the message names where
     kArenaGone,     // the store's directory is there and its arena is not (a reboot, or somebody removed it)
     kInUse,         // processes have the store open where it must not be; the message names them, as far as it can
+    kCopied,        // the store's directory is a copy of another store's, which lives; the message says what to do
     kDestroyed,     // the store was destroyed while this process had it open
     kTooManyThreads,  // every slot of the process table is taken
     kSystem,          // another system call failed: see Error::system_errno

@@ -58,7 +58,8 @@ struct Options {
     // memory, whose files nobody would take away if its processes were killed. Empty, the default: all data stays
     // in memory, and an append that finds none fails. With it, data that does not change any more goes to files
     // there when memory gets short (and costs a read when it is asked for), and an append waits for that where it
-    // must.
+    // must. A folder that is the store's directory or lies below it is found wherever that is moved to; another is
+    // kept as an absolute path, stays where it is, and is not copied with the store's directory.
     std::string spill_dir;
 
     // The store outlives the machine's memory: it is synced (Store::sync) when this process closes it, on attaching

@@ -52,8 +52,8 @@ public:
     // that is there; of several that create at once one does and the others attach. On attaching, `options` is
     // looked at as attach does. Errors: kPermission, kNoSpace, kMemoryLimit, kIncompatible, kDamaged, kArenaGone,
     // kInUse (processes have the store open with an arena that cannot be reached from here: its name was removed,
-    // or it lies in another container's /dev/shm; the message names them), kInvalidArgument, kSystem. A failure
-    // leaves nothing new behind.
+    // or it lies in another container's /dev/shm; the message names them), kCopied (the directory is a copy of that
+    // of a store that lives; see recover), kInvalidArgument, kSystem. A failure leaves nothing new behind.
     [[nodiscard]] static Result<Store> open(const std::string& path, const Options& options = {});
 
     // Only attaches. kNotFound when there is no store; otherwise as open. Cost: some 0.1 ms, whatever the size.
@@ -68,7 +68,8 @@ public:
     // is in it; a later open starts clean. Fails with kInUse, and leaves the store as it is, if processes have it
     // open, the caller's own too; the message names them. With Options::force it is destroyed all the same, and
     // they get kDestroyed from then on, but for a store that is open with an arena which cannot be reached from
-    // here. Of `options` force, group and any_owner count. kNotFound when there is none; kPermission leaves it as
+    // here. Fails with kCopied for a copy of the directory of a store that lives: remove the copy itself. Of
+    // `options` force, group and any_owner count. kNotFound when there is none; kPermission leaves it as
     // it is. After another failure, or std::bad_alloc, the next destroy or open at `path` removes what is left.
     [[nodiscard]] static Result<void> destroy(const std::string& path, const Options& options = {});
 
@@ -87,9 +88,11 @@ public:
     [[nodiscard]] static Result<VerifyReport> verify(const std::string& path, const VerifyOptions& options = {});
 
     // Brings a store back whose arena is gone, as after a reboot, as it was synced last (every open does that),
-    // reads all of it, and says what could be brought back and what could not. Of `options` memory_limit_bytes,
-    // group and any_owner count. Errors: as open; kArenaGone where it was never synced, kDamaged where the
-    // checkpoint is.
+    // reads all of it, and says what could be brought back and what could not. A copy of the directory of a store
+    // that lives becomes a store of its own by this, with another store_id, as the last sync before the copy left
+    // it; but kCopied where its spill folder is outside of it, and so the other store's. Of `options`
+    // memory_limit_bytes, group and any_owner count. Errors: as open; kArenaGone where it was never synced,
+    // kDamaged where the checkpoint is.
     [[nodiscard]] static Result<Recovery> recover(const std::string& path, const Options& options = {});
 
     // What was moved from has no store: every call on it fails with kInvalidArgument, but for destruction and being

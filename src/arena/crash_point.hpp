@@ -67,6 +67,9 @@
     POINT(OutdatedRemoved)                                              \
     POINT(RestoredNamed)                                                \
     POINT(RestoredJoined)                                               \
+    POINT(HomeWritten)                                                  \
+    POINT(HomeTaken)                                                    \
+    POINT(ArenaAtHome)                                                  \
     POINT(RestoreSaid)                                                  \
     /* chain/chain.cpp: segments */                                     \
     POINT(SegmentTaken)                                                 \

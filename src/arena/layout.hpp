@@ -15,12 +15,13 @@
 #include "arena/boot_id.hpp"
 #include "arena/geometry.hpp"
 #include "arena/offset.hpp"
+#include "arena/store_home.hpp"
 #include "arena/store_id.hpp"
 
 namespace shoal {
 
 inline constexpr std::uint64_t kArenaMagic = 0x4152'4c41'4f48'5301;  // bytes 01 "SHOALRA" in the file
-inline constexpr std::uint32_t kArenaVersion = 6;
+inline constexpr std::uint32_t kArenaVersion = 7;
 
 inline constexpr std::uint64_t kPieceBytes = kPiecePages * kPageBytes;
 inline constexpr std::uint32_t kEpochBuckets = 3;
@@ -28,15 +29,14 @@ inline constexpr std::uint32_t kMade = 3;  // blocks that one step of an operati
 inline constexpr std::uint64_t kMinimumLimitBytes = 4 * kPieceBytes;
 inline constexpr std::uint64_t kSlotsAt = 4096;             // of the slots, in every arena
 inline constexpr std::uint64_t kDestroyedBit = 1ULL << 63;  // in the epoch word
-inline constexpr std::size_t kStorePathBytes = 1024;
-inline constexpr std::uint64_t kTemporaryFlag = 1;  // the store goes when nobody has it open
+inline constexpr std::uint64_t kTemporaryFlag = 1;          // the store goes when nobody has it open
 
 struct ArenaHeader {
     // --- immutable after creation (written by the creator) ---
     Atomic<std::uint64_t> magic;  // kArenaMagic, stored last with release: I1
     std::uint64_t signature;      // layout_signature() of the build that made it
     std::array<char, 64> layout;  // the same in words, for the error message
-    StoreId store_id;
+    StoreId store_id;             // as store.meta and the names of spill files have it: a copy's is the original's
     std::uint64_t arena_bytes;    // of the file: the memory limit and kSlotTableBytes
     std::uint64_t page_count;     // 64 KiB pages from pages_at on, a multiple of kPiecePages
     std::uint64_t hash_seed;      // of XXH3 over keys
@@ -51,11 +51,12 @@ struct ArenaHeader {
     std::uint32_t first_segment_bytes;
     std::uint32_t max_segment_bytes;
     std::uint64_t created_unix_s;
-    std::array<char, kStorePathBytes> store_path;  // NUL-terminated; empty for an in-memory store
-    std::uint64_t flags;                           // kTemporaryFlag
+    StoreId arena_id;              // in the arena's own name; store_id, but in a copy (store/kin.hpp)
+    std::uint64_t flags;           // kTemporaryFlag
     std::uint64_t spill_files_at;  // offset: kSpillFiles SpillFile; 0 where the store does not spill
     std::uint64_t codec;           // packed, of what is spilled (shoal/codec.hpp)
-    std::array<char, kStorePathBytes> spill_folder;  // NUL-terminated, absolute; empty where it does not spill
+    std::array<char, kStorePathBytes>
+        spill_folder;       // NUL-terminated, as store.meta has it; empty where it does not spill
     std::uint64_t restore;  // number of the restore that made it, 0 for none (spill/restores.hpp)
     BootId boot_id;         // of the kernel's boot in which it was made; zeroes where unknown (arena/boot_id.hpp)
 
@@ -94,28 +95,33 @@ struct ArenaHeader {
     Atomic<std::uint64_t> checkpoint;        // number of the newest checkpoint that has replaced those before it
     Atomic<std::uint32_t> sync_progress;     // steps that syncs have made; one that makes none is taken for stopped
     Atomic<std::uint32_t> sync_ends;         // futex: a process that waits for a sync sleeps on it
+
+    // --- written as bytes of the file, never through the mapping (arena/store_home.hpp) ---
+    alignas(64) StoreHome home;
 };
 
-static_assert(sizeof(ArenaHeader) == 2688, "part of the format: src/FORMAT.md");
+static_assert(sizeof(ArenaHeader) == 2816, "part of the format: src/FORMAT.md");
+static_assert(sizeof(ArenaHeader) <= kSlotsAt, "the home is written inside of one page");
 static_assert(offsetof(ArenaHeader, magic) == 0, "a damaged or foreign file must fail on its first word");
 static_assert(offsetof(ArenaHeader, signature) == 8, "an incompatible build reads this much");
 static_assert(offsetof(ArenaHeader, layout) == 16, "an incompatible build reads this much");
 static_assert(offsetof(ArenaHeader, store_id) == 80);
 static_assert(offsetof(ArenaHeader, arena_bytes) == 96);
 static_assert(offsetof(ArenaHeader, pages_at) == 176);
-static_assert(offsetof(ArenaHeader, store_path) == 200);
-static_assert(offsetof(ArenaHeader, flags) == 1224);
-static_assert(offsetof(ArenaHeader, epoch) == 2304, "epoch, tree and retirements share one line");
-static_assert(offsetof(ArenaHeader, page_hint) == 2368, "allocation must not disturb the epoch's line");
-static_assert(offsetof(ArenaHeader, slots_high_water) == 2384 && offsetof(ArenaHeader, slots_real) == 2388);
-static_assert(offsetof(ArenaHeader, retired) == 2432);
-static_assert(offsetof(ArenaHeader, epoch_began_ms) == 2464);
-static_assert(offsetof(ArenaHeader, spill_files_at) == 1232 && offsetof(ArenaHeader, codec) == 1240);
-static_assert(offsetof(ArenaHeader, restore) == 2272 && offsetof(ArenaHeader, boot_id) == 2280);
-static_assert(offsetof(ArenaHeader, generations) == 2496 && offsetof(ArenaHeader, spill_hand) == 2560);
-static_assert(offsetof(ArenaHeader, spare_journal) == 2600);
-static_assert(offsetof(ArenaHeader, sync) == 2624 && offsetof(ArenaHeader, checkpoint) == 2640);
-static_assert(offsetof(ArenaHeader, sync_progress) == 2648 && offsetof(ArenaHeader, sync_ends) == 2652);
+static_assert(offsetof(ArenaHeader, arena_id) == 200);
+static_assert(offsetof(ArenaHeader, flags) == 216);
+static_assert(offsetof(ArenaHeader, spill_files_at) == 224 && offsetof(ArenaHeader, codec) == 232);
+static_assert(offsetof(ArenaHeader, restore) == 1264 && offsetof(ArenaHeader, boot_id) == 1272);
+static_assert(offsetof(ArenaHeader, epoch) == 1344, "epoch, tree and retirements share one line");
+static_assert(offsetof(ArenaHeader, page_hint) == 1408, "allocation must not disturb the epoch's line");
+static_assert(offsetof(ArenaHeader, slots_high_water) == 1424 && offsetof(ArenaHeader, slots_real) == 1428);
+static_assert(offsetof(ArenaHeader, retired) == 1472);
+static_assert(offsetof(ArenaHeader, epoch_began_ms) == 1504);
+static_assert(offsetof(ArenaHeader, generations) == 1536 && offsetof(ArenaHeader, spill_hand) == 1600);
+static_assert(offsetof(ArenaHeader, spare_journal) == 1640);
+static_assert(offsetof(ArenaHeader, sync) == 1664 && offsetof(ArenaHeader, checkpoint) == 1680);
+static_assert(offsetof(ArenaHeader, sync_progress) == 1688 && offsetof(ArenaHeader, sync_ends) == 1692);
+static_assert(offsetof(ArenaHeader, home) == 1728);
 static_assert(std::is_standard_layout_v<ArenaHeader>, "offsets must mean the same in every build");
 
 // One attached thread's entry in the process table. Its owner alone writes it, but for recovery of the dead,

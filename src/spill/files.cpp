@@ -18,6 +18,7 @@
 #include <fmt/format.h>
 
 #include "arena/crash_point.hpp"
+#include "arena/paths_inside.hpp"
 #include "arena/system_failure.hpp"
 #include "io/file_limit_signal.hpp"
 #include "spill/file_header.hpp"
@@ -67,12 +68,14 @@ bool OpenSpillFile::is_removed() const noexcept {
     return ::fstat(descriptor(), &info) == 0 && info.st_nlink == 0;
 }
 
-SpillFiles::SpillFiles(const Mapping& mapping, Slots& slots, Grant grant, bool page_cache)
+SpillFiles::SpillFiles(const Mapping& mapping, Slots& slots, Grant grant, bool page_cache,
+                       const std::string& store_path)
     : header_(&mapping.header()), slots_(&slots), grant_(std::move(grant)), page_cache_(page_cache) {
     if (header_->spill_files_at == 0) return;
     table_ = mapping.at<SpillFileTable>(header_->spill_files_at);
-    folder_ = std::string(header_->spill_folder.data(),
-                          ::strnlen(header_->spill_folder.data(), header_->spill_folder.size()));
+    const std::string said(header_->spill_folder.data(),
+                           ::strnlen(header_->spill_folder.data(), header_->spill_folder.size()));
+    folder_ = KeptFolder(from_there(store_path, said));
     id_text_ = shoal::id_text(header_->store_id);
     if (header_->restore != 0) find_adopted(mapping.descriptor());
 }
@@ -81,7 +84,7 @@ SpillFiles::SpillFiles(const Mapping& mapping, Slots& slots, Grant grant, bool p
 // until nothing of it counts any more; nothing is adopted later.
 void SpillFiles::find_adopted(int arena) {
     restore_of_.resize(kSpillFiles);
-    const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(folder_.c_str()), &::closedir);
+    const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(folder().c_str()), &::closedir);
     struct stat own {};
     if (stream == nullptr || ::fstat(arena, &own) != 0) return;  // then no file can be opened either
     // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
@@ -106,8 +109,8 @@ SpillFiles::PathTo SpillFiles::path_to(std::uint32_t number) const noexcept {
     char of_restore[32] = "";
     if (restore != 0)
         std::snprintf(of_restore, sizeof of_restore, "r%llu-", static_cast<unsigned long long>(restore));
-    std::snprintf(path.text.data(), path.text.size(), "%s/shoal-%s-%s%04u.spill", folder_.c_str(), id_text_.c_str(),
-                  of_restore, number);
+    std::snprintf(path.text.data(), path.text.size(), "%s/shoal-%s-%s%04u.spill", folder_.path().text.data(),
+                  id_text_.c_str(), of_restore, number);
     return path;
 }
 
@@ -200,6 +203,7 @@ Result<SharedSpillFile> SpillFiles::open_anew(std::uint32_t number, int access) 
     const std::string& path = file->path();
     const int descriptor = ::open(path.c_str(), access | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (descriptor < 0 && errno == ENOENT) {
+        if (path_of(number) != path) return open_anew(number, access);  // the folder has been moved meanwhile
         return tl::unexpected(Error{Code::kDamaged, "there is no such file", ENOENT, 0});
     }
     if (descriptor < 0) return failed("cannot open it", errno);
@@ -289,13 +293,14 @@ void SpillFiles::adopt(std::uint32_t number, std::uint64_t end, std::uint64_t li
 }
 
 void SpillFiles::remove_unnamed(const Slot& slot) {
-    const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(folder_.c_str()), &::closedir);
+    const std::string folder = this->folder();
+    const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(folder.c_str()), &::closedir);
     if (stream == nullptr) return;
     // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
     while (const dirent* each = ::readdir(stream.get())) {
         const auto name = spill_file_name(static_cast<const char*>(each->d_name), id_text_);
         if (!name || name->restore > header_->restore) continue;
-        const std::string path = fmt::format("{}/{}", folder_, static_cast<const char*>(each->d_name));
+        const std::string path = fmt::format("{}/{}", folder, static_cast<const char*>(each->d_name));
         SpillFile& file = entry(name->number);
         if (name->restore < header_->restore) {
             const bool adopted = is_adopted(file) && restore_of_[name->number] == name->restore + 1;

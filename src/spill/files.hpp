@@ -21,6 +21,7 @@
 #include "arena/slots.hpp"
 #include "spill/checkpoint_name.hpp"
 #include "spill/file_table.hpp"
+#include "spill/kept_folder.hpp"
 
 namespace shoal {
 
@@ -67,10 +68,12 @@ public:
     using Grant = std::function<int(int descriptor)>;
 
     // Of the arena's header, which says whether and where the store spills. `page_cache`: never past it.
-    SpillFiles(const Mapping& mapping, Slots& slots, Grant grant, bool page_cache);
+    // `store_path`: the store's directory, from which the header says it.
+    SpillFiles(const Mapping& mapping, Slots& slots, Grant grant, bool page_cache, const std::string& store_path);
 
     [[nodiscard]] bool enabled() const noexcept { return table_ != nullptr; }
-    [[nodiscard]] const std::string& folder() const noexcept { return folder_; }
+    // As the folder is called at this moment: it may have been moved since the store was opened.
+    [[nodiscard]] std::string folder() const { return folder_.path().text.data(); }
 
     // Whether `bytes` may be written behind `end`, by the format and by the size that this process's files may have
     // (ulimit -f).
@@ -118,7 +121,7 @@ public:
 
     [[nodiscard]] std::string path_of(std::uint32_t number) const;
     [[nodiscard]] std::string checkpoint_path(std::uint64_t number) const {
-        return shoal::checkpoint_path(folder_, id_text_, number);
+        return shoal::checkpoint_path(folder(), id_text_, number);
     }
     [[nodiscard]] const std::string& id_text() const noexcept { return id_text_; }
     [[nodiscard]] const Grant& grant() const noexcept { return grant_; }
@@ -131,7 +134,7 @@ private:
     void find_adopted(int arena);
     // The path of a file for what must not need memory.
     struct PathTo {
-        std::array<char, kStorePathBytes + 128> text{};
+        std::array<char, sizeof(KeptFolder::Path) + 128> text{};
     };
     [[nodiscard]] PathTo path_to(std::uint32_t number) const noexcept;
     void remove_if_empty(const Slot& slot, std::uint32_t number) noexcept;
@@ -141,7 +144,7 @@ private:
     Grant grant_;
     bool page_cache_;
     SpillFileTable* table_ = nullptr;
-    std::string folder_;
+    KeptFolder folder_;
     std::string id_text_;
     std::vector<std::uint64_t>
         restore_of_;  // by number: + 1, of the arena before that made an adopted file, 0: none

@@ -36,9 +36,24 @@ bool take_number(std::string_view* rest, std::string_view behind, std::uint64_t*
 }
 
 // One sector's write, so that a power failure leaves all of it or nothing; a torn one counts as none.
-std::string print(const std::string& id_text, std::uint64_t restore) {
-    const std::string text = fmt::format("shoal restores {} {:020}\n", id_text, restore);
+std::string with_sum(const std::string& text) {
     return text + fmt::format("xxh3 {:016x}\n", XXH3_64bits(text.data(), text.size()));
+}
+std::string print(const std::string& id_text, const NewestRestore& restore) {
+    return with_sum(fmt::format("shoal restores {} {:020} {:020} {:020}\n", id_text, restore.number,
+                                restore.meta.inode, restore.meta.born_ns));
+}
+std::string print_before(const std::string& id_text, std::uint64_t restore) {  // without the store.meta
+    return with_sum(fmt::format("shoal restores {} {:020}\n", id_text, restore));
+}
+
+// Takes a number off the front, and the space before it. 0 where there is none: then the text is not as printed.
+std::uint64_t take_padded(std::string_view* rest) {
+    std::uint64_t number = 0;
+    if (rest->starts_with(' ')) rest->remove_prefix(1);
+    const auto read = std::from_chars(rest->data(), rest->data() + rest->size(), number);
+    rest->remove_prefix(static_cast<std::size_t>(read.ptr - rest->data()));
+    return number;
 }
 
 }  // namespace
@@ -74,7 +89,7 @@ bool belongs_with(const struct stat& own, const struct stat& info) noexcept {
 Result<std::uint64_t> next_restore(const std::string& folder, const std::string& id_text, const CheckOwner& check) {
     const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(folder.c_str()), &::closedir);
     if (stream == nullptr) return failed("cannot look into " + folder, errno);
-    std::uint64_t newest = newest_restore(folder, id_text, check);
+    std::uint64_t newest = newest_restore(folder, id_text, check).number;
     // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
     while (const dirent* entry = ::readdir(stream.get())) {
         const std::string_view name = static_cast<const char*>(entry->d_name);
@@ -97,23 +112,28 @@ Result<std::uint64_t> next_restore(const std::string& folder, const std::string&
     return newest + 1;
 }
 
-std::uint64_t newest_restore(const std::string& folder, const std::string& id_text, const CheckOwner& check) {
+NewestRestore newest_restore(const std::string& folder, const std::string& id_text, const CheckOwner& check) {
     const std::string path = restores_path(folder, id_text);
     const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
     struct stat info {};
-    if (file.get() < 0 || ::fstat(file.get(), &info) != 0 || (check && !check(info, path))) return 0;
-    std::array<char, 256> text{};
+    if (file.get() < 0 || ::fstat(file.get(), &info) != 0 || (check && !check(info, path))) return {};
+    std::array<char, 512> text{};
     const ssize_t count = ::pread(file.get(), text.data(), text.size(), 0);
-    if (count <= 0) return 0;
+    if (count <= 0) return {};
     const std::string_view all(text.data(), static_cast<std::size_t>(count));
-    const std::size_t space = all.substr(0, all.find('\n')).rfind(' ');
-    std::uint64_t restore = 0;
-    if (space == std::string_view::npos) return 0;
-    std::from_chars(all.data() + space + 1, all.data() + all.size(), restore);
-    return restore <= kMostRestores && print(id_text, restore) == all ? restore : 0;
+    const std::size_t id_at = all.find(id_text);
+    if (id_at == std::string_view::npos) return {};
+    std::string_view rest = all.substr(id_at + id_text.size());
+    NewestRestore restore;
+    restore.number = take_padded(&rest);
+    if (restore.number > kMostRestores) return {};
+    if (print_before(id_text, restore.number) == all) return restore;
+    restore.meta.inode = take_padded(&rest);
+    restore.meta.born_ns = take_padded(&rest);
+    return print(id_text, restore) == all ? restore : NewestRestore{};
 }
 
-Result<void> say_restore(const std::string& folder, const std::string& id_text, std::uint64_t restore,
+Result<void> say_restore(const std::string& folder, const std::string& id_text, const NewestRestore& restore,
                          const std::function<int(int descriptor)>& grant) {
     const std::string path = restores_path(folder, id_text);
     constexpr int kFlags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;

@@ -5,8 +5,8 @@
 //   shoal-<id>-0007.spill            a spill file of the store's first arena, whose number is 0
 //   shoal-<id>-r3-0007.spill         a spill file of the arena of the third restore
 //   shoal-<id>-checkpoint-<number>   the number's upper bits are the restore's, so that a later arena's is higher
-//   shoal-<id>-restores              text: the number of the newest restore; an arena with a lower one is not the
-//                                    store's any more
+//   shoal-<id>-restores              text: the number of the newest restore, and which store.meta it was for; an
+//                                    arena with a lower number is not the store's any more
 //
 // An arena also reads the files of arenas before it, which its checkpoint names, and never writes to them: of a
 // file number the name with the highest restore is meant that is not later than the checkpoint.
@@ -25,6 +25,7 @@
 
 #include <shoal/error.hpp>
 
+#include "arena/store_home.hpp"
 #include "arena/store_id.hpp"
 
 namespace shoal {
@@ -57,11 +58,16 @@ using CheckOwner = std::function<Result<void>(const struct stat& info, const std
 [[nodiscard]] Result<std::uint64_t> next_restore(const std::string& folder, const std::string& id_text,
                                                  const CheckOwner& check);
 
+struct NewestRestore {
+    std::uint64_t number = 0;
+    MetaIdentity meta{};  // of the store.meta; unknown in a text of before
+};
 // As `restores_path` says; 0 where it says nothing, or is of an owner who is not taken.
-[[nodiscard]] std::uint64_t newest_restore(const std::string& folder, const std::string& id_text,
+[[nodiscard]] NewestRestore newest_restore(const std::string& folder, const std::string& id_text,
                                            const CheckOwner& check);
 // Makes it say so, durably. `grant` gives a new file its group and mode: 0 or an errno.
-[[nodiscard]] Result<void> say_restore(const std::string& folder, const std::string& id_text, std::uint64_t restore,
+[[nodiscard]] Result<void> say_restore(const std::string& folder, const std::string& id_text,
+                                       const NewestRestore& restore,
                                        const std::function<int(int descriptor)>& grant);
 
 }  // namespace shoal

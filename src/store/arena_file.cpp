@@ -23,6 +23,7 @@
 #include "arena/crash_point.hpp"
 #include "arena/plan.hpp"
 #include "arena/system_failure.hpp"
+#include "store/home.hpp"
 #include "store/place.hpp"
 
 namespace shoal {
@@ -30,14 +31,13 @@ namespace {
 
 constexpr std::uint64_t kLeastSegmentsAnArena = 256;
 
-// Where files outlive the kernel. Also where that cannot be told.
+}  // namespace
+
 bool is_on_disk(int file) noexcept {
     struct statfs info {};
     if (::fstatfs(file, &info) != 0) return true;
     return info.f_type != TMPFS_MAGIC && info.f_type != RAMFS_MAGIC && info.f_type != HUGETLBFS_MAGIC;
 }
-
-}  // namespace
 
 Error never_synced(const std::string& path, const std::string& arena_path, bool outdated) {
     const char* how = outdated
@@ -117,14 +117,16 @@ Result<ArenaFile> open_arena_file(const std::string& path, const Metadata& metad
         return damaged(has_layout_of_some_build(header) ? Code::kIncompatible : Code::kDamaged, how);
     }
     if (const std::string how = check_header(header, bytes); !how.empty()) return damaged(Code::kDamaged, how);
-    if (header.store_id != metadata.id) return damaged(Code::kDamaged, "it belongs to another store");
+    if (header.store_id != metadata.id || !metadata.arena_path.ends_with(id_text(header.arena_id))) {
+        return damaged(Code::kDamaged, "it belongs to another store");
+    }
     const bool outdated = is_of_another_boot(header.boot_id) && is_on_disk(descriptor.get());
     return ArenaFile{std::move(descriptor), bytes, (header.flags & kTemporaryFlag) != 0, outdated};
 }
 
 Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Options& options, FillArena fill,
                             CheckpointReader* checkpoint) {
-    const auto& [name, where, bytes, id, store_path, hidden_path, restore] = plans;
+    const auto& [name, where, bytes, id, arena_id, store_path, hidden_path, meta, restore] = plans;
     if (const std::uint64_t most = file_size_limit(); bytes > most) {  // growing it would raise SIGXFSZ
         return tl::unexpected(
             Error{Code::kNoSpace,
@@ -168,6 +170,7 @@ Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Optio
     header.signature = layout_signature();
     header.layout = layout_words();
     header.store_id = id;
+    header.arena_id = arena_id;
     header.arena_bytes = bytes;
     header.page_count = plan.page_count;
     header.slots_at = plan.slots_at;
@@ -187,11 +190,12 @@ Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Optio
     header.restore = restore;
     header.boot_id = this_boot_id();
     header.created_unix_s = static_cast<std::uint64_t>(::time(nullptr));
-    std::memcpy(header.store_path.data(), store_path.data(), store_path.size());
+    if (!store_path.empty()) cause = write_home(descriptor, home_at(store_path, meta));
+    if (cause != 0) return failed("cannot write arena " + name, cause);
     if (::getrandom(&header.hash_seed, sizeof header.hash_seed, 0) < 0) header.hash_seed = header.created_unix_s;
     header.epoch.store(1, std::memory_order_relaxed);  // relaxed: published by the magic
     crash_point(CrashPoint::kHeaderWritten);
-    if (auto filled = fill(*mapped, options, checkpoint); !filled) {
+    if (auto filled = fill(*mapped, options, store_path, checkpoint); !filled) {
         if (filled.error().code == Code::kNoSpace) filled.error().message += "; " + advice_for_space(where);
         return tl::unexpected(std::move(filled.error()));
     }

@@ -19,8 +19,9 @@ namespace shoal {
 class CheckpointReader;
 
 // How a new arena's contents come to be: called with its tables real and zeroed, before it has a name. Empty, or as
-// the checkpoint says, if there is one.
-using FillArena = Result<void> (*)(Mapping& mapping, const Options& options, CheckpointReader* checkpoint);
+// the checkpoint says, if there is one. `store_path`: the store's directory; empty in memory.
+using FillArena = Result<void> (*)(Mapping& mapping, const Options& options, const std::string& store_path,
+                                   CheckpointReader* checkpoint);
 
 struct ArenaFile {
     Descriptor descriptor;
@@ -35,6 +36,9 @@ struct ArenaFile {
 [[nodiscard]] Result<ArenaFile> open_arena_file(const std::string& path, const Metadata& metadata,
                                                 const Access& access);
 
+// Whether files outlive the kernel where that one is; also where that cannot be told.
+[[nodiscard]] bool is_on_disk(int file) noexcept;
+
 [[nodiscard]] Error arena_gone(const std::string& path, const std::string& arena_path);
 [[nodiscard]] Error no_locks(const std::string& arena, int cause);  // LockDescription's
 [[nodiscard]] Error is_outdated(const std::string& path, const std::string& arena_path);
@@ -47,8 +51,10 @@ struct ArenaPlans {
     std::string where;    // the folder, in messages
     std::uint64_t bytes;  // a multiple of kPieceBytes
     StoreId id;
+    StoreId arena_id;
     std::string store_path;   // empty in memory
     std::string hidden_path;  // of a file that has a name already (store/nameless_file.hpp)
+    MetaIdentity meta{};      // of its store.meta, where there is one
     std::uint64_t restore = 0;
 };
 

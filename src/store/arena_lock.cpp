@@ -120,6 +120,19 @@ bool ArenaLock::has_others(const struct stat* arena, const struct stat* folder) 
            is_locked_beside(number(), kRestorers, kEnd, folder == nullptr ? nullptr : &own_folder);
 }
 
+bool ArenaLock::is_shared_with(const struct stat& arena) const noexcept {
+    return is_locked(number(), arena_byte(arena), 1);
+}
+
+std::optional<std::string> ArenaLock::folder_now() const {
+    const int file = number();
+    std::error_code cause;
+    const fs::path now = fs::read_symlink(fmt::format("/proc/self/fd/{}", file), cause);
+    struct stat named {};
+    if (cause || ::lstat(now.c_str(), &named) != 0 || !FileIdentity(named).is_of(file)) return std::nullopt;
+    return now.parent_path().string();
+}
+
 std::string ArenaLock::others() const {
     const FileIdentity file(number());
     std::vector<std::string> found;

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include <shoal/error.hpp>
@@ -56,6 +57,11 @@ public:
 
     // Whether another description has a lock; those of that arena, and of that folder, do not count. Null: none.
     [[nodiscard]] bool has_others(const struct stat* arena, const struct stat* folder) const noexcept;
+
+    // Whether another description has joined with that arena: then it has this very file open.
+    [[nodiscard]] bool is_shared_with(const struct stat& arena) const noexcept;
+    // The folder of the file as it is called now; nothing where it has no name any more, or that cannot be told.
+    [[nodiscard]] std::optional<std::string> folder_now() const;
 
     // "process 12 "name" and 2 others", of those that have a lock, as far as /proc shows it.
     [[nodiscard]] std::string others() const;

@@ -17,10 +17,13 @@
 
 #include "arena/crash_point.hpp"
 #include "arena/descriptor.hpp"
+#include "arena/file_identity.hpp"
 #include "arena/presence.hpp"
 #include "arena/system_failure.hpp"
 #include "spill/restores.hpp"
 #include "store/access.hpp"
+#include "store/home.hpp"
+#include "store/kin.hpp"
 #include "store/leftovers.hpp"
 #include "store/metadata.hpp"
 #include "store/nameless_file.hpp"
@@ -146,11 +149,12 @@ int join_arena(ArenaLock& lock, int arena, int folder) noexcept {
 }
 
 // Names the store's metadata; the lock on it is the creator's, who has `arena` in `arena_folder` open.
-Result<ArenaLock> publish_metadata(int directory, const std::string& path, const Metadata& metadata,
-                                   const Access& access, int arena, int arena_folder) {
+Result<ArenaLock> publish_metadata(int directory, const std::string& path, Metadata metadata, const Access& access,
+                                   int arena, int arena_folder) {
     NamelessFile file(directory, access);
     if (file.cause() != 0) return failed("cannot write in store directory " + path, file.cause());
-    const std::string text = print_metadata(metadata);
+    metadata.file = identity_of(file.get());
+    const std::string text = print_metadata(metadata, path);
     errno = 0;
     if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
         return failed("cannot write " + metadata_path(path), errno == 0 ? ENOSPC : errno);
@@ -166,6 +170,17 @@ Result<ArenaLock> publish_metadata(int directory, const std::string& path, const
     }
     lock.set_path(std::move(named));
     crash_point(CrashPoint::kMetadataNamed);
+    // By its name too, which the kernel goes on telling when the directory is moved (ArenaLock::folder_now); of a
+    // file that had none, or another, it tells nothing.
+    ArenaLock again = ArenaLock::on(directory, std::string(kMetadataName), &cause);
+    if (again.exists() && FileIdentity(again.number()).is_of(lock.number()) &&
+        join_arena(again, arena, arena_folder) == 0) {
+        again.set_path(metadata_path(path));
+        lock = std::move(again);
+    }
+    // Where this fails, who attaches next writes it.
+    static_cast<void>(write_home(arena, home_at(path, metadata.file)));
+    crash_point(CrashPoint::kHomeWritten);
     return lock;
 }
 
@@ -192,9 +207,9 @@ Result<OpenedArena> create(int directory, const std::string& path, const Options
     if (folder.get() < 0) return failed("cannot create an arena in " + dir, errno);
     NamelessFile file(folder.get(), access);
     if (file.cause() != 0) return failed("cannot create an arena in " + dir, file.cause());
-    auto mapping =
-        build_arena(file.get(), {metadata.arena_path, dir, place->bytes, metadata.id, path, file.hidden_path(dir)},
-                    options, fill);
+    auto mapping = build_arena(
+        file.get(), {metadata.arena_path, dir, place->bytes, metadata.id, metadata.id, path, file.hidden_path(dir)},
+        options, fill);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
     int cause = begin_creation(mapping->locks());
     crash_point(CrashPoint::kCreationBegun);
@@ -239,7 +254,7 @@ Result<std::optional<Found>> find_store(int directory, const std::string& path, 
 // One try to attach; kArenaGone also where the arena is being removed at this moment. `lock`, on the store.meta
 // that was read, is taken over where it succeeds.
 Result<OpenedArena> attach_once(int directory, const std::string& path, const Metadata& metadata,
-                                const Access& access, ArenaLock& lock, bool* outdated) {
+                                const Access& access, ArenaLock& lock, Kinship kinship, bool* outdated) {
     auto file = open_arena_file(path, metadata, access);
     if (!file) return tl::unexpected(std::move(file.error()));
     const int arena = file->descriptor.get();
@@ -282,6 +297,8 @@ Result<OpenedArena> attach_once(int directory, const std::string& path, const Me
     if (!lock.is_at(directory, std::string(kMetadataName)) || ::fstat(arena, &info) != 0 || info.st_nlink == 0) {
         return tl::unexpected(arena_gone(path, metadata.arena_path));
     }
+    if (!is_at_home(locks, path, lock, kinship)) return tl::unexpected(Error{Code::kInUse, ""});
+    crash_point(CrashPoint::kArenaAtHome);
     auto mapping = Mapping::map(arena, std::move(locks), file->bytes, metadata.arena_path);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
     crash_point(CrashPoint::kArenaMapped);
@@ -297,19 +314,19 @@ Result<void> check_restore(const OpenedArena& opened, const Metadata& metadata, 
     const auto check = [&](const struct stat& info, const std::string& what) {
         return access.check_file(info, what);
     };
-    const std::uint64_t newest = newest_restore(metadata.spill_folder, id, check);
+    const std::uint64_t newest = newest_restore(metadata.spill_folder, id, check).number;
     if (newest > ours) return tl::unexpected(is_outdated(opened.path, opened.arena_path));
     // Where it cannot be said, the next attach tries again, and a restore looks at the names of files too.
     if (newest < ours) {
-        static_cast<void>(
-            say_restore(metadata.spill_folder, id, ours, [&](int file) { return access.grant_file(file); }));
+        static_cast<void>(say_restore(metadata.spill_folder, id, {ours, identity_of(opened.lock.number())},
+                                      [&](int file) { return access.grant_file(file); }));
     }
     return {};
 }
 
 // `fill`: to restore an arena that is gone, by `options`; null: it stays gone.
 Result<OpenedArena> attach_resolved(const std::string& path, const Access& access, const Options& options,
-                                    FillArena fill) {
+                                    FillArena fill, bool as_own) {
     for (int turn = 0;; ++turn) {
         auto directory = open_directory(path, access);
         if (!directory) return tl::unexpected(std::move(directory.error()));
@@ -326,10 +343,13 @@ Result<OpenedArena> attach_resolved(const std::string& path, const Access& acces
             if (!*found && restored) continue;
         }
         if (!*found) return tl::unexpected(no_store(path));
-        const Metadata& metadata = (*found)->metadata;
+        Metadata& metadata = (*found)->metadata;
         ArenaLock& lock = (*found)->lock;
+        const auto own = find_own_arena(metadata, path, lock, access, as_own);
+        if (!own) return tl::unexpected(own.error());
+        metadata.arena_path = own->arena_path;
         bool outdated = false;
-        auto opened = attach_once(directory->get(), path, metadata, access, lock, &outdated);
+        auto opened = attach_once(directory->get(), path, metadata, access, lock, own->kinship, &outdated);
         if (!opened && opened.error().code == Code::kInUse) {
             if (turn >= kBusyTurns) return tl::unexpected(has_another_arena(path, metadata.arena_path, lock));
             lock = {};
@@ -371,16 +391,17 @@ Result<OpenedArena> attach_resolved(const std::string& path, const Access& acces
 // kInUse where other processes have the store of the metadata `name` open, but, by force, for those of the arena
 // that can be reached from here, which will be told. What is no readable metadata tells of no arena; and a store
 // that another process has begun to destroy meanwhile is not what `name` means any more.
-Result<void> check_unused(int directory, const std::string& path, const std::string& name, const Access& access,
-                          bool force) {
+Result<void> check_unused(int directory, const std::string& path, const std::string& name,
+                          const std::string& arena_path, const Access& access, bool force) {
     int cause = 0;
     const ArenaLock lock = ArenaLock::on(directory, name, &cause);
     struct stat info {};
     if (lock.number() < 0 || ::fstat(lock.number(), &info) != 0 || !S_ISREG(info.st_mode)) return {};
     if (!lock.has_others(nullptr, nullptr)) return {};
     if (force) {
-        const auto metadata = read_metadata(lock.number(), path + "/" + name, access);
+        auto metadata = read_metadata(lock.number(), path + "/" + name, access);
         if (metadata) {
+            if (!arena_path.empty()) metadata->arena_path = arena_path;
             const Descriptor folder = open_folder_of(metadata->arena_path);
             const auto arena = open_arena_file(path, *metadata, access);
             struct stat above {};
@@ -417,12 +438,13 @@ Result<OpenedArena> attach_existing(const std::string& path, const Options& opti
     return attach_or_restore(path, options, nullptr);
 }
 
-Result<OpenedArena> attach_or_restore(const std::string& path, const Options& options, FillArena fill) {
+Result<OpenedArena> attach_or_restore(const std::string& path, const Options& options, FillArena fill,
+                                      bool as_own) {
     auto access = Access::from(options);
     if (!access) return tl::unexpected(std::move(access.error()));
     auto whole = resolved_path(path);
     if (!whole) return tl::unexpected(std::move(whole.error()));
-    return attach_resolved(*whole, *access, options, fill);
+    return attach_resolved(*whole, *access, options, fill, as_own);
 }
 
 Result<OpenedArena> open_or_create(const std::string& path, const Options& options, FillArena fill) {
@@ -431,7 +453,7 @@ Result<OpenedArena> open_or_create(const std::string& path, const Options& optio
     auto whole = resolved_path(path);
     if (!whole) return tl::unexpected(std::move(whole.error()));
     for (int turn = 0;; ++turn) {
-        auto attached = attach_resolved(*whole, *access, options, fill);
+        auto attached = attach_resolved(*whole, *access, options, fill, false);
         if (attached || attached.error().code != Code::kNotFound) return attached;
         if (auto sized = arena_bytes_for(options, 0); !sized) return tl::unexpected(std::move(sized.error()));
         auto spill_folder = spill_folder_of(options);
@@ -473,7 +495,7 @@ Result<OpenedArena> create_in_memory(const Options& options, FillArena fill) {
     auto id = new_store_id("");
     if (!id) return tl::unexpected(std::move(id.error()));
     auto mapping =
-        build_arena(file.get(), {"in memory", "the machine's memory", *bytes, *id, "", ""}, options, fill);
+        build_arena(file.get(), {"in memory", "the machine's memory", *bytes, *id, *id, "", ""}, options, fill);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
     return OpenedArena{std::move(*mapping), "", "", ""};
 }
@@ -493,9 +515,20 @@ Result<void> destroy_store(const std::string& path, const Options& options) {
     };
     // Nothing is touched of what cannot be removed in the end. Damaged files do not keep a store from being
     // destroyed.
+    std::string own_arena;
     if (auto metadata = read(std::string(kMetadataName)); !metadata) {
         if (metadata.error().code == Code::kPermission) return tl::unexpected(std::move(metadata.error()));
     } else if (*metadata) {
+        int cause = 0;
+        const ArenaLock lock = ArenaLock::on(directory->get(), std::string(kMetadataName), &cause);
+        auto own = find_own_arena(**metadata, *whole, lock, *access, false);
+        if (!own) return tl::unexpected(std::move(own.error()));
+        if (own->kinship == Kinship::kOrphan) {  // from then on it is known for this store's
+            auto taken = attach_existing(path, options);
+            if (!taken) return tl::unexpected(std::move(taken.error()));
+        }
+        own_arena = own->arena_path;
+        (*metadata)->arena_path = own_arena;
         auto file = open_arena_file(*whole, **metadata, *access);
         if (!file && file.error().code == Code::kPermission) return tl::unexpected(std::move(file.error()));
         if (file) {
@@ -504,7 +537,7 @@ Result<void> destroy_store(const std::string& path, const Options& options) {
         }
     }
     const auto is_unused = [&](const std::string& name) {
-        return check_unused(directory->get(), *whole, name, *access, options.force);
+        return check_unused(directory->get(), *whole, name, own_arena, *access, options.force);
     };
     if (auto unused = is_unused(std::string(kMetadataName)); !unused) return unused;
     // The metadata goes first, by a rename: of several who destroy one has it, and it is that store, whichever is
@@ -523,13 +556,17 @@ Result<void> destroy_store(const std::string& path, const Options& options) {
     // one that looks later finds no store.
     if (auto unused = is_unused(*aside); !unused && put_metadata_back(directory->get(), *aside)) return unused;
     int untold = 0;
-    if (const auto metadata = read(*aside); metadata && *metadata) {  // damaged, it names no arena
-        const std::string& arena_path = (*metadata)->arena_path;
-        if (auto file = open_arena_file(*whole, **metadata, *access)) {
-            untold = announce_destruction(file->descriptor.get());
+    if (auto metadata = read(*aside); metadata && *metadata) {  // damaged, it names no arena
+        const auto arena = arena_of_aside(directory->get(), *aside, **metadata);
+        const std::string arena_path = arena.value_or((*metadata)->arena_path);
+        (*metadata)->arena_path = arena_path;
+        if (arena) {
+            if (auto file = open_arena_file(*whole, **metadata, *access)) {
+                untold = announce_destruction(file->descriptor.get());
+            }
         }
         crash_point(CrashPoint::kDestructionAnnounced);
-        if (::unlink(arena_path.c_str()) != 0 && errno != ENOENT) {
+        if (arena && ::unlink(arena_path.c_str()) != 0 && errno != ENOENT) {
             return failed("cannot remove arena " + arena_path, errno);
         }
         crash_point(CrashPoint::kArenaUnlinked);
@@ -545,7 +582,7 @@ Result<void> destroy_store(const std::string& path, const Options& options) {
             return failed(what, cause);
         }
         crash_point(CrashPoint::kSpillFilesRemoved);
-        sweep_leftovers(directory->get(), *whole, arena_path.substr(0, arena_path.rfind('/') + 1), *access);
+        sweep_leftovers(directory->get(), *whole, folder_of(arena_path), *access);
     }
     if (::unlinkat(directory->get(), aside->c_str(), 0) != 0 && errno != ENOENT) {
         return failed(fmt::format("cannot remove {}/{}", *whole, *aside), errno);

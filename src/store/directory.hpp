@@ -36,9 +36,10 @@ struct OpenedArena {
 // Of `options` those that attach and destroy look at are group and any_owner (store/access.hpp).
 [[nodiscard]] Result<OpenedArena> open_or_create(const std::string& path, const Options& options, FillArena fill);
 [[nodiscard]] Result<OpenedArena> attach_existing(const std::string& path, const Options& options = {});
-// The same, and where the arena is gone and the store was synced, it is made anew (store/restore.hpp).
-[[nodiscard]] Result<OpenedArena> attach_or_restore(const std::string& path, const Options& options,
-                                                    FillArena fill);
+// The same, and where the arena is gone and the store was synced, it is made anew (store/restore.hpp). `as_own`: a
+// copy of a store that lives becomes a store of its own (store/kin.hpp).
+[[nodiscard]] Result<OpenedArena> attach_or_restore(const std::string& path, const Options& options, FillArena fill,
+                                                    bool as_own = false);
 [[nodiscard]] Result<OpenedArena> create_in_memory(const Options& options, FillArena fill);
 [[nodiscard]] Result<void> destroy_store(const std::string& path, const Options& options = {});
 

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "arena/paths_inside.hpp"
 #include "arena/presence.hpp"
 #include "arena/system_failure.hpp"
 #include "index/remembered_chain.hpp"
@@ -18,6 +19,7 @@
 #include "spill/codec_word.hpp"
 #include "store/hash.hpp"
 #include "store/leftovers.hpp"
+#include "store/metadata.hpp"
 #include "store/place.hpp"
 
 namespace shoal {
@@ -52,7 +54,7 @@ StoreImpl::StoreImpl(OpenedArena&& opened, const Options& options)
       pins_(slots_, epochs_),
       files_(
           mapping_, slots_, [this](int file) { return grant_like(mapping_.descriptor(), file); },
-          options.page_cache),
+          options.page_cache, path_),
       loader_(files_, slots_, mapping_.header().store_id),
       room_wait_(options.room_wait_ms),
       wait_hooks_(options.wait_hooks),
@@ -83,19 +85,24 @@ StoreImpl::~StoreImpl() {
     spiller_.stop();  // it could make a file behind the removal of all
     // Withdrawing first makes sure that of several who close at once one is left alone and removes the store.
     withdraw_presence(mapping_.locks());
+    const std::string path = path_now();
     lock_ = {};
     crash_point(CrashPoint::kPresenceWithdrawn);
     if (claim_removal(mapping_.locks()) != 0) return;
     crash_point(CrashPoint::kRemovalClaimed);
     try {
-        remove_ended_store(mapping_.descriptor(), path_,
-                           {mapping_.header().store_id, arena_path_, files_.folder()});
+        Metadata metadata;
+        metadata.id = mapping_.header().store_id;
+        metadata.arena_path = arena_path_;
+        metadata.spill_folder = files_.folder();
+        remove_ended_store(mapping_.descriptor(), path, metadata);
     } catch (const std::bad_alloc&) {
         // The store has ended: what is left of it goes with the next attach, creation or collect().
     }
 }
 
-Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options, CheckpointReader* checkpoint) {
+Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options, const std::string& store_path,
+                                   CheckpointReader* checkpoint) {
     Blocks blocks(mapping);
     Slots slots(mapping, blocks);
     // Of an arena that is being filled, nothing is retired but leaves that were split.
@@ -127,7 +134,7 @@ Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options, Che
         }
         ArenaHeader& header = mapping.header();
         header.codec = said_codec(options.codec);
-        options.spill_dir.copy(header.spill_folder.data(), header.spill_folder.size() - 1);
+        seen_from(store_path, options.spill_dir).copy(header.spill_folder.data(), header.spill_folder.size() - 1);
         header.spill_files_at = raw(table.offset);
     }
     index.publish_first_tree(tree.offset);
@@ -138,7 +145,7 @@ Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options, Che
     header.codec = checkpoint->header().codec;
     // relaxed: published with the arena
     header.generations.store(checkpoint->header().generations, std::memory_order_relaxed);
-    SpillFiles files(mapping, slots, {}, false);
+    SpillFiles files(mapping, slots, {}, false, store_path);
     return restore({mapping, blocks, *slot, slots.number(*slot)}, index, epochs, files, tree.offset, *checkpoint);
 }
 
@@ -296,6 +303,8 @@ std::optional<Error> StoreImpl::out_of_reach() const {
                     arena),
         EBADF, 0};
 }
+
+std::string StoreImpl::path_now() const { return lock_.exists() ? lock_.folder_now().value_or(path_) : path_; }
 
 std::optional<Error> StoreImpl::lost_arena(const std::string& advice) const {
     if (epochs_.destroyed()) return destroyed();

@@ -39,7 +39,7 @@ public:
 
     // Fills a new arena: index and reserve, and what a checkpoint names. See FillArena.
     [[nodiscard]] static Result<void> fill_arena(Mapping& mapping, const Options& options,
-                                                 CheckpointReader* checkpoint);
+                                                 const std::string& store_path, CheckpointReader* checkpoint);
 
     [[nodiscard]] Result<KeyRef> key_ref(ByteView key) const;
     [[nodiscard]] KeyRef key_ref(Key& key) const;
@@ -143,6 +143,7 @@ private:
     [[nodiscard]] std::uint64_t sync_hand(const Slot& slot) const noexcept;  // as the owner of a turn
     [[nodiscard]] Result<Synced> synced_by_another();
     [[nodiscard]] std::optional<Error> lost_after_sync() const;
+    [[nodiscard]] std::string path_now() const;  // of the store's directory, which may have been moved
 
     [[nodiscard]] Result<bool> replace_index();  // by an empty one; false: there is no memory for it
     [[nodiscard]] Result<void> erase_each();

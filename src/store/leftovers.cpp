@@ -20,12 +20,15 @@
 #include "arena/byte_lock.hpp"
 #include "arena/crash_point.hpp"
 #include "arena/descriptor.hpp"
+#include "arena/paths_inside.hpp"
 #include "arena/plan.hpp"
 #include "arena/presence.hpp"
 #include "arena/system_failure.hpp"
 #include "spill/files.hpp"
 #include "store/arena_file.hpp"
 #include "store/arena_lock.hpp"
+#include "store/home.hpp"
+#include "store/kin.hpp"
 #include "store/nameless_file.hpp"
 
 namespace shoal {
@@ -72,7 +75,7 @@ struct Candidate {
     std::string path;
     LockDescription arena;
     std::string store_path;
-    Metadata own;  // what store.meta would say of it
+    Metadata own;  // what store.meta would say of it, if that is no copy
     bool temporary;
     std::uint64_t bytes;
 };
@@ -87,17 +90,23 @@ std::optional<Candidate> look_at(int folder, const std::string& folder_path, con
     if (::pread(number, head.data(), head.size(), 0) != static_cast<ssize_t>(head.size())) return std::nullopt;
     const auto& header = *reinterpret_cast<const ArenaHeader*>(head.data());
     // Another build's arena is another build's to judge.
-    if (!check_layout(header).empty() || header.store_path[0] != '/' || header.store_path.back() != 0 ||
-        header.spill_folder.back() != 0 || name != std::string(kArenaPrefix) + id_text(header.store_id)) {
+    const auto home = read_home(number);
+    if (!check_layout(header).empty() || !home || home->path[0] != '/' || header.spill_folder.back() != 0 ||
+        name != std::string(kArenaPrefix) + id_text(header.arena_id)) {
         return std::nullopt;
     }
     const std::string path = path_of(folder_path, name);
+    const std::string store_path = path_of(*home);
+    Metadata own;
+    own.id = header.store_id;
+    own.arena_path = path;
+    own.spill_folder = from_there(store_path, header.spill_folder.data());
     return Candidate{folder,
                      name,
                      path,
                      std::move(arena),
-                     header.store_path.data(),
-                     {header.store_id, path, header.spill_folder.data()},
+                     store_path,
+                     std::move(own),
                      (header.flags & kTemporaryFlag) != 0,
                      static_cast<std::uint64_t>(info.st_blocks) * 512};
 }
@@ -228,7 +237,7 @@ int remove_store(int folder, const std::string& name, int arena, const std::stri
     };
     if (directory.get() < 0) return unlink_files();
     const std::string meta(kMetadataName);
-    const auto metadata = read_metadata_file(directory.get(), meta, meta, any_owner());
+    const auto metadata = read_metadata_file(directory.get(), meta, path + "/" + meta, any_owner());
     if (metadata && *metadata && (*metadata)->id == id) {
         // Nobody has this arena open: who has the store open has another one, perhaps behind another mount.
         int cause = 0;
@@ -333,11 +342,16 @@ bool finish_destructions(int directory, const std::string& path, const Access& a
         if (const auto aside = read_aside(directory, name, path, access)) {  // damaged, it names no arena
             // Where a third store is in its place, this one has lost it, as by a destroy.
             if (aside->mistaken && put_back(directory, name) != EEXIST) continue;
-            if (auto file = open_arena_file(path, aside->metadata, access)) {
-                static_cast<void>(announce_destruction(file->descriptor.get()));
+            Metadata its = aside->metadata;
+            const auto arena = arena_of_aside(directory, name, its);
+            if (arena) {
+                its.arena_path = *arena;
+                if (auto file = open_arena_file(path, its, access)) {
+                    static_cast<void>(announce_destruction(file->descriptor.get()));
+                }
             }
             crash_point(CrashPoint::kAsideAnnounced);
-            ::unlink(aside->metadata.arena_path.c_str());
+            if (arena) ::unlink(arena->c_str());
             crash_point(CrashPoint::kAsideUnlinked);
             if (remove_spill_files_of(directory, name, aside->metadata) != 0) continue;  // for one who may
             crash_point(CrashPoint::kAsideSpillRemoved);

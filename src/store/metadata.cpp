@@ -12,12 +12,15 @@
 #include <xxhash.h>
 
 #include "arena/descriptor.hpp"
+#include "arena/paths_inside.hpp"
 #include "arena/system_failure.hpp"
 
 namespace shoal {
 namespace {
 
-constexpr std::string_view kFirstLine = "shoal store 1\n";
+constexpr std::string_view kFirstLine = "shoal store 2\n";
+constexpr std::string_view kFirstLineBefore =
+    "shoal store 1\n";  // has no line "file", and no path that begins with .
 
 // Takes "name value\n" off the front.
 bool take_line(std::string_view* rest, std::string_view name, std::string_view* value) {
@@ -29,6 +32,16 @@ bool take_line(std::string_view* rest, std::string_view name, std::string_view* 
     *value = rest->substr(name.size() + 1, end - name.size() - 1);
     rest->remove_prefix(end + 1);
     return true;
+}
+
+// Takes "inode born_ns".
+bool take_identity(std::string_view text, MetaIdentity* identity) {
+    const char* end = text.data() + text.size();
+    const auto inode = std::from_chars(text.data(), end, identity->inode);
+    if (inode.ec != std::errc{} || inode.ptr == end || *inode.ptr != ' ') return false;
+    const auto born = std::from_chars(inode.ptr + 1, end, identity->born_ns);
+    return born.ec == std::errc{} && born.ptr == end &&
+           text == fmt::format("{} {}", identity->inode, identity->born_ns);
 }
 
 std::uint64_t hash_of_path(const std::string& path) { return XXH3_64bits(path.data(), path.size()); }
@@ -50,40 +63,63 @@ bool is_id_for(std::string_view id_digits, const std::string& path) {
     return id_digits.substr(0, kPathDigits) == fmt::format("{:016x}", hash_of_path(path));
 }
 
-std::string print_metadata(const Metadata& metadata) {
-    std::string text = fmt::format("{}id {}\narena {}\n", kFirstLine, id_text(metadata.id), metadata.arena_path);
-    if (!metadata.spill_folder.empty()) text += fmt::format("spill {}\n", metadata.spill_folder);
+StoreId arena_id_of(const std::string& arena_path) noexcept {
+    StoreId id{};
+    if (arena_path.size() < 2 * id.size()) return id;
+    const char* digits = arena_path.data() + arena_path.size() - 2 * id.size();
+    for (std::size_t at = 0; at < id.size(); ++at)
+        std::from_chars(digits + 2 * at, digits + 2 * at + 2, id[at], 16);
+    return id;
+}
+
+std::string print_metadata(const Metadata& metadata, const std::string& path) {
+    std::string text =
+        fmt::format("{}id {}\narena {}\n", kFirstLine, id_text(metadata.id), seen_from(path, metadata.arena_path));
+    if (!metadata.spill_folder.empty()) text += fmt::format("spill {}\n", seen_from(path, metadata.spill_folder));
+    text += fmt::format("file {} {}\n", metadata.file.inode, metadata.file.born_ns);
     text += fmt::format("xxh3 {:016x}\n", XXH3_64bits(text.data(), text.size()));
     return text;
 }
 
-std::optional<Metadata> parse_metadata(std::string_view text, std::string* what) {
-    if (text.substr(0, kFirstLine.size()) != kFirstLine) {
-        *what = "its first line is not \"shoal store 1\"";
+std::optional<Metadata> parse_metadata(std::string_view text, const std::string& path, std::string* what) {
+    const bool is_before = text.starts_with(kFirstLineBefore);
+    if (!text.starts_with(kFirstLine) && !is_before) {
+        *what = "its first line is not \"shoal store 2\"";
         return std::nullopt;
     }
     std::string_view rest = text.substr(kFirstLine.size());
     std::string_view id;
     std::string_view arena;
     std::string_view spill;
+    std::string_view file;
     std::string_view checksum;
     if (!take_line(&rest, "id", &id) || !take_line(&rest, "arena", &arena)) {
         *what = "its lines are not id, arena, xxh3";
         return std::nullopt;
     }
     const bool spills = take_line(&rest, "spill", &spill);
+    Metadata metadata;
+    if (!is_before && (!take_line(&rest, "file", &file) || !take_identity(file, &metadata.file))) {
+        *what = "its line of the file is none";
+        return std::nullopt;
+    }
     const std::uint64_t sum = XXH3_64bits(text.data(), text.size() - rest.size());
     if (!take_line(&rest, "xxh3", &checksum) || !rest.empty() || checksum != fmt::format("{:016x}", sum)) {
         *what = "its checksum does not match";
         return std::nullopt;
     }
-    Metadata metadata{{}, std::string(arena), std::string(spill)};
-    if (id.size() != 2 * metadata.id.size() || arena.empty() || arena[0] != '/') {
-        *what = "its id or its arena's path cannot be";
+    const auto is_path = [&](std::string_view seen) {
+        return seen.starts_with('/') || (!is_before && (seen == "." || seen.starts_with("./")));
+    };
+    if (!is_path(arena) || (spills && !is_path(spill))) {
+        *what =
+            spills && is_path(arena) ? "its spill folder's path cannot be" : "its id or its arena's path cannot be";
         return std::nullopt;
     }
-    if (spills && (spill.empty() || spill[0] != '/')) {
-        *what = "its spill folder's path cannot be";
+    metadata.arena_path = from_there(path, std::string(arena));
+    metadata.spill_folder = spills ? from_there(path, std::string(spill)) : std::string();
+    if (id.size() != 2 * metadata.id.size()) {
+        *what = "its id or its arena's path cannot be";
         return std::nullopt;
     }
     for (std::size_t index = 0; index < metadata.id.size(); ++index) {
@@ -124,7 +160,7 @@ Result<Metadata> read_metadata(int descriptor, const std::string& path, const Ac
     }
     text.resize(filled);
     std::string what;
-    std::optional<Metadata> metadata = parse_metadata(text, &what);
+    std::optional<Metadata> metadata = parse_metadata(text, path.substr(0, path.rfind('/')), &what);
     if (!metadata) return tl::unexpected(Error{Code::kDamaged, fmt::format("{} is damaged: {}", path, what)});
     return std::move(*metadata);
 }

@@ -1,5 +1,6 @@
 // store.meta: which arena a store has, and where it spills to. Lines of text, so that anybody can read where the
-// data lies.
+// data lies. A path below the store's directory begins with "./" there, so that the directory can be moved; here
+// it is whole. The text says which file it was first, too: a copy of it is another (store/kin.hpp).
 #pragma once
 
 #include <optional>
@@ -8,6 +9,7 @@
 
 #include <shoal/error.hpp>
 
+#include "arena/store_home.hpp"
 #include "arena/store_id.hpp"
 #include "store/access.hpp"
 
@@ -17,7 +19,11 @@ struct Metadata {
     StoreId id{};
     std::string arena_path;
     std::string spill_folder;  // empty: it does not spill
+    MetaIdentity file{};       // of the file that was made with this text; unknown before version 2
 };
+
+// By the arena's name, which ends with its 32 digits.
+[[nodiscard]] StoreId arena_id_of(const std::string& arena_path) noexcept;
 
 inline constexpr std::string_view kMetadataName = "store.meta";
 // Metadata that was set aside: of the store that is being destroyed, and of one that has ended, or of another that
@@ -31,16 +37,18 @@ inline constexpr std::size_t kMetadataMaxBytes = 8192;
 // Whether a store with that id was made at `path`, or at one of the same hash.
 [[nodiscard]] bool is_id_for(std::string_view id_digits, const std::string& path);
 
-[[nodiscard]] std::string print_metadata(const Metadata& metadata);
+// Of the store in the directory `path`.
+[[nodiscard]] std::string print_metadata(const Metadata& metadata, const std::string& path);
 // Null: not a metadata file of ours, or damaged; `what` says how.
-[[nodiscard]] std::optional<Metadata> parse_metadata(std::string_view text, std::string* what);
+[[nodiscard]] std::optional<Metadata> parse_metadata(std::string_view text, const std::string& path,
+                                                     std::string* what);
 
-// The metadata in the file that is open as `descriptor`. `path` names it in messages. kDamaged, kPermission,
-// kSystem.
+// The metadata in the file that is open as `descriptor`. `path` is the file's own: its folder is the store's.
+// kDamaged, kPermission, kSystem.
 [[nodiscard]] Result<Metadata> read_metadata(int descriptor, const std::string& path, const Access& access);
 
 // The metadata in the file `name` of the directory open as `directory`; nothing where there is no such file. `path`
-// names the file in messages. No symbolic link is followed, and no FIFO waited for. kDamaged, kPermission, kSystem.
+// is the file's own. No symbolic link is followed, and no FIFO waited for. kDamaged, kPermission, kSystem.
 [[nodiscard]] Result<std::optional<Metadata>> read_metadata_file(int directory, const std::string& name,
                                                                  const std::string& path, const Access& access);
 

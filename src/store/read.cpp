@@ -404,10 +404,10 @@ Result<Stats> StoreImpl::stats() {
     auto inside = enter_to_look(look);
     if (!inside) return tl::unexpected(std::move(inside.error()));
     Stats stats;
-    stats.path = path_;
+    stats.path = path_now();
     stats.arena_path = arena_path_;
     stats.arena_note = arena_note_;
-    stats.store_id = id_text(mapping_.header().store_id);
+    stats.store_id = id_text(mapping_.header().arena_id);
     stats.memory_limit_bytes = limit_of(mapping_.bytes());
     const Blocks::Usage usage = blocks_.usage();
     stats.real_bytes = usage.real_bytes;

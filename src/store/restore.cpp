@@ -16,6 +16,7 @@
 #include "spill/checkpoint_reader.hpp"
 #include "spill/files.hpp"
 #include "spill/restores.hpp"
+#include "store/home.hpp"
 #include "store/nameless_file.hpp"
 #include "store/place.hpp"
 
@@ -111,9 +112,10 @@ Result<std::optional<OpenedArena>> restore_store(int directory, const std::strin
     if (!restore) return tl::unexpected(restore.error());
     NamelessFile file(folder.get(), access);
     if (file.cause() != 0) return failed("cannot restore the arena in " + dir, file.cause());
-    auto mapping = build_arena(
-        file.get(), {metadata.arena_path, dir, *bytes, metadata.id, path, file.hidden_path(dir), *restore},
-        as_before, fill, &*checkpoint);
+    auto mapping = build_arena(file.get(),
+                               {metadata.arena_path, dir, *bytes, metadata.id, arena_id_of(metadata.arena_path),
+                                path, file.hidden_path(dir), identity_of(lock.number()), *restore},
+                               as_before, fill, &*checkpoint);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
     int cause = begin_creation(mapping->locks());
     if (cause == 0) cause = announce_presence(mapping->locks());
@@ -148,7 +150,8 @@ Result<std::optional<OpenedArena>> restore_store(int directory, const std::strin
         return look_again();
     }
     const auto grant = [&](int descriptor) { return access.grant_file(descriptor); };
-    if (auto said = say_restore(metadata.spill_folder, id_text(metadata.id), *restore, grant); !said) {
+    const NewestRestore newest{*restore, identity_of(lock.number())};
+    if (auto said = say_restore(metadata.spill_folder, id_text(metadata.id), newest, grant); !said) {
         take_back();
         return tl::unexpected(std::move(said.error()));
     }

@@ -62,6 +62,8 @@ std::string_view name(Code code) noexcept {
             return "arena gone";
         case Code::kInUse:
             return "in use";
+        case Code::kCopied:
+            return "copied";
         case Code::kDestroyed:
             return "destroyed";
         case Code::kTooManyThreads:

@@ -131,7 +131,7 @@ Result<Synced> StoreImpl::sync() {
         if (::fstat(mapping_.descriptor(), &own) == 0 && belongs_with(own, info)) return {};
         return tl::unexpected(Error{});
     };
-    if (newest_restore(files_.folder(), files_.id_text(), is_ours) > mapping_.header().restore) {
+    if (newest_restore(files_.folder(), files_.id_text(), is_ours).number > mapping_.header().restore) {
         return tl::unexpected(is_outdated(path_, arena_path_));
     }
     int failure = 0;
@@ -141,7 +141,7 @@ Result<Synced> StoreImpl::sync() {
     const std::uint64_t enough = turns.announce();
     const Waiting waiting(wait_hooks_);
     slots_.recover_all_dead();  // whose files would not go
-    if (auto synced = sync_metadata(path_); !synced) {
+    if (auto synced = sync_metadata(path_now()); !synced) {
         // A destroyer takes the metadata away first, and then tells everybody.
         if (synced.error().system_errno == ENOENT) return tl::unexpected(destroyed());
         return tl::unexpected(std::move(synced.error()));

@@ -18,6 +18,7 @@ ExitCode exit_code_for(Code code) noexcept {
         case Code::kDamaged:
         case Code::kArenaGone:
         case Code::kInUse:
+        case Code::kCopied:
         case Code::kDestroyed:
         case Code::kTooManyThreads:
             return kStoreError;

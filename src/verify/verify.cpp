@@ -290,9 +290,11 @@ Result<Recovery> Store::recover(const std::string& path, const Options& options)
     Options quietly = options;
     quietly.spill_thread = false;
     if (auto there = attach_existing(path, quietly); !there) {
-        if (there.error().code != Code::kArenaGone) return tl::unexpected(std::move(there.error()));
-        auto restored = Store::attach(path, quietly);
+        const Code code = there.error().code;
+        if (code != Code::kArenaGone && code != Code::kCopied) return tl::unexpected(std::move(there.error()));
+        auto restored = attach_or_restore(path, quietly, StoreImpl::fill_arena, true);
         if (!restored) return tl::unexpected(std::move(restored.error()));
+        const auto store = std::make_shared<StoreImpl>(std::move(*restored), quietly);
         recovery.restored = true;
     }
     VerifyOptions checked;

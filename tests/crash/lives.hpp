@@ -140,6 +140,19 @@ inline const Life kDestroy{"destroy", false, false,
                                ground.held = *Store::attach(ground.path());
                            },
                            destroy_if_any};
+// The directory was moved to another file system, as far as its store.meta can tell.
+inline void make_moved_store(Ground& ground) {
+    make_store(ground);
+    namespace fs = std::filesystem;
+    const std::string moved = ground.path() + ".moved";
+    fs::copy(ground.path(), moved, fs::copy_options::recursive);
+    fs::permissions(moved + "/store.meta", fs::perms::owner_read | fs::perms::owner_write);
+    fs::remove_all(ground.path());
+    fs::rename(moved, ground.path());
+}
+inline const Life kTakeOver{"attach to a store that was moved", true, true, make_moved_store, attach_if_any};
+inline const Life kDestroyMoved{"destroy of a store that was moved", false, false, make_moved_store,
+                                destroy_if_any};
 inline const Life kFinishByOpen{"open after a destroyer was killed", false, true, leave_half_destroyed,
                                 open_and_append};
 inline const Life kFinishByDestroy{"destroy after a destroyer was killed", false, false, leave_half_destroyed,

@@ -16,6 +16,7 @@
 
 #include "../other_boot.hpp"
 #include "../spill/durable_place.hpp"
+#include "../spill/movable_folders.hpp"
 #include "../store/child.hpp"
 #include "../store/pattern.hpp"
 #include "../store/result_checks.hpp"
@@ -468,4 +469,44 @@ std::set<CrashPoint> shoal_test::points_in_restoring() {
     std::set<CrashPoint> points(std::begin(kOverOutdated), std::end(kOverOutdated));
     for (const SyncWindow& window : restoring()) points.insert(window.point);
     return points;
+}
+
+TEST_CASE(
+    "A copy that is made a store of its own is that from any step on, whether its process stops there or dies",
+    "[process]") {
+    for (const SyncWindow& window : restoring()) {
+        DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing) {
+            const MovableFolders folders;
+            auto original = std::optional(folders.make());
+            folders.copy("store", "copy");
+            const bool dies = GENERATE(true, false);
+            Child child = Child::start([&]() -> std::string {
+                shoal::crash::at(window.point, window.passing,
+                                 dies ? shoal::crash::kill_here : shoal::crash::stop_here);
+                (void)Store::recover(folders.path("copy"));
+                return {};
+            });
+            if (dies) (void)child.wait();
+            if (!dies) REQUIRE(has_stopped(child));
+            const auto recovered = Store::recover(folders.path("copy"));
+            REQUIRE_OK(recovered);
+            CHECK(recovered->found.damage.empty());
+            {
+                auto copy = Store::attach(folders.path("copy"));
+                REQUIRE_OK(copy);
+                CHECK(MovableFolders::has_all(*copy));
+                REQUIRE_OK(copy->append("small", "of the copy"));
+            }
+            if (!dies) child.kill(SIGCONT);
+            if (!dies) CHECK(child.wait() == "");
+            CHECK(original->get("small")->text() == "red,");
+            CHECK(Store::attach(folders.path("copy"))->get("small")->text() == "red,of the copy");
+            CHECK(folders.arenas.entries().size() == 2);
+            original.reset();
+            REQUIRE_OK(Store::destroy(folders.path("copy")));
+            CHECK(MovableFolders::has_all(*Store::attach(folders.path())));
+            REQUIRE_OK(Store::destroy(folders.path()));
+            CHECK(folders.are_empty());
+        }
+    }
 }

@@ -1,6 +1,7 @@
 """What was synced outlives the arena."""
 
 import os
+import shutil
 
 import pytest
 import shoal
@@ -28,3 +29,20 @@ def test_a_synced_store_comes_back_when_its_arena_is_gone(path):
 def test_a_store_without_files_cannot_be_synced(path):
     with shoal.Store(path) as store, pytest.raises(shoal.InvalidArgument):
         store.sync()
+
+
+def test_a_copy_is_refused_while_its_original_lives_and_becomes_a_store_of_its_own_by_recover(path, tmp_path):
+    copy = tmp_path / "copy"
+    with shoal.Store(path, durable=True) as store:
+        store.append("a", b"1")
+        store.sync()
+        shutil.copytree(path, copy)
+        for use in (shoal.Store, shoal.Store.attach, shoal.Store.destroy):
+            with pytest.raises(shoal.Copied, match=f"shoal recover {copy}"):
+                use(copy)
+        assert shoal.Store.recover(copy).restored
+        with shoal.Store.attach(copy) as own:
+            own.append("a", b", of the copy")
+            assert (own["a"], store["a"]) == (b"1, of the copy", b"1")
+    shoal.Store.destroy(copy)
+    assert not copy.exists() and path.exists()

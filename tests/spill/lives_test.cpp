@@ -45,21 +45,50 @@ Store spilled(const Folders& folders, const shoal::Options& options) {
 }  // namespace
 
 TEST_CASE("store.meta names the spill folder in a line of its own, and only where there is one") {
-    const std::string head = std::string("shoal store 1\nid ") + kId + "\narena /dev/shm/shoal-" + kId + "\n";
+    const std::string head = std::string("shoal store 2\nid ") + kId + "\narena /dev/shm/shoal-" + kId + "\n";
+    const std::string path = "/var/store";
     std::string what;
-    const shoal::Metadata plain{id_of_text(), std::string("/dev/shm/shoal-") + kId, ""};
-    CHECK(shoal::print_metadata(plain) == head + "xxh3 8b31847f7fbd7c84\n");
+    const shoal::Metadata plain{
+        id_of_text(), std::string("/dev/shm/shoal-") + kId, "", {12, 1'700'000'000'000'000'000}};
+    const std::string file = "file 12 1700000000000000000\n";
+    CHECK(shoal::print_metadata(plain, path).starts_with(head + file + "xxh3 "));
     shoal::Metadata spills = plain;
     spills.spill_folder = "/var/spill of a store";
-    const std::string text = shoal::print_metadata(spills);
-    CHECK(text == head + "spill /var/spill of a store\nxxh3 be121319ba55cb90\n");
-    const auto read = shoal::parse_metadata(text, &what);
+    const std::string text = shoal::print_metadata(spills, path);
+    CHECK(text.starts_with(head + "spill /var/spill of a store\n" + file + "xxh3 "));
+    const auto read = shoal::parse_metadata(text, path, &what);
     REQUIRE(read);
     CHECK(read->spill_folder == spills.spill_folder);
     CHECK(read->arena_path == spills.arena_path);
+    CHECK(read->file == plain.file);
     spills.spill_folder = "elsewhere";
-    CHECK_FALSE(shoal::parse_metadata(shoal::print_metadata(spills), &what));
+    CHECK_FALSE(shoal::parse_metadata(shoal::print_metadata(spills, path), path, &what));
     CHECK(what == "its spill folder's path cannot be");
+}
+
+TEST_CASE("store.meta names what lies in the store's directory from there, wherever that is") {
+    std::string what;
+    for (const std::string below : {"", "/spill", "/a/b"}) {
+        const shoal::Metadata made{
+            id_of_text(), std::string("/var/store/shoal-") + kId, "/var/store" + below, {12, 0}};
+        const std::string text = shoal::print_metadata(made, "/var/store");
+        CHECK(text.find("\nspill ." + below + "\n") != std::string::npos);
+        CHECK(text.find(std::string("\narena ./shoal-") + kId) != std::string::npos);
+        const auto moved = shoal::parse_metadata(text, "/mnt/elsewhere", &what);
+        REQUIRE(moved);
+        CHECK(moved->spill_folder == "/mnt/elsewhere" + below);
+        CHECK(moved->arena_path == std::string("/mnt/elsewhere/shoal-") + kId);
+    }
+}
+
+TEST_CASE("A store.meta of version 1 is read: it does not say which file it is") {
+    std::string what;
+    const std::string text = std::string("shoal store 1\nid ") + kId + "\narena /dev/shm/shoal-" + kId +
+                             "\nspill /var/spill of a store\nxxh3 be121319ba55cb90\n";
+    const auto read = shoal::parse_metadata(text, "/var/store", &what);
+    REQUIRE(read);
+    CHECK(read->spill_folder == "/var/spill of a store");
+    CHECK_FALSE(read->file.is_known());
 }
 
 TEST_CASE(
@@ -75,7 +104,7 @@ TEST_CASE(
     std::string text;
     std::string what;
     std::getline(file, text, '\0');
-    const auto metadata = shoal::parse_metadata(text, &what);
+    const auto metadata = shoal::parse_metadata(text, folders.path(), &what);
     REQUIRE(metadata);
     CHECK(metadata->spill_folder == store.stats()->spill_dir);
     REQUIRE_OK(Store::destroy(folders.path(), by_force()));

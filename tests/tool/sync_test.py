@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 
 import tool_runner
 from tool_runner import ToolTest
@@ -42,6 +43,36 @@ class Sync(ToolTest):
         self.assertEqual(self.shoal("get", self.store, "key"), b"value")
         self.shoal("destroy", self.store)
         self.assertFalse(os.path.exists(self.store))
+
+    def test_a_copy_is_refused_while_its_original_lives_and_recover_makes_it_a_store_of_its_own(self):
+        copy = self.path("copy")
+        self.addCleanup(self.run_shoal, "destroy", "-f", copy)
+        self.shoal("append", self.store, "--durable", "key", "value,")
+        shutil.copytree(self.store, copy)
+        self.shoal("append", self.store, "key", "later")
+        for command in (("get", copy, "key"), ("append", copy, "key", "x"), ("stat", copy), ("destroy", "-f", copy)):
+            refused = self.run_shoal(*command)
+            self.assertEqual(refused.returncode, 3, command)
+            self.assertIn(f"shoal recover {copy}".encode(), refused.stderr)
+        self.assertTrue(self.shoal("recover", copy).startswith(b"restored\n"))
+        self.shoal("append", copy, "key", "of the copy")
+        self.assertEqual(self.shoal("get", copy, "key"), b"value,of the copy")
+        self.assertEqual(self.shoal("get", self.store, "key"), b"value,later")
+        self.shoal("destroy", copy)
+        self.assertFalse(os.path.exists(copy))
+        self.assertEqual(self.shoal("get", self.store, "key"), b"value,later")
+
+    def test_a_renamed_store_is_found_with_its_files_and_without_its_arena(self):
+        self.shoal("append", self.store, "--durable", "key", "value")
+        renamed = self.path("renamed")
+        os.rename(self.store, renamed)
+        self.store = renamed
+        self.assertEqual(self.shoal("get", self.store, "key"), b"value")
+        self.assertEqual(self.shoal("verify", self.store).splitlines()[-1], b"sound")
+        self.lose_memory()
+        self.assertEqual(self.shoal("get", self.store, "key"), b"value")
+        self.shoal("destroy", self.store)
+        self.assertEqual(os.listdir(self.folder), ["spills"])
 
     def test_recover_names_what_is_damaged_and_leaves_the_rest(self):
         for key in ("one", "two"):

@@ -103,6 +103,12 @@ class InUse(Error):
     code = "in use"
 
 
+class Copied(Error):
+    """The store's directory is a copy of another store's, which lives: ``shoal recover`` makes it one of its own."""
+
+    code = "copied"
+
+
 class Destroyed(Error):
     """The store was destroyed while this process had it open."""
 
@@ -135,6 +141,7 @@ _BY_CODE: dict[str, type[Error]] = {
         Damaged,
         ArenaGone,
         InUse,
+        Copied,
         Destroyed,
         TooManyThreads,
         SystemCallFailed,

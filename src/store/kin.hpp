@@ -1,0 +1,71 @@
+// Which arena is that of a store.meta: a folder may have been copied with its store.meta, or moved.
+//
+// An arena says which file the store.meta is whose arena it is (StoreHome::meta), by inode and time of birth. A
+// rename, a bind mount and a remount change neither; a copy has others. Arenas whose store.metas are copies of each
+// other are *kin*: they have one store_id, which the names of spill files bear too, and the first half of the
+// arena's name; each has an arena_id of its own.
+//
+//   the arena of this very file                                  is attached to
+//   none, but kin whose own store.meta is gone, and whose        is taken over: the folder was moved to another
+//   file files are all here                                           system, or renamed beside a copy of it none,
+//   but other kin                                          kCopied: this is a copy of a store that lives none, and
+//   no kin                                             restored: under the id in store.meta by the file that was
+//                                                                made with it, under one of its own by a copy
+//
+// A copy that was restored once is a store of its own, whatever lives beside it: the text that names its newest
+// restore says so (spill/restores.hpp). Store::recover makes a copy such a store also beside living kin.
+//
+// A spill folder outside of the store's own is not copied with it: copies share it, and so only the file that was
+// made with the text, or that restored it last, is restored from it; another must say so (Store::recover), and
+// takes it over.
+//
+// Taking over: the process has announced its presence in the arena, and sees nobody else's; it writes its
+// store.meta into the home, and looks again. A process whose file the home names announces its presence first and
+// then reads the home. So of two processes with different store.metas one at least sees the other, and gives up.
+//
+// Thread safety: every function, beside anything. A crash leaves the home as it was, or written: then the files are
+// complete where it leads. Invariants: I1 processes that have one arena open have the same store.meta locked, or
+// two names of it.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <shoal/error.hpp>
+
+#include "arena/lock_description.hpp"
+#include "store/access.hpp"
+#include "store/arena_lock.hpp"
+#include "store/metadata.hpp"
+
+namespace shoal {
+
+enum class Kinship {
+    kOwn,      // the arena at arena_path is the file's, or there is something that says why it cannot be told
+    kOrphan,   // it is to be taken over
+    kMissing,  // there is none: it is restored at arena_path
+};
+
+struct OwnArena {
+    Kinship kinship;
+    std::string arena_path;
+};
+
+// Of the store.meta that `lock` is on and that says `metadata`, in the directory `path`. `as_own`: a copy becomes a
+// store of its own though its original lives. kCopied.
+[[nodiscard]] Result<OwnArena> find_own_arena(const Metadata& metadata, const std::string& path,
+                                              const ArenaLock& lock, const Access& access, bool as_own);
+
+// The process has announced its presence by `locks`, and joined by `lock`. True: the arena is the file's, and its
+// home is where the process has found it; false: another's, or taken over by another meanwhile: look again.
+[[nodiscard]] bool is_at_home(const LockDescription& locks, const std::string& path, const ArenaLock& lock,
+                              Kinship kinship);
+
+// The arena of a store.meta that was set aside under the name `aside` in `directory`; the text's, where none says
+// so. Nothing where the text names another's.
+[[nodiscard]] std::optional<std::string> arena_of_aside(int directory, const std::string& aside,
+                                                        const Metadata& metadata);
+
+[[nodiscard]] std::string folder_of(const std::string& file);
+
+}  // namespace shoal
