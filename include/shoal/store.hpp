@@ -74,11 +74,13 @@ public:
     [[nodiscard]] static Result<void> destroy(const std::string& path, const Options& options = {});
 
     // Removes arenas that killed processes have left: those whose store's directory is gone, that no store.meta
-    // names, or whose store is temporary and has no owner; never one that somebody has open. With them go the spill
+    // names, or whose store is temporary and has no owner; never one that a process has open. By default it leaves
+    // what may be a store's that this process cannot see: see CollectOptions. With them go the spill
     // files of their stores; those of which neither arena nor store.meta is left, nothing knows any more. Gives
-    // what it found, also what it left and why. A directory that was moved elsewhere counts as gone, but where it
-    // was only renamed. Cost: a look at each arena in those folders. kNotFound, kPermission, kSystem: a folder
-    // cannot be read.
+    // what it found, also what it left and why. The directory is where the store was opened last, or beside that
+    // under another name; one that was moved elsewhere on the same file system since counts as gone after
+    // min_age_s. Cost: a look at each arena in those folders. kNotFound, kPermission, kSystem: a folder cannot be
+    // read.
     [[nodiscard]] static Result<std::vector<Leftover>> collect(const CollectOptions& options = {});
 
     // Checks every invariant of the store at `path` and counts what is in it; any bytes whatever give a report or

@@ -29,7 +29,8 @@ inline constexpr std::uint32_t kMade = 3;  // blocks that one step of an operati
 inline constexpr std::uint64_t kMinimumLimitBytes = 4 * kPieceBytes;
 inline constexpr std::uint64_t kSlotsAt = 4096;             // of the slots, in every arena
 inline constexpr std::uint64_t kDestroyedBit = 1ULL << 63;  // in the epoch word
-inline constexpr std::uint64_t kTemporaryFlag = 1;          // the store goes when nobody has it open
+// Of ArenaHeader::flags, which is 0 else: the store goes when no process has it open. No one damaged bit says so.
+inline constexpr std::uint64_t kTemporaryFlag = 0x7972'6172'6f70'6d74;
 
 struct ArenaHeader {
     // --- immutable after creation (written by the creator) ---
@@ -52,7 +53,7 @@ struct ArenaHeader {
     std::uint32_t max_segment_bytes;
     std::uint64_t created_unix_s;
     StoreId arena_id;              // in the arena's own name; store_id, but in a copy (store/kin.hpp)
-    std::uint64_t flags;           // kTemporaryFlag
+    std::uint64_t flags;           // kTemporaryFlag, or 0
     std::uint64_t spill_files_at;  // offset: kSpillFiles SpillFile; 0 where the store does not spill
     std::uint64_t codec;           // packed, of what is spilled (shoal/codec.hpp)
     std::array<char, kStorePathBytes>

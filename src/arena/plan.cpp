@@ -98,6 +98,7 @@ std::string check_header(const ArenaHeader& header, std::uint64_t file_bytes) {
     if (files != 0 && (files < plan.pages_at || files > file_bytes - kPageBytes || files % kPageBytes != 0)) {
         return fmt::format("its spill files' table at {} is no page of the data", files);
     }
+    if (header.flags != 0 && header.flags != kTemporaryFlag) return "its flags cannot be";
     if (header.spill_folder.back() != '\0' || (header.spill_folder.front() == '\0') != (files == 0)) {
         return "its folder of spill files is none";
     }

@@ -121,7 +121,7 @@ Result<ArenaFile> open_arena_file(const std::string& path, const Metadata& metad
         return damaged(Code::kDamaged, "it belongs to another store");
     }
     const bool outdated = is_of_another_boot(header.boot_id) && is_on_disk(descriptor.get());
-    return ArenaFile{std::move(descriptor), bytes, (header.flags & kTemporaryFlag) != 0, outdated};
+    return ArenaFile{std::move(descriptor), bytes, header.flags == kTemporaryFlag, outdated};
 }
 
 Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Options& options, FillArena fill,

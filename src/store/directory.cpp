@@ -178,7 +178,7 @@ Result<ArenaLock> publish_metadata(int directory, const std::string& path, Metad
         again.set_path(metadata_path(path));
         lock = std::move(again);
     }
-    // Where this fails, who attaches next writes it.
+    // Where this fails, the next process that attaches writes it.
     static_cast<void>(write_home(arena, home_at(path, metadata.file)));
     crash_point(CrashPoint::kHomeWritten);
     return lock;
@@ -299,6 +299,7 @@ Result<OpenedArena> attach_once(int directory, const std::string& path, const Me
     }
     if (!is_at_home(locks, path, lock, kinship)) return tl::unexpected(Error{Code::kInUse, ""});
     crash_point(CrashPoint::kArenaAtHome);
+    ::futimens(arena, nullptr);  // gc looks at it
     auto mapping = Mapping::map(arena, std::move(locks), file->bytes, metadata.arena_path);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
     crash_point(CrashPoint::kArenaMapped);
@@ -516,6 +517,7 @@ Result<void> destroy_store(const std::string& path, const Options& options) {
     // Nothing is touched of what cannot be removed in the end. Damaged files do not keep a store from being
     // destroyed.
     std::string own_arena;
+    StoreId own_id{};
     if (auto metadata = read(std::string(kMetadataName)); !metadata) {
         if (metadata.error().code == Code::kPermission) return tl::unexpected(std::move(metadata.error()));
     } else if (*metadata) {
@@ -528,6 +530,7 @@ Result<void> destroy_store(const std::string& path, const Options& options) {
             if (!taken) return tl::unexpected(std::move(taken.error()));
         }
         own_arena = own->arena_path;
+        own_id = (*metadata)->id;
         (*metadata)->arena_path = own_arena;
         auto file = open_arena_file(*whole, **metadata, *access);
         if (!file && file.error().code == Code::kPermission) return tl::unexpected(std::move(file.error()));
@@ -557,7 +560,8 @@ Result<void> destroy_store(const std::string& path, const Options& options) {
     if (auto unused = is_unused(*aside); !unused && put_metadata_back(directory->get(), *aside)) return unused;
     int untold = 0;
     if (auto metadata = read(*aside); metadata && *metadata) {  // damaged, it names no arena
-        const auto arena = arena_of_aside(directory->get(), *aside, **metadata);
+        const auto arena = (*metadata)->id == own_id ? std::optional(own_arena)
+                                                     : arena_of_aside(directory->get(), *aside, **metadata);
         const std::string arena_path = arena.value_or((*metadata)->arena_path);
         (*metadata)->arena_path = arena_path;
         if (arena) {

@@ -1,5 +1,7 @@
 #include "store/impl.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -81,11 +83,17 @@ StoreImpl::~StoreImpl() {
     } catch (const std::bad_alloc&) {
         // Not durable then, as after any other failure of that sync, of which a destructor cannot tell.
     }
-    if ((mapping_.header().flags & kTemporaryFlag) == 0 || path_.empty()) return;
+    if (!path_.empty()) ::futimens(mapping_.descriptor(), nullptr);  // gc looks at it
+    if (mapping_.header().flags != kTemporaryFlag || path_.empty()) return;
     spiller_.stop();  // it could make a file behind the removal of all
     // Withdrawing first makes sure that of several who close at once one is left alone and removes the store.
     withdraw_presence(mapping_.locks());
-    const std::string path = path_now();
+    std::string path;
+    try {
+        path = path_now();
+    } catch (const std::bad_alloc&) {
+        // Then it is removed where it was opened, or left to collect() where it has been moved.
+    }
     lock_ = {};
     crash_point(CrashPoint::kPresenceWithdrawn);
     if (claim_removal(mapping_.locks()) != 0) return;
@@ -95,7 +103,7 @@ StoreImpl::~StoreImpl() {
         metadata.id = mapping_.header().store_id;
         metadata.arena_path = arena_path_;
         metadata.spill_folder = files_.folder();
-        remove_ended_store(mapping_.descriptor(), path, metadata);
+        remove_ended_store(mapping_.descriptor(), path.empty() ? path_ : path, metadata);
     } catch (const std::bad_alloc&) {
         // The store has ended: what is left of it goes with the next attach, creation or collect().
     }

@@ -76,7 +76,7 @@ struct Kin {
     [[nodiscard]] bool is_open_somewhere() const noexcept { return is_locked(file.get(), kPresenceByte, 1); }
     // Whether it is, or may be, the arena of a store that lives.
     [[nodiscard]] bool lives() const noexcept {
-        return is_open_somewhere() || ((flags & kTemporaryFlag) == 0 && !is_outdated);
+        return is_open_somewhere() || (flags != kTemporaryFlag && !is_outdated);
     }
 };
 

@@ -5,12 +5,13 @@
 // other are *kin*: they have one store_id, which the names of spill files bear too, and the first half of the
 // arena's name; each has an arena_id of its own.
 //
-//   the arena of this very file                                  is attached to
-//   none, but kin whose own store.meta is gone, and whose        is taken over: the folder was moved to another
-//   file files are all here                                           system, or renamed beside a copy of it none,
-//   but other kin                                          kCopied: this is a copy of a store that lives none, and
-//   no kin                                             restored: under the id in store.meta by the file that was
-//                                                                made with it, under one of its own by a copy
+// What becomes of a store.meta, by the first of these that is so:
+//   - The arena of this very file is there: the process attaches to it.
+//   - There is kin whose own store.meta is gone, and whose files are all here: it is taken over. The folder was
+//     moved to another file system.
+//   - There is other kin: kCopied. This is a copy of a store that lives.
+//   - There is none: the store is restored, by the file that was made with the text under the id in it, by a
+//     copy under one of its own.
 //
 // A copy that was restored once is a store of its own, whatever lives beside it: the text that names its newest
 // restore says so (spill/restores.hpp). Store::recover makes a copy such a store also beside living kin.
@@ -19,13 +20,13 @@
 // made with the text, or that restored it last, is restored from it; another must say so (Store::recover), and
 // takes it over.
 //
-// Taking over: the process has announced its presence in the arena, and sees nobody else's; it writes its
+// Taking over: the process has announced its presence in the arena, and sees that of no other; it writes its
 // store.meta into the home, and looks again. A process whose file the home names announces its presence first and
 // then reads the home. So of two processes with different store.metas one at least sees the other, and gives up.
 //
 // Thread safety: every function, beside anything. A crash leaves the home as it was, or written: then the files are
-// complete where it leads. Invariants: I1 processes that have one arena open have the same store.meta locked, or
-// two names of it.
+// complete where it leads.
+// Invariants: I1 processes that have one arena open have the same file as their store.meta.
 #pragma once
 
 #include <optional>

@@ -7,6 +7,12 @@
 // somebody's data is never locked; then, of what seems to be garbage, with its creation and presence bytes held
 // (arena/presence.hpp), while nobody can create, open or remove it.
 //
+// A directory that this process does not find may be there all the same. So what seems to be garbage is left,
+// unless by force, where its home (store/home.hpp) is in another mount namespace or on a file system that is not
+// mounted here, where the store was synced, and while it is younger than asked. None of that says anything of an
+// arena that has never had a store.meta, or whose store was destroyed, but for the first two: those hide whether it
+// has one.
+//
 // store.meta goes before its arena, by a rename. A destroyer takes it whosever it is. Who removes a store that has
 // ended means only that store's, which no rename can say: the name that it gets says whose it should be, and
 // whoever finds another's under it puts that back (restore_metadata), since that store lives.

@@ -37,7 +37,9 @@ public:
     std::string collect(bool dry_run = false) const {
         shoal::CollectOptions options;
         options.dirs = {arenas_.path()};
+        options.only_dirs = true;
         options.dry_run = dry_run;
+        options.min_age_s = 0;
         const auto collected = shoal::Store::collect(options);
         EXPECT_OK(collected);
         for (const auto& each : *collected)

@@ -53,7 +53,6 @@ const std::vector<LifeWindow>& life_windows() {
         {CrashPoint::kArenaJoined, kTakeOver},
         {CrashPoint::kHomeTaken, kTakeOver},
         {CrashPoint::kArenaAtHome, kTakeOver},
-        {CrashPoint::kHomeTaken, kDestroyMoved},
         {CrashPoint::kMetadataAside, kDestroyMoved},
         {CrashPoint::kArenaOpened, kAttachEnded},
         {CrashPoint::kMetadataAside, kDestroy},

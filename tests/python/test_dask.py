@@ -298,7 +298,7 @@ def test_what_killed_processes_leave_is_collected(folder, tmp_path, kind):
     (left,) = folder.glob("shoal-dask-*")
     deadline = time.monotonic() + 60
     while left.exists() and time.monotonic() < deadline:  # the kernel may be about to close the files of the killed
-        shoal.Store.collect()
+        shoal.Store.collect(min_age_s=0, only_temporary=True)
     assert not left.exists()
 
 

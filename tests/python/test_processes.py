@@ -143,9 +143,12 @@ def test_a_killed_writer_takes_nothing_back_and_holds_up_nobody(store, path):
 def test_a_temporary_store_whose_owner_was_killed_is_collected(path):
     kill(start(workers.hold_temporary_store, path))
     assert path.exists()
-    found = [leftover for leftover in shoal.Store.collect(dry_run=True) if leftover.store_path == str(path)]
+    found = shoal.Store.collect(dry_run=True, min_age_s=0)
+    found = [leftover for leftover in found if leftover.store_path == str(path)]
     assert [leftover.removed for leftover in found] == [True] and path.exists()
-    shoal.Store.collect()
+    shoal.Store.collect(only_temporary=True)
+    assert path.exists()  # younger than a day
+    shoal.Store.collect(min_age_s=0, only_temporary=True)
     assert not path.exists() and not os.path.exists(found[0].arena_path)
 
 

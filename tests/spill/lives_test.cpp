@@ -211,6 +211,8 @@ TEST_CASE("The last owner of a temporary store takes its spill files away, or wh
         REQUIRE(folders.spills.entries().size() == 1);
         shoal::CollectOptions collect;
         collect.dirs = {folders.arenas.path()};
+        collect.only_dirs = true;
+        collect.min_age_s = 0;
         REQUIRE_OK(Store::collect(collect));
     }
     CHECK(folders.spills.entries().empty());
@@ -224,6 +226,8 @@ TEST_CASE("Collecting finds the spill files of a store whose directory is gone b
     std::filesystem::remove_all(folders.path());
     shoal::CollectOptions collect;
     collect.dirs = {folders.arenas.path()};
+    collect.only_dirs = true;
+    collect.min_age_s = 0;
     REQUIRE_OK(Store::collect(collect));
     CHECK(folders.spills.entries().empty());
     CHECK(folders.arenas.entries().empty());

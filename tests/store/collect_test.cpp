@@ -47,14 +47,18 @@ public:
         return paths;
     }
 
-    // What was found in the arenas' folder; the machine's /dev/shm may have more.
+    // What was found in the arenas' folder.
     std::vector<Leftover> collect(bool dry_run = false) const {
         shoal::CollectOptions collecting;
-        collecting.dirs = {arenas_.path()};
         collecting.dry_run = dry_run;
+        collecting.min_age_s = 0;
+        return collect_by(collecting);
+    }
+    std::vector<Leftover> collect_by(shoal::CollectOptions collecting) const {
+        collecting.dirs = {arenas_.path()};
+        collecting.only_dirs = true;
         auto all = Store::collect(collecting);
         REQUIRE_OK(all);
-        std::erase_if(*all, [&](const Leftover& each) { return each.arena_path.rfind(arenas_.path(), 0) != 0; });
         return *all;
     }
 
@@ -381,6 +385,7 @@ TEST_CASE("Collectors, openers and destroyers at once harm no store, and leave n
         children.push_back(Child::start([&]() -> std::string {
             shoal::CollectOptions options;
             options.dirs = {places.options().arena_dir};
+            options.only_dirs = true;
             while (finished[0].load() < 3) EXPECT_OK(Store::collect(options));
             return {};
         }));

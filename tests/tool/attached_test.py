@@ -45,9 +45,9 @@ class Collecting(ToolTest):
         os.mkdir(self.arenas)
         self.shoal("append", "--arena-dir", self.arenas, self.store, "key", "value")
 
-    def gc(self, *arguments):
-        """The lines about this test's arenas; the machine's /dev/shm may have more."""
-        lines = self.shoal("gc", *arguments, self.arenas).decode().splitlines()
+    def gc(self, *arguments, min_age="0"):
+        """The lines about this test's arenas."""
+        lines = self.shoal("gc", "--only", "--min-age", min_age, *arguments, self.arenas).decode().splitlines()
         self.assertRegex(lines[-1], r"\A\d+ arenas?, \d+ bytes (freed|to free)\Z")
         return [line for line in lines if self.arenas in line]
 
@@ -64,6 +64,15 @@ class Collecting(ToolTest):
             self.assertEqual(len(listed), 1)
             self.assertTrue(listed[0].startswith(f"{words} {arena} ("), listed)
             self.assertTrue(listed[0].endswith(f"its directory {self.store} is gone"), listed)
+        self.assertEqual(os.listdir(self.arenas), [])
+
+    def test_gc_leaves_what_may_be_a_store_that_it_cannot_see_unless_by_force(self):
+        shutil.rmtree(self.store)
+        for age in ("60s", "5m", "1h", "1d"):
+            (left,) = self.gc(min_age=age)
+            self.assertRegex(left, r"\Aleft .*, but it was in use \d+ seconds ago \(--force takes it\)\Z")
+        (taken,) = self.gc("--force", min_age="1d")
+        self.assertRegex(taken, r"\Aremoved .*, but it was in use \d+ seconds ago\Z")
         self.assertEqual(os.listdir(self.arenas), [])
 
     def test_gc_leaves_what_a_process_has_open_and_takes_it_when_that_is_killed(self):

@@ -92,7 +92,8 @@ nb::object report(const Attached& attached) {
 nb::object report(const Leftover& leftover) {
     Fields fields;
     fields("arena_path", leftover.arena_path)("store_path", leftover.store_path)("why", leftover.why)(
-        "removed", leftover.removed)("bytes", leftover.bytes)("system_errno", leftover.system_errno);
+        "removed", leftover.removed)("needs_force", leftover.needs_force)("bytes", leftover.bytes)(
+        "system_errno", leftover.system_errno);
     return fields.made("Leftover");
 }
 

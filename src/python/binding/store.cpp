@@ -97,9 +97,14 @@ void destroy(nb::handle path, bool force, nb::handle group, bool any_owner) {
     made_or_raise([&] { return Store::destroy(where, options); });
 }
 
-nb::list collect(nb::handle dirs, bool dry_run) {
+nb::list collect(nb::handle dirs, bool only_dirs, bool dry_run, std::uint64_t min_age_s, bool force,
+                 bool only_temporary) {
     CollectOptions options;
+    options.only_dirs = only_dirs;
     options.dry_run = dry_run;
+    options.min_age_s = min_age_s;
+    options.force = force;
+    options.only_temporary = only_temporary;
     for (nb::handle dir : dirs) options.dirs.push_back(path_text(dir));
     return report(made_or_raise([&] { return Store::collect(options); }));
 }
@@ -276,8 +281,9 @@ void bind_store(nb::module_& module) {
                     "max_segment_bytes"_a = unless_said.max_segment_bytes, "reserve_bytes"_a = 0, docs::kInMemory)
         .def_static("destroy", destroy, "path"_a, nb::kw_only(), "force"_a = false, "group"_a = nb::none(),
                     "any_owner"_a = false, docs::kDestroy)
-        .def_static("collect", collect, "dirs"_a = nb::make_tuple(), nb::kw_only(), "dry_run"_a = false,
-                    docs::kCollect)
+        .def_static("collect", collect, "dirs"_a = nb::make_tuple(), nb::kw_only(), "only_dirs"_a = false,
+                    "dry_run"_a = false, "min_age_s"_a = CollectOptions{}.min_age_s, "force"_a = false,
+                    "only_temporary"_a = false, docs::kCollect)
         .def_static("verify", verify, "path"_a, nb::kw_only(), "repair"_a = false, "group"_a = nb::none(),
                     "any_owner"_a = false, docs::kVerify)
         .def("append", append, "key"_a, "value"_a = nb::none(), docs::kAppend)

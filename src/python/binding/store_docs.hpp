@@ -135,8 +135,18 @@ Parameters
 ----------
 dirs : iterable of paths
     Folders to look into, beside ``/dev/shm`` and ``$XDG_RUNTIME_DIR``.
+only_dirs : bool
+    Not into those two.
 dry_run : bool
     Only look: `Leftover.removed` then says what would be.
+min_age_s : int
+    Seconds for which it must have been unused; a day by default.
+force : bool
+    Take also what may be a store's that cannot be seen from here: what is
+    younger, was synced, was last open in another mount namespace, or has its
+    directory on a file system that is not mounted here now.
+only_temporary : bool
+    Look at temporary stores alone, of which nothing is kept.
 
 Returns
 -------

@@ -87,7 +87,15 @@ class Store:
         path: _Path, *, force: bool = False, group: str | None = None, any_owner: bool = False
     ) -> None: ...
     @staticmethod
-    def collect(dirs: Iterable[_Path] = (), *, dry_run: bool = False) -> list[Leftover]: ...
+    def collect(
+        dirs: Iterable[_Path] = (),
+        *,
+        only_dirs: bool = False,
+        dry_run: bool = False,
+        min_age_s: int = 86400,
+        force: bool = False,
+        only_temporary: bool = False,
+    ) -> list[Leftover]: ...
     @staticmethod
     def verify(
         path: _Path, *, repair: bool = False, group: str | None = None, any_owner: bool = False

@@ -82,6 +82,7 @@ class Leftover:
     store_path: str  # the store that it was made for; empty where it was not whole yet
     why: str  # it is taken for garbage; or why it is left all the same
     removed: bool  # or would be, in a dry run
+    needs_force: bool  # left, and `force` would take it; or taken, by that
     bytes: int  # that it takes in its file system
     system_errno: int  # of a removal that failed
 

@@ -152,7 +152,7 @@ class Source:
     def store(self) -> Store:
         """The store, made if it is not there; what killed processes have left goes first."""
         with suppress(Error):
-            Store.collect()
+            Store.collect(min_age_s=0, only_temporary=True)
         os.makedirs(self.path, mode=0o700, exist_ok=True)
         try:
             return Store(
