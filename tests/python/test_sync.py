@@ -31,7 +31,7 @@ def test_a_store_without_files_cannot_be_synced(path):
         store.sync()
 
 
-def test_a_copy_is_refused_while_its_original_lives_and_becomes_a_store_of_its_own_by_recover(path, tmp_path):
+def test_a_copy_is_refused_while_its_original_lives_and_is_a_store_of_its_own_without_an_arena(path, tmp_path):
     copy = tmp_path / "copy"
     with shoal.Store(path, durable=True) as store:
         store.append("a", b"1")
@@ -40,9 +40,11 @@ def test_a_copy_is_refused_while_its_original_lives_and_becomes_a_store_of_its_o
         for use in (shoal.Store, shoal.Store.attach, shoal.Store.destroy):
             with pytest.raises(shoal.Copied, match=f"shoal recover {copy}"):
                 use(copy)
-        assert shoal.Store.recover(copy).restored
-        with shoal.Store.attach(copy) as own:
-            own.append("a", b", of the copy")
-            assert (own["a"], store["a"]) == (b"1, of the copy", b"1")
+        arena = store.stats().arena_path
+    os.unlink(arena)
+    with shoal.Store.attach(copy) as own, shoal.Store.attach(path) as store:
+        own.append("a", b", of the copy")
+        assert (own["a"], store["a"]) == (b"1, of the copy", b"1")
+        assert own.stats().store_id != store.stats().store_id
     shoal.Store.destroy(copy)
     assert not copy.exists() and path.exists()
