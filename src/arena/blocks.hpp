@@ -72,14 +72,15 @@ public:
     // written to. Nobody may be able to reach it any more. Of a run that a word of the arena names: see give_up.
     void release(Slot& slot, ArenaOffset offset, std::uint64_t bytes, std::uint64_t written) noexcept;
 
-    // What becomes of a place in a file that no segment names any more (`checkpointed`: a checkpoint does yet), and
-    // who is called when many pages have been taken since the last call. To be set before anything is spilled.
-    void on_release_stored(std::function<void(Slot& slot, std::uint64_t place, bool checkpointed)> release) {
-        release_stored_ = std::move(release);
-    }
+    // What becomes of a place in a file that no segment names any more (`checkpointed`: a checkpoint does yet; of a
+    // bundle, which others may name: of so many `bytes` of it), and who is called when many pages have been taken
+    // since the last call. To be set before anything is spilled.
+    using ReleaseStored =
+        std::function<void(Slot& slot, std::uint64_t place, std::uint64_t bytes, bool checkpointed)>;
+    void on_release_stored(ReleaseStored release) { release_stored_ = std::move(release); }
     void on_pages_taken(std::function<void()> call) { pages_taken_ = std::move(call); }
-    void release_stored(Slot& slot, std::uint64_t place, bool checkpointed) noexcept {
-        if (release_stored_) release_stored_(slot, place, checkpointed);
+    void release_stored(Slot& slot, std::uint64_t place, std::uint64_t bytes, bool checkpointed) noexcept {
+        if (release_stored_) release_stored_(slot, place, bytes, checkpointed);
     }
     [[nodiscard]] std::uint64_t pages() const noexcept { return page_count_; }
     [[nodiscard]] std::uint64_t used_pages() const noexcept;
@@ -202,7 +203,7 @@ private:
     std::uint64_t page_count_;
     std::uint64_t block_bits_at_;
     std::uint64_t pages_at_;
-    std::function<void(Slot&, std::uint64_t, bool)> release_stored_;
+    ReleaseStored release_stored_;
     std::function<void()> pages_taken_;
 };
 

@@ -2,7 +2,8 @@
 // are multiples of 64, so bit 0 tells the two apart.
 //
 //   bit   0      1: stored in a file
-//   bits  1..12  file number
+//   bits  1..11  file number
+//   bit  12      1: in a bundle, which the small extents of many keys share (spill/layout.hpp)
 //   bits 13..38  offset in the file, in units of 64 B: extents begin below 4 GiB
 //   bits 39..63  bytes to read, in units of 64 B, as a float that rounds up: 20 bits mantissa, 5 bits exponent.
 //                Exact up to 64 MiB, that is for all but large records
@@ -14,7 +15,8 @@
 namespace shoal {
 
 inline constexpr std::uint64_t kStoredUnitBytes = 64;
-inline constexpr unsigned kFileNumberBits = 12;
+inline constexpr unsigned kFileNumberBits = 11;
+inline constexpr unsigned kBundleBits = 1;
 inline constexpr unsigned kStoredOffsetBits = 26;
 inline constexpr unsigned kMantissaBits = 20;
 inline constexpr unsigned kExponentBits = 5;
@@ -31,6 +33,7 @@ struct StoredAt {
     std::uint32_t file = 0;    // below kMostFiles
     std::uint64_t offset = 0;  // a multiple of 64, below kMostSpillFileBytes
     std::uint64_t bytes = 0;   // up to kMostStoredBytes; comes back as stored_bytes_rounded of it
+    bool in_bundle = false;
 
     friend constexpr bool operator==(const StoredAt&, const StoredAt&) = default;
 };
@@ -53,9 +56,11 @@ struct StoredAt {
 [[nodiscard]] constexpr std::uint64_t pack(const StoredAt& at) noexcept {
     const std::uint64_t units = stored_bytes_rounded(at.bytes) / kStoredUnitBytes;
     const std::uint64_t exponent = stored_exponent(units);
-    return 1 | static_cast<std::uint64_t>(at.file) << 1 | at.offset / kStoredUnitBytes << (1 + kFileNumberBits) |
-           units >> exponent << (1 + kFileNumberBits + kStoredOffsetBits) |
-           exponent << (1 + kFileNumberBits + kStoredOffsetBits + kMantissaBits);
+    return 1 | static_cast<std::uint64_t>(at.file) << 1 |
+           static_cast<std::uint64_t>(at.in_bundle) << (1 + kFileNumberBits) |
+           at.offset / kStoredUnitBytes << (1 + kFileNumberBits + kBundleBits) |
+           units >> exponent << (1 + kFileNumberBits + kBundleBits + kStoredOffsetBits) |
+           exponent << (1 + kFileNumberBits + kBundleBits + kStoredOffsetBits + kMantissaBits);
 }
 
 [[nodiscard]] constexpr bool is_stored(std::uint64_t word) noexcept { return (word & 1) != 0; }
@@ -65,6 +70,8 @@ struct StoredAt {
     StoredAt at;
     at.file = static_cast<std::uint32_t>(word & (kMostFiles - 1));
     word >>= kFileNumberBits;
+    at.in_bundle = (word & 1) != 0;
+    word >>= kBundleBits;
     at.offset = (word & ((1ULL << kStoredOffsetBits) - 1)) * kStoredUnitBytes;
     word >>= kStoredOffsetBits;
     const std::uint64_t mantissa = word & ((1ULL << kMantissaBits) - 1);
@@ -73,7 +80,7 @@ struct StoredAt {
     return at;
 }
 
-static_assert(1 + kFileNumberBits + kStoredOffsetBits + kMantissaBits + kExponentBits == 64);
+static_assert(1 + kFileNumberBits + kBundleBits + kStoredOffsetBits + kMantissaBits + kExponentBits == 64);
 static_assert(kMostSpillFileBytes == 4ULL << 30);
 static_assert(stored_bytes_rounded(0) == 0 && stored_bytes_rounded(1) == 64 && stored_bytes_rounded(64) == 64);
 static_assert(stored_bytes_rounded(kMantissaUnits * 64) == kMantissaUnits * 64, "exact up to 64 MiB");
@@ -81,8 +88,8 @@ static_assert(stored_bytes_rounded((kMantissaUnits + 2) * 64) == (kMantissaUnits
 static_assert(stored_bytes_rounded((2 * kMantissaUnits + 1) * 64) == (2 * kMantissaUnits + 2) * 64,
               "a carry out of the mantissa");
 static_assert(stored_bytes_rounded(kMostStoredBytes) == kMostStoredBytes);
-static_assert(stored_at(pack(StoredAt{4095, kMostSpillFileBytes - 64, kMostStoredBytes})) ==
-                  StoredAt{4095, kMostSpillFileBytes - 64, kMostStoredBytes},
+static_assert(stored_at(pack(StoredAt{2047, kMostSpillFileBytes - 64, kMostStoredBytes, true})) ==
+                  StoredAt{2047, kMostSpillFileBytes - 64, kMostStoredBytes, true},
               "the largest of everything");
 static_assert(stored_at(pack(StoredAt{1, 4096, 8191 * 64})) == StoredAt{1, 4096, 8191 * 64});
 static_assert(is_stored(pack(StoredAt{})) && !is_stored(64));

@@ -29,14 +29,17 @@ std::uint64_t written_units(const Segment& segment) noexcept {
 void release_block(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset offset) noexcept {
     Segment& segment = *mapping.at<Segment>(offset);
     if (const std::uint64_t place = segment.block.load(std::memory_order_relaxed); is_stored(place)) {
-        // Neighbours that were spilled together share an extent: the last of them gives it up.
+        // Neighbours that were spilled together share an extent: the last of them gives it up. Of a bundle each
+        // gives up its own share.
+        const StoredAt at = stored_at(place);
         const std::uint64_t next = segment.next.load(std::memory_order_relaxed);
-        const bool last = next == 0 || is_erased(next) ||
+        const bool last = at.in_bundle || next == 0 || is_erased(next) ||
                           mapping.at<Segment>(next)->block.load(std::memory_order_relaxed) != place;
-        const bool checkpointed = (segment.spill.load(std::memory_order_relaxed) & kCheckpointedBit) != 0;
+        const std::uint64_t spill = segment.spill.load(std::memory_order_relaxed);
+        const std::uint64_t bytes = at.in_bundle ? bundled_bytes(spilled_counts(spill)) : at.bytes;
         segment.block.store(0, std::memory_order_relaxed);
         crash_point(CrashPoint::kSegmentBlockForgotten);
-        if (last) blocks.release_stored(slot, place, checkpointed);
+        if (last) blocks.release_stored(slot, place, bytes, (spill & kCheckpointedBit) != 0);
         return;
     }
     const std::uint64_t written = written_units(segment);

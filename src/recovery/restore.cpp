@@ -70,9 +70,10 @@ void count(const CheckpointedChain& chain, std::vector<Named>& files) {
     std::uint64_t last_place = 0;
     for (const CheckpointSegment& segment : chain.segments) {
         // Neighbours in one extent count once, as they are given back (chain/chain.cpp).
-        if (std::exchange(last_place, segment.place) == segment.place) continue;
+        const bool same = std::exchange(last_place, segment.place) == segment.place;
         const StoredAt at = stored_at(segment.place);
-        files[at.file].live_bytes += at.bytes;
+        if (same && !at.in_bundle) continue;
+        files[at.file].live_bytes += at.in_bundle ? bundled_bytes(spilled_counts(segment.counts)) : at.bytes;
         files[at.file].end = std::max(files[at.file].end, at.offset + at.bytes);
     }
 }

@@ -78,4 +78,11 @@ inline constexpr std::uint64_t kCheckpointedBit = 1ULL << 63;
             (spill & ~kCheckpointedBit) >> (2 + kSpilledRecordsBits)};
 }
 
+// What a spilled segment in a bundle adds to its file's live bytes, so that each can be given back by itself: its
+// payload, and as many bytes as its numbers take, mostly.
+inline constexpr std::uint64_t kBundledSegmentBytes = 8;
+[[nodiscard]] constexpr std::uint64_t bundled_bytes(SpilledCounts counts) noexcept {
+    return counts.payload_bytes + kBundledSegmentBytes;
+}
+
 }  // namespace shoal

@@ -27,6 +27,7 @@ bool Batch::begin(std::uint32_t file, std::uint64_t file_offset) noexcept {
     extent_begins_ = 0;
     block_bytes_ = 0;
     stored_bytes_ = 0;
+    bundle_.forget();
     return true;
 }
 
@@ -65,8 +66,10 @@ Batch::Added Batch::add(Segment& segment, ArenaOffset offset) {
     const std::uint64_t bytes = extent.units * kUnitBytes;
     const std::uint64_t records = extent.exact ? extent.reserve.records : extent.units;
     const bool extent_full = builder_.segments() != 0 && builder_.payload_bytes() + bytes > kFullExtentPayloadBytes;
+    // By itself, or in a bundle that it begins.
+    const std::uint64_t needed = std::max<std::uint64_t>(builder_.bytes_needed_with(records, bytes), kBundleBytes);
     if (extent_full || !has_place() || !builder_.has_room(records, bytes) || journal_.is_full() ||
-        used_ + builder_.bytes_needed_with(records, bytes) > kBufferBytes) {
+        used_with_bundle() + needed > kBufferBytes) {
         return Added::kNoRoom;
     }
     reserve_item();
@@ -83,18 +86,42 @@ Batch::Added Batch::add(Segment& segment, ArenaOffset offset) {
     return Added::kYes;
 }
 
-void Batch::place_extent(std::uint64_t file_offset, std::uint64_t bytes) noexcept {
-    const std::uint64_t place = pack(StoredAt{file_, file_offset, bytes});
-    stored_bytes_ += stored_at(place).bytes;
-    for (std::size_t at = extent_begins_; at < items_.size(); ++at) items_[at].place = place;
-    extent_begins_ = items_.size();
+void Batch::place_extent(const StoredAt& at) noexcept {
+    const std::uint64_t place = pack(at);
+    if (!at.in_bundle) stored_bytes_ += stored_at(place).bytes;
+    for (; extent_begins_ < items_.size(); ++extent_begins_) {
+        items_[extent_begins_].place = place;
+        if (at.in_bundle) stored_bytes_ += bundled_bytes(items_[extent_begins_].counts);
+    }
+}
+
+void Batch::add_to_bundle() {
+    if (!bundle_.has_room(builder_)) {
+        end_bundle();
+        bundle_.begin(buffer_.get() + used_, file_offset_ + used_);
+        bundle_is_passed_ = false;
+    }
+    bundle_.add(builder_);
+    place_extent(bundle_.place(file_));
+}
+
+void Batch::end_bundle() noexcept {
+    if (!bundle_.is_open()) return;
+    const std::size_t bytes = bundle_.seal(context_.mapping.header().store_id, bundle_is_passed_);
+    if (!bundle_is_passed_) used_ += bytes;
 }
 
 void Batch::end_extent(const Codec& codec, Compressor& compressor) {
     if (builder_.segments() == 0) return;
-    const std::size_t bytes = builder_.finish(codec, compressor, {buffer_.get() + used_, kBufferBytes - used_});
-    place_extent(file_offset_ + used_, bytes);
-    used_ += bytes;
+    if (belongs_in_bundle(builder_, codec)) {
+        add_to_bundle();
+    } else {
+        used_ = used_with_bundle();
+        bundle_is_passed_ = true;
+        const std::size_t bytes = builder_.finish(codec, compressor, {buffer_.get() + used_, kBufferBytes - used_});
+        place_extent({file_, file_offset_ + used_, bytes});
+        used_ += bytes;
+    }
     builder_.begin({});
     crash_point(CrashPoint::kSpillGathered);
 }
@@ -111,6 +138,7 @@ Batch::Added Batch::add_parts(const Chain& chain, std::uint64_t generation, std:
     if (frames == nullptr || !take(segment, offset, extent)) return Added::kNotNow;
     const ExtentOrigin origin = this->origin(chain, generation, ordinal);
     const ByteView record(reinterpret_cast<const std::byte*>(frames + 1), record_bytes);
+    end_bundle();  // it may be written before the parts are
     extent_begins_ = items_.size();
     items_.push_back({&segment, {1, record_bytes}, 0});
     const std::uint64_t begin = file_offset_ + used_;
@@ -121,7 +149,7 @@ Batch::Added Batch::add_parts(const Chain& chain, std::uint64_t generation, std:
         }
         used_ += write_part(origin, record, part, codec, compressor, {buffer_.get() + used_, kBufferBytes - used_});
     }
-    place_extent(begin, file_offset_ + used_ - begin);
+    place_extent({file_, begin, file_offset_ + used_ - begin});
     return Added::kYes;
 }
 
@@ -132,6 +160,7 @@ std::span<const std::byte> Batch::bytes() const noexcept {
 }
 
 void Batch::pad() noexcept {
+    end_bundle();
     const std::size_t padded = (used_ + kBufferUnit - 1) / kBufferUnit * kBufferUnit;
     std::memset(buffer_.get() + used_, 0, padded - used_);
     used_ = padded;
@@ -162,6 +191,7 @@ void Batch::abandon() noexcept {
 
 void Batch::leave() noexcept {
     items_.clear();
+    bundle_.forget();
     builder_.begin({});
     slot_.leave(epoch_);
 }

@@ -13,6 +13,7 @@
 #include "chain/chain.hpp"
 #include "segment/hand_over.hpp"
 #include "spill/batch_journal.hpp"
+#include "spill/bundle.hpp"
 #include "spill/extent_builder.hpp"
 #include "spill/files.hpp"
 #include "spill/spiller_slot.hpp"
@@ -70,7 +71,7 @@ public:
     [[nodiscard]] std::uint64_t file_offset() const noexcept { return file_offset_; }  // there
     [[nodiscard]] std::uint32_t file() const noexcept { return file_; }
 
-    // Behind the last extent: zeroes, up to where the next batch begins.
+    // Behind the last extent: ends the bundle, and zeroes up to where the next batch begins.
     void pad() noexcept;
 
     // The file has the bytes: hands over, and leaves the epoch.
@@ -88,9 +89,15 @@ private:
     [[nodiscard]] ExtentOrigin origin(const Chain& chain, std::uint64_t generation, std::uint64_t ordinal) const;
     [[nodiscard]] bool take(Segment& segment, ArenaOffset offset, const SegmentExtent& extent);
     void reserve_item();
+    // Of the buffer, once the bundle has all that it may take.
+    [[nodiscard]] std::size_t used_with_bundle() const noexcept {
+        return used_ + (bundle_.is_open() && !bundle_is_passed_ ? kBundleBytes : 0);
+    }
     // Whether the file is not yet so long that an extent that begins now had no place.
-    [[nodiscard]] bool has_place() const noexcept { return file_offset_ + used_ < kSpillFileBytes; }
-    void place_extent(std::uint64_t file_offset, std::uint64_t bytes) noexcept;
+    [[nodiscard]] bool has_place() const noexcept { return file_offset_ + used_with_bundle() < kSpillFileBytes; }
+    void place_extent(const StoredAt& at) noexcept;
+    void add_to_bundle();
+    void end_bundle() noexcept;
     void drop_written() noexcept;
     void leave() noexcept;
 
@@ -103,6 +110,8 @@ private:
     std::uint64_t file_offset_ = 0;
     std::uint32_t file_ = 0;
     ExtentBuilder builder_;
+    BundleBuilder bundle_;           // in the buffer, at used_
+    bool bundle_is_passed_ = false;  // no more: extents follow it, behind kBundleBytes that are its own
     std::vector<Item> items_;
     std::size_t extent_begins_ = 0;  // index of its first item
     std::uint64_t block_bytes_ = 0;

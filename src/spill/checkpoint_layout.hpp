@@ -17,6 +17,8 @@ namespace shoal {
 inline constexpr std::uint64_t kCheckpointMagic = 0x4b43'4c41'4f48'5301;
 // Version 2: of an arena that was restored, whose spill files' names bear the number of the restore.
 inline constexpr std::uint64_t kRestoredCheckpointMagic = kCheckpointMagic + 1;
+// Version 3: of an arena of either kind, and places may be in bundles.
+inline constexpr std::uint64_t kBundlesCheckpointMagic = kCheckpointMagic + 2;
 inline constexpr std::uint64_t kCheckpointBlockMagic = 0x4243'4c41'4f48'5301;
 
 // At offset 0, written last. What it counts is of the whole file.

@@ -27,8 +27,8 @@ std::string flaw(const CheckpointSegment& segment) {
     const SpilledCounts counts = spilled_counts(segment.counts);
     const bool single = (segment.units & kSingleBit) != 0;
     const std::uint64_t units = segment.units & ~kSingleBit;
-    if (!is_stored(segment.place) || place.file >= kSpillFiles || place.offset < kSpillFileHeaderBytes ||
-        place.bytes == 0) {
+    if (!is_stored(segment.place) || place.offset < kSpillFileHeaderBytes || place.bytes == 0 ||
+        (place.in_bundle && place.bytes != kBundleBytes)) {
         return fmt::format("no extent is at {:#x}", segment.place);
     }
     if ((segment.counts & 3) != 2 || (counts.records == 0 && counts.payload_bytes != 0)) {
@@ -106,12 +106,12 @@ Result<void> CheckpointReader::read_header(const SpillStoreId& store_id) {
     if ((header_.magic & ~kVersionMask) != (kCheckpointMagic & ~kVersionMask)) {
         return damaged(fmt::format("no checkpoint begins with {:016x}", header_.magic));
     }
-    if (header_.magic != kCheckpointMagic && header_.magic != kRestoredCheckpointMagic) {
+    if (header_.magic < kCheckpointMagic || header_.magic > kBundlesCheckpointMagic) {
         return tl::unexpected(Error{
             Code::kIncompatible,
-            fmt::format("checkpoint {} is of version {} of the format, and this build reads versions {} and {}",
+            fmt::format("checkpoint {} is of version {} of the format, and this build reads versions {} to {}",
                         path_, header_.magic & kVersionMask, kCheckpointMagic & kVersionMask,
-                        kRestoredCheckpointMagic & kVersionMask)});
+                        kBundlesCheckpointMagic & kVersionMask)});
     }
     constexpr std::size_t kFrom = offsetof(CheckpointHeader, store_id);
     if (XXH3_64bits(bytes + kFrom, sizeof header_ - kFrom) != header_.checksum) {

@@ -31,6 +31,7 @@ public:
     [[nodiscard]] std::uint32_t next() noexcept;
 
 private:
+    friend class BundleView;
     friend class ExtentView;
     RecordLengths(const std::byte* at, const std::byte* end, std::uint32_t same) noexcept
         : at_(at), end_(end), same_(same) {}

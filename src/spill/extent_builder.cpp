@@ -134,6 +134,30 @@ std::size_t ExtentBuilder::finish(const Codec& codec, Compressor& compressor, st
     return seal(header, out);
 }
 
+std::uint64_t ExtentBuilder::bundled_bytes() const noexcept {
+    std::uint64_t bytes = long_varint_bytes(origin_.generation) + long_varint_bytes(origin_.first_segment) +
+                          long_varint_bytes(table_.size() << 1) + lengths_bytes() + payload_bytes_;
+    for (const SegmentEntry& entry : table_)
+        bytes += long_varint_bytes(entry.records) + long_varint_bytes(entry.payload_bytes);
+    return bytes;
+}
+
+std::byte* ExtentBuilder::write_bundled(std::byte* out) const noexcept {
+    const bool lists_lengths = lengths_bytes() != 0;
+    std::byte* at = write_long_varint(out, origin_.generation);
+    at = write_long_varint(at, origin_.first_segment);
+    at = write_long_varint(at, table_.size() << 1 | (lists_lengths ? 1 : 0));
+    for (const SegmentEntry& entry : table_) {
+        at = write_long_varint(at, entry.records);
+        at = write_long_varint(at, entry.payload_bytes);
+    }
+    if (lists_lengths) {
+        for (const ByteView record : records_) at = write_varint(at, static_cast<std::uint32_t>(record.size()));
+    }
+    for (const ByteView record : records_) at = put(at, record.data(), record.size());
+    return at;
+}
+
 std::uint64_t part_bytes_needed(std::uint64_t key_bytes, std::uint64_t record_bytes, std::uint32_t part) noexcept {
     return prefix_bytes(key_bytes, 1, 0) + padded_to_extent(std::min(kPartBytes, record_bytes - part * kPartBytes));
 }

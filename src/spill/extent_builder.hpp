@@ -47,6 +47,7 @@ public:
     [[nodiscard]] std::uint32_t segments() const noexcept { return static_cast<std::uint32_t>(table_.size()); }
     [[nodiscard]] std::uint32_t records() const noexcept { return static_cast<std::uint32_t>(records_.size()); }
     [[nodiscard]] std::uint64_t payload_bytes() const noexcept { return payload_bytes_; }
+    [[nodiscard]] std::uint64_t generation() const noexcept { return origin_.generation; }
     // For finish(), by whatever codec; a multiple of 64.
     [[nodiscard]] std::uint64_t bytes_needed() const noexcept;
     // The most that this is after a segment more of so many records and bytes. One of another length than all
@@ -57,6 +58,11 @@ public:
     // Bytes written to `out`, a multiple of 64. One segment at least was begun. Plain where the codec does not gain
     // a tenth.
     std::size_t finish(const Codec& codec, Compressor& compressor, std::span<std::byte> out);
+
+    // The same as an entry of a bundle (spill/bundle.hpp), always plain: how many bytes that are, and the entry
+    // written to `out`, which has them; returns where the next one goes.
+    [[nodiscard]] std::uint64_t bundled_bytes() const noexcept;
+    std::byte* write_bundled(std::byte* out) const noexcept;
 
 private:
     [[nodiscard]] std::uint64_t lengths_bytes() const noexcept { return all_same_ ? 0 : varints_bytes_; }

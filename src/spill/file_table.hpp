@@ -28,6 +28,7 @@
 namespace shoal {
 
 inline constexpr std::uint32_t kSpillFiles = 2048;  // 8 TiB
+static_assert(kSpillFiles == kMostFiles, "any place names one of the table");
 // An extent that would begin behind goes into another file: its place could not be said (arena/location.hpp).
 inline constexpr std::uint64_t kSpillFileBytes = kMostSpillFileBytes;
 
@@ -38,7 +39,8 @@ inline constexpr std::uint64_t kIdleFile = 2;
 struct SpillFile {
     Atomic<std::uint64_t> owner;
     Atomic<std::uint64_t> end;         // bytes; written by the owner, before it writes there; and kAdoptedBit
-    Atomic<std::uint64_t> live_bytes;  // of extents that segments name, rounded as their places are
+    Atomic<std::uint64_t> live_bytes;  // of extents that segments name, rounded as their places are, and
+                                       // bundled_bytes() of each segment in a bundle
     Atomic<std::uint64_t> kept_until;  // number of the first checkpoint that may not name it; 0: none ever did
 };
 

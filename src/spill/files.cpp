@@ -59,6 +59,7 @@ void OpenSpillFile::punch(std::uint64_t begin, std::uint64_t end) const noexcept
 }
 
 void OpenSpillFile::punch(const StoredAt& extent) const noexcept {
+    if (extent.in_bundle) return;
     // Edges are shared with neighbours.
     punch(round_up(extent.offset, kHoleBytes), (extent.offset + extent.bytes) / kHoleBytes * kHoleBytes);
 }
@@ -262,10 +263,10 @@ void SpillFiles::forget(std::uint32_t number) {
     open_.erase(number);
 }
 
-void SpillFiles::release(const Slot& slot, std::uint64_t place, bool checkpointed) noexcept {
+void SpillFiles::release(const Slot& slot, std::uint64_t place, std::uint64_t bytes, bool checkpointed) noexcept {
     if (table_ == nullptr) return;
     const StoredAt at = stored_at(place);
-    if (!checkpointed) {  // counted yet, so that the file of this moment is the one
+    if (!checkpointed && !at.in_bundle) {  // counted yet, so that the file of this moment is the one
         try {
             if (const auto opened = open_current(at.file)) (*opened)->punch(at);
         } catch (const std::bad_alloc&) {
@@ -273,7 +274,7 @@ void SpillFiles::release(const Slot& slot, std::uint64_t place, bool checkpointe
         }
     }
     // acq_rel: who brings it to nothing comes after everybody who released an extent
-    if (entry(at.file).live_bytes.fetch_sub(at.bytes, std::memory_order_acq_rel) == at.bytes) {
+    if (entry(at.file).live_bytes.fetch_sub(bytes, std::memory_order_acq_rel) == bytes) {
         remove_if_empty(slot, at.file);
     }
 }

@@ -50,7 +50,7 @@ public:
     // What lies there is in nobody's hands: the room of the blocks in it goes back to the file system, where that
     // cannot, with the whole file.
     void punch(std::uint64_t begin, std::uint64_t end) const noexcept;
-    void punch(const StoredAt& extent) const noexcept;
+    void punch(const StoredAt& extent) const noexcept;  // not where it is in a bundle, which others may name
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
     [[nodiscard]] bool is_removed() const noexcept;  // nobody can open it any more
 
@@ -93,10 +93,11 @@ public:
     // What open() has remembered may be of a file that was removed since.
     void forget(std::uint32_t number);
 
-    // No segment names this extent any more. Its room goes back to the file system, unless a checkpoint names it:
-    // then with the sync that does not any more. `place` is a packed StoredAt; `slot`, here
-    // and below, the caller's.
-    void release(const Slot& slot, std::uint64_t place, bool checkpointed) noexcept;
+    // No segment names this extent any more, or one segment less that bundle, of which `bytes` do not count any
+    // more. An extent's room goes back to the file system, unless a checkpoint names it: then with the sync that
+    // does not any more. That of a bundle goes back with its file. `place` is a packed StoredAt; `slot`, here and
+    // below, the caller's.
+    void release(const Slot& slot, std::uint64_t place, std::uint64_t bytes, bool checkpointed) noexcept;
 
     // The sync of that number names something in the file: I4 of spill/file_table.hpp.
     void keep_for_checkpoint(std::uint32_t number, std::uint64_t sync) noexcept {

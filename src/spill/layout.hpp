@@ -1,4 +1,4 @@
-// What lies in a spill file: one file header, then extents at multiples of 64 B. Part of the format
+// What lies in a spill file: one file header, then extents and bundles at multiples of 64 B. Part of the format
 // (src/FORMAT.md): little-endian, and read for ever.
 #pragma once
 
@@ -82,6 +82,27 @@ struct SegmentEntry {
 };
 
 static_assert(sizeof(SegmentEntry) == 8 && offsetof(SegmentEntry, payload_bytes) == 4, "part of the format");
+
+// Small extents of many chains, in one: this header, then `entries` of a chain each, back to back:
+//   varints      generation, first segment, segments << 1 | whether lengths are listed
+//   varints      of each segment: records, payload bytes
+//   varints      where they are listed: the length of each record; else all are of one length
+//   the payload, plain
+inline constexpr std::uint64_t kBundleMagic = 0x4c42'4c41'4f48'5301;  // version 1, then "SHOALBL"
+inline constexpr std::uint32_t kBundleBytes = 4096;                   // the most that one has
+
+struct BundleHeader {
+    std::uint64_t magic;     // kBundleMagic
+    std::uint64_t checksum;  // XXH3-64 of what follows, to the end of the bundle
+    SpillStoreId store_id;
+    std::uint32_t bytes;  // of the bundle, with this header
+    std::uint32_t entries;
+};
+
+static_assert(sizeof(BundleHeader) == 40, "no padding; the first entry follows");
+static_assert(offsetof(BundleHeader, checksum) == 8 && offsetof(BundleHeader, store_id) == 16);
+static_assert(offsetof(BundleHeader, bytes) == 32 && offsetof(BundleHeader, entries) == 36);
+static_assert(std::is_standard_layout_v<BundleHeader> && std::is_trivially_copyable_v<BundleHeader>);
 
 // At offset 0 of a spill file; zeroes follow, to kSpillFileHeaderBytes.
 struct SpillFileHeader {

@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "io/start_thread.hpp"
+#include "spill/bundle.hpp"
 #include "spill/extent_builder.hpp"
 
 namespace shoal {
@@ -94,6 +95,10 @@ private:
 
     void plan(StoredPart& part) {
         const StoredAt at = stored_at(part.place);
+        if (at.in_bundle) {
+            waiting_.push_back({&part, at.offset, kBundleBytes, 0, part.to, part.bytes});
+            return;
+        }
         if (!is_in_parts(part)) {
             // What is not compressed has its payload at its end; what is compressed is shorter than that.
             const std::uint64_t least = prefix_bytes(part.key.size(), part.segments, 0);
@@ -184,7 +189,9 @@ private:
             fail(read, Error{Code::kSystem, std::strerror(done.error), done.error, 0});
         } else if (!read.part->error) {
             const std::uint64_t bytes = std::min(done.bytes - std::min(done.bytes, read.skew), read.bytes);
-            auto checked = read.straight() ? take_straight(read, bytes) : take_whole(read, bytes);
+            auto checked = stored_at(read.part->place).in_bundle ? take_bundled(read, bytes)
+                           : read.straight()                     ? take_straight(read, bytes)
+                                                                 : take_whole(read, bytes);
             if (!checked) fail(read, std::move(checked.error()));
         }
         end(std::move(read));
@@ -238,6 +245,21 @@ private:
         if (!view) return tl::unexpected(std::move(view.error()));
         if (auto checked = check_stored(*header, {read.to, read.payload_bytes}); !checked) return checked;
         note_lengths(*read.part, *view);
+        return {};
+    }
+
+    // I1: here the generation stands for the key.
+    [[nodiscard]] Result<void> take_bundled(Read& read, std::uint64_t bytes) {
+        const auto bundle = parse_bundle({read.extent(), bytes});
+        if (!bundle) return tl::unexpected(bundle.error());
+        StoredPart& part = *read.part;
+        auto found = bundle->find(part.generation, part.first_segment, part.segments);
+        if (!found) return tl::unexpected(std::move(found.error()));
+        if (bundle->store_id() != loader_->store_id_ || !*found || (*found)->payload.size() != part.bytes)
+            return wrong("it is of another store, or has other segments than it should");
+        if (part.bytes != 0) std::memcpy(read.to, (*found)->payload.data(), part.bytes);
+        for (std::uint32_t record = 0; part.wants_lengths && record < (*found)->records; ++record)
+            part.lengths.push_back((*found)->lengths.next());
         return {};
     }
 

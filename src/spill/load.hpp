@@ -2,8 +2,8 @@
 // the bytes. The memory that all threads of a process together read into has a bound.
 //
 // Thread safety: Loader may be used by any number of threads. A crash leaves nothing.
-// Invariant: I1 nothing is returned that was not checked: the store's id, the chain's generation, the key, which
-//               segments, and both checksums.
+// Invariant: I1 nothing is returned that was not checked: the store's id, the chain's generation, the key (in a
+//               bundle the generation tells it), which segments, and the checksums.
 #pragma once
 
 #include <array>

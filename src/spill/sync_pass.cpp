@@ -38,6 +38,7 @@ Result<SyncPass::Outcome> SyncPass::run() {
     // After it was announced nobody looks for files any more: this one is found, or we see that.
     if (context_.epochs.destroyed()) return tl::unexpected(Error{Code::kDestroyed, ""});
     auto walked = walk();
+    if (walked) end_bundle();
     if (walked) walked = output_.finish();
     if (walked) walked = make_durable();
     if (walked && !turns_.move(context_.number, SyncPhase::kCopying, SyncPhase::kNaming)) walked = step();
@@ -78,6 +79,7 @@ Result<void> SyncPass::walk() {
         if (!step) return tl::unexpected(std::move(step.error()));
         if (auto ours = this->step(); !ours) return ours;
         if (*step == Step::kNeedsRoom) {
+            end_bundle();  // what is behind it goes to another buffer, or file
             if (auto room = output_.make_room(needed_, needed_in_one_); !room) return room;
         }
         if (auto flushed = writer_.flush(false); !flushed) return flushed;
@@ -215,13 +217,37 @@ void SyncPass::begin_extent(const Chain& chain) {
 
 void SyncPass::end_extent(const Chain& chain) {
     if (builder_.segments() != 0) {
-        const std::uint64_t offset = output_.offset();
+        const Codec codec = codec_of_chain(chain);
         outcome_.copied_bytes += builder_.payload_bytes();
-        const std::size_t bytes = builder_.finish(codec_of_chain(chain), compressor_, output_.space());
-        output_.add(bytes);
-        name_copy(pack(StoredAt{output_.file(), offset, bytes}));
+        if (belongs_in_bundle(builder_, codec)) {
+            if (!bundle_.has_room(builder_)) {
+                end_bundle();
+                bundle_.begin(output_.space().data(), output_.offset());
+            }
+            bundle_.add(builder_);
+            name_copy(pack(bundle_.place(output_.file())));
+        } else {
+            pass_bundle();
+            const std::uint64_t offset = output_.offset();
+            const std::size_t bytes = builder_.finish(codec, compressor_, output_.space());
+            output_.add(bytes);
+            name_copy(pack(StoredAt{output_.file(), offset, bytes}));
+        }
     }
     builder_.begin({});
+}
+
+// What comes now goes behind the bundle, which keeps kBundleBytes for what is added to it yet.
+void SyncPass::pass_bundle() noexcept {
+    if (!bundle_.is_open() || std::exchange(bundle_is_passed_, true)) return;
+    output_.add(kBundleBytes);
+}
+
+void SyncPass::end_bundle() noexcept {
+    if (!bundle_.is_open()) return;
+    const bool is_passed = std::exchange(bundle_is_passed_, false);
+    const std::size_t bytes = bundle_.seal(context_.mapping.header().store_id, is_passed);
+    if (!is_passed) output_.add(bytes);
 }
 
 // The segments of the extent that has just been built are there.
@@ -242,9 +268,12 @@ Result<SyncPass::Step> SyncPass::copy(const Chain& chain, const Segment& segment
     const bool full = builder_.segments() != 0 && builder_.payload_bytes() + bytes > kFullExtentPayloadBytes;
     if (full || !builder_.has_room(records, bytes)) end_extent(chain);
     if (builder_.segments() == 0) begin_extent(chain);
-    needed_ = builder_.bytes_needed() + most;
+    // By itself, or in a bundle that it begins; and behind the one that is open.
+    const std::uint64_t beside = bundle_.is_open() && !bundle_is_passed_ ? kBundleBytes : 0;
+    needed_ = std::max<std::size_t>(builder_.bytes_needed() + most, kBundleBytes) + beside;
     needed_in_one_ = needed_;
-    if (!output_.has_room(needed_, needed_in_one_)) return Step::kNeedsRoom;
+    const bool has_place = SpillFiles::has_room(output_.offset() + beside, 0);
+    if (!output_.has_room(needed_, needed_in_one_) || !has_place) return Step::kNeedsRoom;
     const AtomicWord* frames = frames_of(context_.mapping, extent);
     SpilledCounts counts;
     builder_.begin_segment();
@@ -272,6 +301,7 @@ Result<SyncPass::Step> SyncPass::copy_parts(const Chain& chain, const Segment& s
     const ByteView record(reinterpret_cast<const std::byte*>(frames + 1), segment.single_bytes);
     const ExtentOrigin origin{context_.mapping.header().store_id, chain.key(), under_.generation,
                               static_cast<std::uint32_t>(under_.segments.size())};
+    end_bundle();
     for (; under_.part < parts_of(record.size()); ++under_.part) {
         const auto part = static_cast<std::uint32_t>(under_.part);
         needed_ = part_bytes_needed(origin.key.size(), record.size(), part);
@@ -306,7 +336,7 @@ Result<void> SyncPass::make_durable() {
     if (auto synced = sync_folder(context_.files.folder()); !synced) return synced;
     const ArenaHeader& header = context_.mapping.header();
     CheckpointHeader checkpoint{};
-    if (header.restore != 0) checkpoint.magic = kRestoredCheckpointMagic;
+    checkpoint.magic = kBundlesCheckpointMagic;
     checkpoint.store_id = header.store_id;
     checkpoint.written_unix_s = static_cast<std::uint64_t>(::time(nullptr));
     checkpoint.hash_seed = header.hash_seed;

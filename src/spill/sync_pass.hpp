@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "index/index.hpp"
+#include "spill/bundle.hpp"
 #include "spill/checkpoint_reader.hpp"
 #include "spill/checkpoint_writer.hpp"
 #include "spill/extent_builder.hpp"
@@ -84,6 +85,8 @@ private:
     void name_stored(Segment& segment, const SegmentExtent& extent);
     void begin_extent(const Chain& chain);
     void end_extent(const Chain& chain);
+    void pass_bundle() noexcept;
+    void end_bundle() noexcept;
     void name_copy(std::uint64_t place);
     [[nodiscard]] Codec codec_of_chain(const Chain& chain) const;
     // What the checkpoint before says of the segment that is visited, if it says anything.
@@ -98,6 +101,8 @@ private:
     SyncTurns turns_;
     ExtentOutput output_;
     ExtentBuilder builder_;
+    BundleBuilder bundle_;  // in the output's space; ended before the output writes that
+    bool bundle_is_passed_ = false;
     Compressor compressor_;
     CheckpointWriter writer_;
     std::optional<CheckpointReader> before_;

@@ -62,8 +62,9 @@ StoreImpl::StoreImpl(OpenedArena&& opened, const Options& options)
       wait_hooks_(options.wait_hooks),
       durable_(options.durable && files_.enabled()),
       spiller_({mapping_, blocks_, slots_, epochs_, files_}, index_) {
-    blocks_.on_release_stored(
-        [this](Slot& slot, std::uint64_t place, bool checkpointed) { files_.release(slot, place, checkpointed); });
+    blocks_.on_release_stored([this](Slot& slot, std::uint64_t place, std::uint64_t bytes, bool checkpointed) {
+        files_.release(slot, place, bytes, checkpointed);
+    });
     if (files_.enabled()) blocks_.on_pages_taken([this] { spiller_.call(); });
     slots_.on_death([this](Slot& dead) { finish_work(mapping_, blocks_, index_, epochs_, slots_, dead); });
     slots_.recover_all_dead();

@@ -8,6 +8,7 @@
 #include "arena/spilled_blocks.hpp"
 #include "segment/reserve.hpp"
 #include "spill/files.hpp"
+#include "spill/layout.hpp"
 
 namespace shoal {
 namespace {
@@ -40,14 +41,18 @@ void check_file(Inspection& inspection, std::uint32_t number, std::uint64_t at) 
 bool check_place(Inspection& inspection, const SpillWords& words) {
     const StoredAt place = stored_at(words.block);
     const std::uint64_t at = words.at + offsetof(Segment, block);
-    if (inspection.spill_files == nullptr || place.file >= kSpillFiles) {
-        inspection.damage("segment I6", at, fmt::format("names spill file {}, which cannot be", place.file));
+    if (inspection.spill_files == nullptr || (place.in_bundle && place.bytes != kBundleBytes)) {
+        inspection.damage("segment I6", at,
+                          fmt::format("names {} bytes of spill file {}, which cannot be", place.bytes, place.file));
         return false;
     }
     const SpillFile& file = (*inspection.spill_files)[place.file];
     const std::uint64_t end = file.end.load(std::memory_order_relaxed) & ~kAdoptedBit;
+    const SpilledCounts counts = spilled_counts(words.spill);
+    const std::uint64_t least_bytes =
+        place.in_bundle ? sizeof(BundleHeader) + counts.payload_bytes : least_stored_bytes(place.bytes);
     if (file.owner.load(std::memory_order_relaxed) == kNoFile || place.offset < kSpillFileHeaderBytes ||
-        place.bytes == 0 || least_stored_bytes(place.bytes) > end - std::min(place.offset, end)) {
+        place.bytes == 0 || least_bytes > end - std::min(place.offset, end)) {
         inspection.damage("file_table I2", at,
                           fmt::format("names {} bytes at {} of spill file {}, which ends at {}", place.bytes,
                                       place.offset, place.file, end));
@@ -59,8 +64,12 @@ bool check_place(Inspection& inspection, const SpillWords& words) {
                           fmt::format("is named by a checkpoint, for which spill file {} is not kept", place.file));
         return false;
     }
-    // Neighbours that were spilled together share their extent, but no two chains do.
-    if (inspection.last_place != words.block) inspection.named_bytes[place.file] += place.bytes;
+    // Neighbours that were spilled together share their extent, but no two chains do; of a bundle each has a share.
+    if (place.in_bundle) {
+        inspection.named_bytes[place.file] += bundled_bytes(counts);
+    } else if (inspection.last_place != words.block) {
+        inspection.named_bytes[place.file] += place.bytes;
+    }
     inspection.last_place = words.block;
     return true;
 }

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "spill/bundle.hpp"
+
 namespace shoal {
 
 void ExtentScan::add(const StoredPart& part) {
@@ -85,6 +87,12 @@ bool ExtentScan::read_window(std::size_t first, std::size_t end) {
 
 // As I1 of spill/load.hpp.
 bool ExtentScan::is_right(const StoredPart& part, ByteView extent) {
+    if (stored_at(part.place).in_bundle) {
+        const auto bundle = parse_bundle(extent);
+        if (!bundle || bundle->store_id() != store_id_) return false;
+        const auto found = bundle->find(part.generation, part.first_segment, part.segments);
+        return found && *found && (*found)->payload.size() == part.bytes;
+    }
     const auto view = parse_extent(extent);
     if (!view) return false;
     const ExtentHeader& header = view->header();

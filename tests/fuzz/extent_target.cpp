@@ -1,5 +1,5 @@
-// The parsers of spill files: the input as an extent and as a file's header, as it is and with the checksums that
-// it should have. What is read must be what would be written, to the byte.
+// The parsers of spill files: the input as an extent, as a bundle and as a file's header, as it is and with the
+// checksums that it should have. What is read must be what would be written, to the byte.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "../codec/guarded_bytes.hpp"
+#include "spill/bundle.hpp"
 #include "spill/extent.hpp"
 #include "spill/extent_builder.hpp"
 #include "spill/file_header.hpp"
@@ -105,6 +106,34 @@ std::string summed_up(std::string bytes) {
     return bytes;
 }
 
+// Asks for what may be there and for what is not.
+void read_bundle(ByteView bytes) {
+    const auto bundle = shoal::parse_bundle(bytes);
+    if (!bundle) return;
+    for (std::uint64_t generation = 0; generation < 16; ++generation) {
+        for (const std::uint32_t segments : {1U, 2U, 3U}) {
+            auto found = bundle->find(generation, 2, segments);
+            if (!found || !*found) continue;
+            require((*found)->payload.size() <= shoal::kBundleBytes);
+            std::uint64_t sum = 0;
+            for (std::uint32_t record = 0; record < (*found)->records; ++record) sum += (*found)->lengths.next();
+            require(sum == (*found)->payload.size());
+        }
+    }
+}
+
+std::string summed_up_as_bundle(std::string bytes) {
+    shoal::BundleHeader header{};
+    if (bytes.size() < sizeof header) return bytes;
+    std::memcpy(&header, bytes.data(), sizeof header);
+    constexpr std::size_t kFrom = offsetof(shoal::BundleHeader, store_id);
+    header.bytes = static_cast<std::uint32_t>(std::min<std::size_t>(bytes.size(), shoal::kBundleBytes));
+    std::memcpy(bytes.data(), &header, sizeof header);
+    header.checksum = XXH3_64bits(bytes.data() + kFrom, header.bytes - kFrom);
+    std::memcpy(bytes.data(), &header, sizeof header);
+    return bytes;
+}
+
 void read_file_header(std::string bytes) {
     (void)shoal::parse_file_header(bytes);
     bytes.resize(shoal::kSpillFileHeaderBytes);
@@ -124,6 +153,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string bytes(reinterpret_cast<const char*>(data), size);
     read_extent(GuardedBytes(ByteView(bytes)));
     read_extent(GuardedBytes(ByteView(summed_up(bytes))));
+    read_bundle(GuardedBytes(ByteView(bytes)));
+    read_bundle(GuardedBytes(ByteView(summed_up_as_bundle(bytes))));
     read_file_header(bytes);
     return 0;
 }

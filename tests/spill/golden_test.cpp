@@ -15,6 +15,7 @@
 #include "chain/layout.hpp"
 #include "extents.hpp"
 #include "segment/layout.hpp"
+#include "spill/bundle.hpp"
 #include "spill/checkpoint_reader.hpp"
 #include "spill/checkpoint_writer.hpp"
 #include "spill/file_header.hpp"
@@ -34,6 +35,23 @@ Segments numbers() {
 }
 
 std::string large_record() { return std::string(shoal::kPartBytes, 'x') + "the last part"; }
+
+std::string bundle() {
+    return written(shoal::kBundleBytes, [](std::span<std::byte> out) {
+        shoal::BundleBuilder bundle;
+        bundle.begin(out.data(), 4096);
+        for (const auto& [generation, segments] : {std::pair(7, kPlain), std::pair(300, Segments{{"12", "34"}})}) {
+            shoal::ExtentBuilder extent;
+            extent.begin(origin(kKey, static_cast<std::uint64_t>(generation), 2));
+            for (const auto& records : segments) {
+                extent.begin_segment();
+                for (const std::string& record : records) extent.add(record);
+            }
+            bundle.add(extent);
+        }
+        return bundle.seal(kStoreId, false);
+    });
+}
 
 std::string written_file_header() {
     return written(shoal::kSpillFileHeaderBytes, [](std::span<std::byte> out) {
@@ -80,6 +98,7 @@ std::map<std::string, std::string> written_today() {
         {"part", part_extent(origin(kKey, 7, 2), large_record(), 1, "none")},
         {"tombstone", tombstone_extent(origin(kKey))},
         {"file_header", written_file_header()},
+        {"bundle", bundle()},
         {"checkpoint", checkpoint()},
         {"lz4", data_extent(origin(kKey, 7, 2), numbers(), "lz4")},
         {"zstd", data_extent(origin(kKey, 7, 2), numbers(), "zstd:9")},
@@ -134,6 +153,20 @@ TEST_CASE("Files that were written once are read") {
     REQUIRE(tombstone.error == "");
     CHECK(tombstone.view->header().kind == shoal::ExtentKind::kTombstone);
     CHECK(tombstone.view->key().text() == kKey);
+    const std::string bundle = golden("bundle");
+    const auto view = shoal::parse_bundle(bundle);
+    REQUIRE(view.has_value());
+    CHECK((view->store_id() == kStoreId));
+    auto found = view->find(7, 4, 1);
+    REQUIRE((found && *found));
+    CHECK((*found)->payload.text() == "a pear");
+    CHECK((*found)->records == 2);
+    CHECK((*found)->lengths.next() == 0);
+    CHECK((*found)->lengths.next() == 6);
+    found = view->find(300, 2, 1);
+    REQUIRE((found && *found));
+    CHECK((*found)->payload.text() == "1234");
+    CHECK((*found)->lengths.next() == 2);
     const auto file = shoal::parse_file_header(golden("file_header"));
     REQUIRE(file.has_value());
     CHECK(*file == shoal::SpillFileIdentity{kStoreId, 3, 1'790'000'000});
@@ -164,7 +197,7 @@ TEST_CASE("A checkpoint that was written once is read") {
 
 TEST_CASE("What no compressor has a hand in is written as it was") {
     const auto today = written_today();
-    for (const char* name : {"plain", "open", "part", "tombstone", "file_header", "checkpoint"}) {
+    for (const char* name : {"plain", "open", "part", "tombstone", "file_header", "bundle", "checkpoint"}) {
         INFO(name);
         CHECK((today.at(name) == golden(name)));
     }

@@ -200,9 +200,10 @@ TEST_CASE("verify names the invariant that a damaged word of what is spilled bre
     }
 }
 
-TEST_CASE("Of many small extents that lie side by side verify names each damaged one, and no other") {
+TEST_CASE("Of many extents that lie side by side verify names each damaged one, and no other") {
     const auto codec = GENERATE("none", "zstd:3");
     constexpr int kKeys = 3000;
+    constexpr int kRecordBytes = 1200;  // too long for a bundle
     const auto key = [](int number) { return "key " + std::to_string(number); };
     TemporaryStore place;
     std::vector<std::pair<std::string, StoredAt>> damaged;
@@ -212,7 +213,7 @@ TEST_CASE("Of many small extents that lie side by side verify names each damaged
         auto store = Store::open(place.path(), options);
         REQUIRE_OK(store);
         for (int number = 0; number < kKeys; ++number) {
-            REQUIRE_OK(store->append(key(number), std::string(100, static_cast<char>('a' + number % 20))));
+            REQUIRE_OK(store->append(key(number), std::string(kRecordBytes, static_cast<char>('a' + number % 20))));
         }
         REQUIRE_OK(store->spill(16 * kMiB));
         const Stats stats = *store->stats();
@@ -231,7 +232,7 @@ TEST_CASE("Of many small extents that lie side by side verify names each damaged
     REQUIRE_OK(report);
     CHECK(found_in(*report) == "");
     CHECK(report->extents_read == kKeys);
-    CHECK(report->stored_payload_read == kKeys * 100);
+    CHECK(report->stored_payload_read == kKeys * kRecordBytes);
     for (const auto& [path, at] : damaged) {
         const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
         REQUIRE(file >= 0);
@@ -251,4 +252,52 @@ TEST_CASE("Of many small extents that lie side by side verify names each damaged
             return damage.invariant == "extent" && damage.offset == at.offset;
         }));
     }
+}
+
+TEST_CASE("Of a damaged bundle verify names each key that it holds, and no other") {
+    constexpr int kKeys = 3000;
+    const auto key = [](int number) { return "key " + std::to_string(number); };
+    TemporaryStore place;
+    const Options options = spilling_into(place.directory().path(), 16 * kMiB);
+    std::string path;
+    StoredAt damaged;
+    std::uint64_t in_it = 0;
+    {
+        auto store = Store::open(place.path(), options);
+        REQUIRE_OK(store);
+        for (int number = 0; number < kKeys; ++number) REQUIRE_OK(store->append(key(number), "0123456789"));
+        REQUIRE_OK(store->spill(16 * kMiB));
+        const Stats stats = *store->stats();
+        ArenaEditor arena(place.path());
+        damaged = stored_at(ArenaEditor::get(arena.segment(key(1500), 0).block));
+        for (int number = 0; number < kKeys; ++number)
+            in_it += stored_at(ArenaEditor::get(arena.segment(key(number), 0).block)) == damaged ? 1 : 0;
+        path = fmt::format("{}/shoal-{}-{:04}.spill", options.spill_dir,
+                           stats.arena_path.substr(stats.arena_path.size() - 32), damaged.file);
+    }
+    REQUIRE(damaged.in_bundle);
+    REQUIRE(in_it > 100);
+    VerifyOptions with_files;
+    with_files.files = true;
+    const auto whole = Store::verify(place.path(), with_files);
+    REQUIRE_OK(whole);
+    CHECK(whole->sound());
+    CHECK(whole->stored_payload_read == kKeys * 10);
+    const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    REQUIRE(file >= 0);
+    const auto offset = static_cast<off_t>(damaged.offset + sizeof(BundleHeader) + 20);
+    REQUIRE(::pwrite(file, "\xff", 1, offset) == 1);
+    ::close(file);
+    const auto report = Store::verify(place.path(), with_files);
+    REQUIRE_OK(report);
+    CHECK(report->damage_count == in_it);
+    auto store = Store::attach(place.path());
+    REQUIRE_OK(store);
+    std::uint64_t unreadable = 0;
+    for (int number = 0; number < kKeys; ++number) {
+        const auto got = store->get(key(number));
+        if (!got) unreadable += got.error().code == Code::kDamaged ? 1 : 0;
+        if (got) REQUIRE(got->text() == "0123456789");
+    }
+    CHECK(unreadable == in_it);
 }

@@ -74,8 +74,13 @@ inline const std::vector<Damaging> kSpillDamages{
          arena.set(arena.chain("long").identity, ArenaEditor::get(arena.header().generations) + 1);
      }},
 
-    {"segment I6", "a segment in a file that cannot be",
-     [](ArenaEditor& arena) { change_place(arena, "long", [](StoredAt& place) { place.file = kSpillFiles; }); }},
+    {"segment I6", "a segment in a bundle that is larger than a bundle is",
+     [](ArenaEditor& arena) {
+         change_place(arena, "long", [](StoredAt& place) {
+             place.in_bundle = true;
+             place.bytes = kBundleBytes + 64;
+         });
+     }},
     {"file_table I1", "a file of an owner that cannot be",
      [](ArenaEditor& arena) { arena.set(arena.spill_file(0).owner, 7); }},
     {"file_table I1", "a file in the hand of a slot that is none",
