@@ -486,11 +486,11 @@ void check_fails(const Factory& factory) {
 }  // namespace
 
 TEST_CASE("A process that is killed while it makes or frees an object that names a run leaks no run") {
-    check_holds(3, make<KilledWithNamedRuns>(), 60'000);
+    check_holds(3, make<KilledWithNamedRuns>(), 20'000);
 }
 
 TEST_CASE("Nor does one that is killed in the recovery of another, and no run is freed twice") {
-    check_holds(3, make<KilledInRecovery>(), 60'000);
+    check_holds(3, make<KilledInRecovery>(), 20'000);
 }
 
 TEST_CASE("It could, if the object forgot the run before the journal named it") {
@@ -502,11 +502,11 @@ TEST_CASE("A run could be freed twice, if recovery used the journal of the threa
 }
 
 TEST_CASE("A process that is killed while it cuts a page into blocks or empties it leaks a block at most") {
-    check_holds(3, make<KilledWithBlocks>(), 60'000);
+    check_holds(3, make<KilledWithBlocks>(), 20'000);
 }
 
 TEST_CASE("A page is free when its emptier has died, or keeps the block that another takes meanwhile") {
-    check_holds(3, make<KilledEmptier>(), 60'000);
+    check_holds(3, make<KilledEmptier>(), 20'000);
 }
 
 TEST_CASE("It might not, if who takes the block did not look at the page in the one order") {
