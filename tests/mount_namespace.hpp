@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "catch.hpp"
 
@@ -67,6 +68,18 @@ inline std::string hide_by_ext2(const std::string& image, const std::string& siz
 inline std::string bind_mount(const std::string& from, const std::string& to) {
     if (::mount(from.c_str(), to.c_str(), nullptr, MS_BIND, nullptr) == 0) return {};
     return std::string("no bind mount: ") + std::strerror(errno);
+}
+
+// The folders are on read-only mounts, for this process alone. "" or why that cannot be.
+inline std::string mount_read_only(const std::vector<std::string>& folders) {
+    if (std::string cannot = enter_mount_namespace(); !cannot.empty()) return cannot;
+    for (const std::string& folder : folders) {
+        if (std::string cannot = bind_mount(folder, folder); !cannot.empty()) return cannot;
+        if (::mount(nullptr, folder.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) != 0) {
+            return std::string("no read-only mount: ") + std::strerror(errno);
+        }
+    }
+    return {};
 }
 
 // Begins the text of a child that lacks what the above takes.

@@ -25,6 +25,7 @@ enum class Code {
     kCopied,        // the store's directory is a copy of another store's, which lives; the message says what to do
     kDestroyed,     // the store was destroyed while this process had it open
     kTooManyThreads,  // every slot of the process table is taken
+    kReadOnly,        // the call changes a store, or attaches to it, that was opened with Options::read_only
     kSystem,          // another system call failed: see Error::system_errno
 };
 

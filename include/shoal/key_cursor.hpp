@@ -31,7 +31,7 @@ public:
     [[nodiscard]] std::span<const ByteView> keys() const noexcept { return keys_; }
 
 private:
-    friend class StoreImpl;
+    friend class KeyWalk;
 
     std::string prefix_;
     std::uint64_t from_ = 0;       // the least hash that is still to come

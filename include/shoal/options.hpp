@@ -19,7 +19,7 @@ struct WaitHooks {
 };
 
 // Only the process that creates a store decides; one that attaches takes what it finds, and looks at group,
-// any_owner, durable, spill_thread, room_wait_ms and wait_hooks alone.
+// any_owner, read_only, durable, spill_thread, room_wait_ms and wait_hooks alone.
 struct Options {
     // Bytes of memory that the arena may take, index and tables included; 8 MiB at least, rounded up to 2 MiB. The
     // file is sparse, so a high limit costs about a thousandth of itself, in tables, until data comes. 0, the
@@ -49,6 +49,19 @@ struct Options {
     // Takes the files of a store whoever owns them. Without it, root too refuses another user's store: its owner
     // could cut off the arena's file under whoever has it mapped, which kills that process (SIGBUS).
     bool any_owner = false;
+
+    // Only reads a store that is there: this process takes no slot, writes nothing to the arena and makes no file,
+    // so that read-only mounts of the arena's folder, the store's and the spill folder do. What it does not hold
+    // back, it must read again: a value whose memory was freed while it was copied, up to room_wait_ms, then it
+    // fails with kInUse. A long value can be copied beside others that erase and spill as long as they free memory
+    // no more than once in some 30 µs. What of Store gives values, keys, sizes and stats() works, and costs more:
+    // view() and records() copy all into memory of their own, records() by parts too; stats() names nobody who
+    // holds back memory. All else fails with kReadOnly. The process shares the locks that say who has the store
+    // open, so it is not destroyed under it but by force. Where the arena is gone and the store was synced, its
+    // checkpoint is made into an arena in this process's memory, and what that names is read, as of then; what
+    // others sync later is not seen, and the store's files may go from under it (kArenaGone). The last to close a
+    // temporary store does not remove it where it only reads: the next open does.
+    bool read_only = false;
 
     // The store is there for as long as somebody has it open: whoever closes it last removes it. If that one is
     // killed, or ends without closing (_exit), the next open of the path, or Store::collect, does.

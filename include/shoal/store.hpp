@@ -45,19 +45,21 @@
 namespace shoal {
 
 class StoreImpl;
+class StoreReader;
 
 class __attribute__((visibility("default"))) Store {
 public:
     // Creates the store at `path` (a directory, made if need be; its parent must exist), or attaches to the one
     // that is there; of several that create at once one does and the others attach. On attaching, `options` is
-    // looked at as attach does. Errors: kPermission, kNoSpace, kMemoryLimit, kIncompatible, kDamaged, kArenaGone,
-    // kInUse (processes have the store open with an arena that cannot be reached from here: its name was removed,
-    // or it lies in another container's /dev/shm; the message names them), kCopied (the directory is a copy of that
-    // of a store that lives; see recover), kInvalidArgument, kSystem. A failure leaves nothing new behind.
+    // looked at as attach does. With Options::read_only it only attaches. Errors: kPermission, kNoSpace,
+    // kMemoryLimit, kIncompatible, kDamaged, kArenaGone, kInUse (processes have the store open with an arena that
+    // cannot be reached from here: its name was removed, or it lies in another container's /dev/shm; the message
+    // names them), kCopied (the directory is a copy of that of a store that lives; see recover), kInvalidArgument,
+    // kSystem. A failure leaves nothing new behind.
     [[nodiscard]] static Result<Store> open(const std::string& path, const Options& options = {});
 
     // Only attaches. kNotFound when there is no store; otherwise as open. Cost: some 0.1 ms, whatever the size.
-    // Of `options` group, any_owner, durable, spill_thread, room_wait_ms and wait_hooks count.
+    // Of `options` group, any_owner, read_only, durable, spill_thread, room_wait_ms and wait_hooks count.
     [[nodiscard]] static Result<Store> attach(const std::string& path, const Options& options = {});
 
     // A store that no other program can reach and that leaves no file: this process has it, and the children
@@ -215,8 +217,9 @@ public:
     [[nodiscard]] Result<std::vector<Attached>> attached() const;
 
 private:
-    explicit Store(std::shared_ptr<StoreImpl> impl) noexcept;
+    Store(std::shared_ptr<StoreImpl> impl, std::shared_ptr<StoreReader> reader) noexcept;
     std::shared_ptr<StoreImpl> impl_;
+    std::shared_ptr<StoreReader> reader_;  // of a store that is read only, in the place of impl_
 };
 
 }  // namespace shoal

@@ -25,7 +25,8 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return spans_.size(); }  // records
     [[nodiscard]] bool empty() const noexcept { return spans_.empty(); }
     [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
-    // Of those, bytes that had been spilled and were read from files for it, into memory of its own.
+    // Of those, bytes in memory of its own: that had been spilled and were read from files for it; of a store that
+    // is read only, all.
     [[nodiscard]] std::size_t loaded_bytes() const noexcept { return loaded_bytes_; }
     [[nodiscard]] ByteView operator[](std::size_t record) const noexcept { return spans_[record]; }
     [[nodiscard]] auto begin() const noexcept { return spans_.begin(); }
@@ -33,6 +34,7 @@ public:
 
 private:
     friend class ViewBuilder;
+    friend class ViewOfCopy;
     std::shared_ptr<detail::Pin> pin_;
     std::vector<ByteView> spans_;
     std::size_t bytes_ = 0;
@@ -48,11 +50,13 @@ public:
 
     [[nodiscard]] const std::vector<ByteView>& spans() const noexcept { return spans_; }
     [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
-    // Of those, bytes that had been spilled and were read from files for it, into memory of its own.
+    // Of those, bytes in memory of its own: that had been spilled and were read from files for it; of a store that
+    // is read only, all.
     [[nodiscard]] std::size_t loaded_bytes() const noexcept { return loaded_bytes_; }
 
 private:
     friend class ViewBuilder;
+    friend class ViewOfCopy;
     std::shared_ptr<detail::Pin> pin_;
     std::vector<ByteView> spans_;
     std::size_t bytes_ = 0;

@@ -101,6 +101,9 @@ bool Epochs::drain(Slot& slot) noexcept {
         const auto object = static_cast<ArenaOffset>(word & kRetiredOffsetBits);
         const auto kind = static_cast<RetiredKind>(word & kRetiredKindBits);
         header_->retired_objects.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a count to show
+        // Pairs with Mapping::glance_holds: a glance that reads what is written from here on sees the epoch that we
+        // have seen.
+        thread_fence(std::memory_order_release);
         empty_(kind, object, slot);
         crash_point(CrashPoint::kObjectEmptied);
         // release: pairs with finish_draining. Before the object is freed: a crash can leak it, but never free it

@@ -85,8 +85,8 @@ std::uint64_t file_size_limit() noexcept {
     return limit.rlim_cur;
 }
 
-Result<Mapping> Mapping::map(int descriptor, LockDescription&& locks, std::uint64_t bytes,
-                             const std::string& name) {
+Result<Mapping> Mapping::map(int descriptor, LockDescription&& locks, std::uint64_t bytes, const std::string& name,
+                             For use) {
     if (const int cause = locks.keep(); cause != 0) {
         return tl::unexpected(
             Error{Code::kSystem, fmt::format("cannot keep the locks of arena {}: {}", name, std::strerror(cause)),
@@ -96,10 +96,11 @@ Result<Mapping> Mapping::map(int descriptor, LockDescription&& locks, std::uint6
         Addresses addresses(bytes);
         void* at = addresses.aligned();
         if (at == nullptr) throw ipc::interprocess_exception(ipc::error_info(ENOMEM));
-        ipc::mapped_region region(OpenFile{descriptor}, ipc::read_write, 0, bytes, at, MAP_FIXED);
+        const ipc::mode_t mode = use == For::kReading ? ipc::read_only : ipc::read_write;
+        ipc::mapped_region region(OpenFile{descriptor}, mode, 0, bytes, at, MAP_FIXED);
         Guard guard = addresses.keep(at, bytes);
         if (!addresses.usable()) throw ipc::interprocess_exception(ipc::error_info(ENOMEM));
-        return Mapping(std::move(locks), std::move(region), std::move(guard));
+        return Mapping(std::move(locks), std::move(region), std::move(guard), use);
     } catch (const ipc::interprocess_exception& failure) {
         const int cause = failure.get_native_error();
         return tl::unexpected(Error{cause == ENOMEM ? Code::kMemoryLimit : Code::kSystem,
@@ -110,12 +111,13 @@ Result<Mapping> Mapping::map(int descriptor, LockDescription&& locks, std::uint6
     }
 }
 
-Mapping::Mapping(LockDescription&& locks, ipc::mapped_region&& region, Guard&& guard) noexcept
+Mapping::Mapping(LockDescription&& locks, ipc::mapped_region&& region, Guard&& guard, For use) noexcept
     : locks_(std::move(locks)),
       region_(std::move(region)),
       guard_(std::move(guard)),
       base_(static_cast<std::byte*>(region_.get_address())),
-      bytes_(region_.get_size()) {}
+      bytes_(region_.get_size()),
+      reach_(use == For::kReading ? 0 : bytes_) {}
 
 bool Mapping::has_lost_name(int arena) const noexcept {
     struct stat info {};

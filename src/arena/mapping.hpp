@@ -5,6 +5,8 @@
 // process follows; objects are at most kGuardBytes long, so one that begins near the end stays inside of that. What
 // is longer, or found by adding to a pointer, is asked for first: holds().
 //
+// A mapping for reading alone goes through the second look with every offset, which costs at() for writing nothing.
+//
 // It is mapped of a description without locks, which parent and child share after a fork; the locks are on another
 // one (arena/lock_description.hpp), which the child has of its own.
 //
@@ -24,6 +26,7 @@
 #include <boost/interprocess/mapped_region.hpp>
 #include <shoal/error.hpp>
 
+#include "arena/atomic.hpp"
 #include "arena/layout.hpp"
 #include "arena/lock_description.hpp"
 #include "arena/page_owner.hpp"
@@ -56,10 +59,12 @@ private:
 
 class Mapping {
 public:
+    enum class For : std::uint8_t { kReadingAndWriting, kReading };
+
     // Maps `bytes` of the file that is open as `descriptor`, on which there are no locks, and keeps `locks`, of the
     // same file. The descriptor remains the caller's. kMemoryLimit, kSystem.
     [[nodiscard]] static Result<Mapping> map(int descriptor, LockDescription&& locks, std::uint64_t bytes,
-                                             const std::string& name);
+                                             const std::string& name, For use = For::kReadingAndWriting);
 
     Mapping(Mapping&& other) noexcept = default;
     Mapping& operator=(Mapping&&) = delete;
@@ -72,7 +77,7 @@ public:
     template <class T>
     [[nodiscard]] T* at(std::uint64_t offset) const noexcept {
         // A branch, not a conditional move: foreseen, it adds nothing to the way from one offset to the next.
-        if (offset >= bytes_ || offset % alignof(T) != 0) [[unlikely]]
+        if (offset >= reach_ || offset % alignof(T) != 0) [[unlikely]]
             offset = place_inside(offset, alignof(T));
         return reinterpret_cast<T*>(base_ + offset);
     }
@@ -86,6 +91,8 @@ public:
     }
     [[nodiscard]] ArenaHeader& header() const noexcept { return *reinterpret_cast<ArenaHeader*>(base_); }
     [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
+    // A store to it faults; it is looked at by glances (arena/glance.hpp).
+    [[nodiscard]] bool is_read_only() const noexcept { return reach_ == 0; }
     [[nodiscard]] const LockDescription& locks() const noexcept { return locks_; }
     // To lock, write and allocate by, at this moment; -1 where there is none: see LockDescription::number. Cost: a
     // system call.
@@ -109,20 +116,33 @@ public:
     [[nodiscard]] int write_zeroes(std::uint64_t offset, std::uint64_t length) const noexcept;
 
 private:
+    friend class Glance;
+
     [[nodiscard]] bool has_lost_name(int arena) const noexcept;
     [[nodiscard]] int populate(std::uint64_t offset, std::uint64_t length) const noexcept;
+
     [[nodiscard, gnu::cold, gnu::noinline]] std::uint64_t place_inside(std::uint64_t offset,
                                                                        std::uint64_t alignment) const noexcept {
+        if (is_read_only() && glance_epoch_ != 0 && !glance_holds()) offset = bytes_;
         return (offset < bytes_ ? offset : bytes_) & ~(alignment - 1);  // at bytes_ begins the guard
     }
+    [[nodiscard]] bool glance_holds() const noexcept {
+        thread_fence(std::memory_order_acquire);  // what was read was there before the epoch that is read now
+        // relaxed: by the fence
+        return header().epoch.load(std::memory_order_relaxed) <= glance_epoch_ + 1;
+    }
+    // In which this thread's glance has begun; 0: it has none.
+    static inline thread_local constinit std::uint64_t glance_epoch_ = 0;
 
-    Mapping(LockDescription&& locks, boost::interprocess::mapped_region&& region, Guard&& guard) noexcept;
+    Mapping(LockDescription&& locks, boost::interprocess::mapped_region&& region, Guard&& guard,
+            For use = For::kReadingAndWriting) noexcept;
 
     LockDescription locks_;
     boost::interprocess::mapped_region region_;
     Guard guard_;
     std::byte* base_;
     std::uint64_t bytes_;
+    std::uint64_t reach_;  // below it at() takes an offset without a second look: bytes_, or 0 for reading alone
     bool is_named_ = false;
 };
 

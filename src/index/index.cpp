@@ -81,6 +81,17 @@ ArenaOffset Index::tree_behind(ArenaOffset tree) const noexcept {
     }
 }
 
+ArenaOffset Index::tree_to_read() const noexcept {
+    // acquire, both: as in tree(). A successor counts from when it is there, whatever the header says yet.
+    auto tree = static_cast<ArenaOffset>(mapping_->header().tree.load(std::memory_order_acquire));
+    for (int turn = 0; turn < kMostReplacements; ++turn) {  // a turn ends with a tree replaced by a drop
+        const std::uint64_t word = mapping_->at<Tree>(tree)->successor.load(std::memory_order_acquire);
+        if (word == 0) break;
+        tree = successor_of(word);
+    }
+    return tree;
+}
+
 bool Index::replace_tree(ArenaOffset old, ArenaOffset fresh, std::uint32_t slot_number) noexcept {
     std::uint64_t expected = 0;
     // release: the fresh tree is whole when it can be reached; a failed try: another drop was quicker

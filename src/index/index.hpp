@@ -21,6 +21,8 @@ class Index {
 public:
     Index(const Mapping& mapping, Blocks& blocks, Epochs& epochs) noexcept
         : mapping_(&mapping), blocks_(&blocks), epochs_(&epochs) {}
+    // To read only, by tree_to_read and const functions, in a glance (arena/glance.hpp).
+    explicit Index(const Mapping& mapping) noexcept : mapping_(&mapping), blocks_(nullptr), epochs_(nullptr) {}
 
     // The tree of this moment. An operation reads it once and stays with it. A drop takes effect when its tree
     // becomes the successor: so it does while its process lives, or never.
@@ -32,6 +34,9 @@ public:
             return tree;
         return tree_behind(tree);
     }
+
+    // The same, and nothing is helped on.
+    [[nodiscard]] ArenaOffset tree_to_read() const noexcept;
 
     // Makes the next make_tree take pages at the top of the arena, where it breaks up no room.
     void prefer_top(Slot& slot) noexcept;

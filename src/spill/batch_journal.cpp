@@ -58,6 +58,7 @@ bool BatchJournal::is_free() noexcept {
     const std::uint64_t published = journal_->published_in.load(std::memory_order_relaxed);
     if (published == 0) return true;
     if (epochs_->current() < published + kEpochBuckets - 1) return false;
+    thread_fence(std::memory_order_release);  // pairs with Mapping::glance_holds, as in Epochs::drain
     empty_spilled_blocks(*mapping_, *blocks_, **slot_, at_);
     journal_->count.store(0, std::memory_order_release);  // pairs with entries_now; in this order: see recovery
     journal_->published_in.store(0, std::memory_order_release);

@@ -71,7 +71,11 @@ bool OpenSpillFile::is_removed() const noexcept {
 
 SpillFiles::SpillFiles(const Mapping& mapping, Slots& slots, Grant grant, bool page_cache,
                        const std::string& store_path)
-    : header_(&mapping.header()), slots_(&slots), grant_(std::move(grant)), page_cache_(page_cache) {
+    : header_(&mapping.header()),
+      slots_(&slots),
+      grant_(std::move(grant)),
+      page_cache_(page_cache),
+      read_only_(mapping.is_read_only()) {
     if (header_->spill_files_at == 0) return;
     table_ = mapping.at<SpillFileTable>(header_->spill_files_at);
     const std::string said(header_->spill_folder.data(),
@@ -240,8 +244,8 @@ Result<SharedSpillFile> SpillFiles::open(std::uint32_t number) {
         const auto found = open_.find(number);
         if (found != open_.end() && !found->second->is_lost()) return found->second;
     }
-    auto file = open_anew(number, O_RDWR);
-    if (!file && (file.error().system_errno == EROFS || file.error().system_errno == EACCES)) {
+    auto file = open_anew(number, read_only_ ? O_RDONLY : O_RDWR);
+    if (!file && !read_only_ && (file.error().system_errno == EROFS || file.error().system_errno == EACCES)) {
         file = open_anew(number, O_RDONLY);  // no room can be given back then, and all else goes on
     }
     if (!file) return file;

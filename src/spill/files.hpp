@@ -144,6 +144,7 @@ private:
     Slots* slots_;
     Grant grant_;
     bool page_cache_;
+    bool read_only_;
     SpillFileTable* table_ = nullptr;
     KeptFolder folder_;
     std::string id_text_;

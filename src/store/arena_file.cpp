@@ -81,6 +81,14 @@ Error is_outdated(const std::string& path, const std::string& arena_path) {
         ESTALE, 0};
 }
 
+Error is_on_read_only_mount(const std::string& path, const std::string& arena_path) {
+    return {Code::kPermission,
+            fmt::format("the arena {} of store {} is on a read-only mount: open the store with Options::read_only "
+                        "(--read-only) to read it",
+                        arena_path, path),
+            EROFS, 0};
+}
+
 Error no_locks(const std::string& arena, int cause) {
     const char* advice = cause == ENOENT ? " (is there a /proc?)" : "";
     return {Code::kSystem,
@@ -88,12 +96,16 @@ Error no_locks(const std::string& arena, int cause) {
             cause};
 }
 
-Result<ArenaFile> open_arena_file(const std::string& path, const Metadata& metadata, const Access& access) {
+Result<ArenaFile> open_arena_file(const std::string& path, const Metadata& metadata, const Access& access,
+                                  Mapping::For use) {
     const std::string what = "arena " + metadata.arena_path;
+    const int mode = use == Mapping::For::kReading ? O_RDONLY : O_RDWR;
     Descriptor descriptor(
-        ::open(metadata.arena_path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+        ::open(metadata.arena_path.c_str(), mode | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
     if (descriptor.get() < 0) {
-        if (errno != ENOENT) return failed(what, errno);
+        const int cause = errno;
+        if (cause == EROFS) return tl::unexpected(is_on_read_only_mount(path, metadata.arena_path));
+        if (cause != ENOENT) return failed(what, cause);
         return tl::unexpected(arena_gone(path, metadata.arena_path));
     }
     struct stat info {};

@@ -34,13 +34,15 @@ struct ArenaFile {
 // header that can be mapped and is of this build. Nothing is mapped yet. kArenaGone, kPermission, kDamaged,
 // kIncompatible, kSystem.
 [[nodiscard]] Result<ArenaFile> open_arena_file(const std::string& path, const Metadata& metadata,
-                                                const Access& access);
+                                                const Access& access,
+                                                Mapping::For use = Mapping::For::kReadingAndWriting);
 
 // Whether files outlive the kernel where that one is; also where that cannot be told.
 [[nodiscard]] bool is_on_disk(int file) noexcept;
 
 [[nodiscard]] Error arena_gone(const std::string& path, const std::string& arena_path);
 [[nodiscard]] Error no_locks(const std::string& arena, int cause);  // LockDescription's
+[[nodiscard]] Error is_on_read_only_mount(const std::string& path, const std::string& arena_path);
 [[nodiscard]] Error is_outdated(const std::string& path, const std::string& arena_path);
 // `outdated`: as ArenaFile's.
 [[nodiscard]] Error never_synced(const std::string& path, const std::string& arena_path, bool outdated);

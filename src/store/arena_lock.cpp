@@ -180,6 +180,16 @@ Error cannot_restore(const std::string& path, const std::string& arena_path, con
         EBUSY, 0};
 }
 
+Error cannot_read_elsewhere(const std::string& path, const std::string& arena_path, const ArenaLock& lock) {
+    return {
+        Code::kInUse,
+        fmt::format("the arena {} of store {} is not there, and {} has the store open (its name was removed, or "
+                    "it lies in another container's /dev/shm): what was synced last is not what the store holds "
+                    "now; read it where its arena is, or close it there",
+                    arena_path, path, lock.others()),
+        EBUSY, 0};
+}
+
 Error is_in_use(const std::string& path, const ArenaLock& lock) {
     return {Code::kInUse,
             fmt::format("store {} is open, by {}: close it there, or destroy it by force (Options::force, "

@@ -82,6 +82,9 @@ private:
                                       const ArenaLock& lock);
 // No arena of this name is there, and others use one:
 [[nodiscard]] Error cannot_restore(const std::string& path, const std::string& arena_path, const ArenaLock& lock);
+// The same, and the store is only to be read:
+[[nodiscard]] Error cannot_read_elsewhere(const std::string& path, const std::string& arena_path,
+                                          const ArenaLock& lock);
 [[nodiscard]] Error is_in_use(const std::string& path, const ArenaLock& lock);            // not to be destroyed
 [[nodiscard]] Error is_in_use_elsewhere(const std::string& path, const ArenaLock& lock);  // not even by force
 

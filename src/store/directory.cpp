@@ -254,8 +254,10 @@ Result<std::optional<Found>> find_store(int directory, const std::string& path, 
 // One try to attach; kArenaGone also where the arena is being removed at this moment. `lock`, on the store.meta
 // that was read, is taken over where it succeeds.
 Result<OpenedArena> attach_once(int directory, const std::string& path, const Metadata& metadata,
-                                const Access& access, ArenaLock& lock, Kinship kinship, bool* outdated) {
-    auto file = open_arena_file(path, metadata, access);
+                                const Access& access, ArenaLock& lock, Kinship kinship, Mapping::For use,
+                                bool* outdated) {
+    const bool read_only = use == Mapping::For::kReading;
+    auto file = open_arena_file(path, metadata, access, use);
     if (!file) return tl::unexpected(std::move(file.error()));
     const int arena = file->descriptor.get();
     crash_point(CrashPoint::kArenaOpened);
@@ -263,7 +265,8 @@ Result<OpenedArena> attach_once(int directory, const std::string& path, const Me
     LockDescription locks = LockDescription::of(arena, metadata.arena_path, &no_description);
     if (!locks.exists()) return tl::unexpected(no_locks(metadata.arena_path, no_description));
     // A temporary store that nobody has open has ended, whatever its last owner could still do about it.
-    if (file->temporary && claim_removal(locks) == 0) {
+    if (file->temporary && read_only && !anyone_is_present(locks)) return tl::unexpected(no_store(path));
+    if (file->temporary && !read_only && claim_removal(locks) == 0) {
         crash_point(CrashPoint::kRemovalClaimed);
         remove_ended_store(arena, path, metadata);
         return tl::unexpected(no_store(path));
@@ -278,8 +281,10 @@ Result<OpenedArena> attach_once(int directory, const std::string& path, const Me
     if (file->temporary && (refused == EAGAIN || refused == EACCES)) {
         // Whoever removes it may be stopped: done here too. Who removes it may also have let it go, for another to
         // attach: that one is told.
-        static_cast<void>(announce_destruction(arena));
-        remove_ended_store(arena, path, metadata);
+        if (!read_only) {
+            static_cast<void>(announce_destruction(arena));
+            remove_ended_store(arena, path, metadata);
+        }
         return tl::unexpected(no_store(path));
     }
     if (refused != 0 || ::fstat(arena, &info) != 0 || info.st_nlink == 0) {
@@ -297,10 +302,12 @@ Result<OpenedArena> attach_once(int directory, const std::string& path, const Me
     if (!lock.is_at(directory, std::string(kMetadataName)) || ::fstat(arena, &info) != 0 || info.st_nlink == 0) {
         return tl::unexpected(arena_gone(path, metadata.arena_path));
     }
-    if (!is_at_home(locks, path, lock, kinship)) return tl::unexpected(Error{Code::kInUse, ""});
+    const bool at_home =
+        read_only ? is_at_home_to_read(locks, lock, kinship) : is_at_home(locks, path, lock, kinship);
+    if (!at_home) return tl::unexpected(Error{Code::kInUse, ""});
     crash_point(CrashPoint::kArenaAtHome);
-    ::futimens(arena, nullptr);  // gc looks at it
-    auto mapping = Mapping::map(arena, std::move(locks), file->bytes, metadata.arena_path);
+    if (!read_only) ::futimens(arena, nullptr);  // gc looks at it
+    auto mapping = Mapping::map(arena, std::move(locks), file->bytes, metadata.arena_path, use);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
     crash_point(CrashPoint::kArenaMapped);
     return OpenedArena{std::move(*mapping), path, metadata.arena_path, "", false, std::move(lock)};
@@ -318,7 +325,7 @@ Result<void> check_restore(const OpenedArena& opened, const Metadata& metadata, 
     const std::uint64_t newest = newest_restore(metadata.spill_folder, id, check).number;
     if (newest > ours) return tl::unexpected(is_outdated(opened.path, opened.arena_path));
     // Where it cannot be said, the next attach tries again, and a restore looks at the names of files too.
-    if (newest < ours) {
+    if (newest < ours && !opened.mapping.is_read_only()) {
         static_cast<void>(say_restore(metadata.spill_folder, id, {ours, identity_of(opened.lock.number())},
                                       [&](int file) { return access.grant_file(file); }));
     }
@@ -338,7 +345,7 @@ Result<OpenedArena> attach_resolved(const std::string& path, const Access& acces
         if (!found) return tl::unexpected(std::move(found.error()));
         if (!*found && turn < kRaceTurns) {
             // Set aside by mistake, and perhaps put back since.
-            const bool restored = restore_metadata(directory->get(), path, access);
+            const bool restored = !options.read_only && restore_metadata(directory->get(), path, access);
             found = find_store(directory->get(), path, access);
             if (!found) return tl::unexpected(std::move(found.error()));
             if (!*found && restored) continue;
@@ -350,7 +357,8 @@ Result<OpenedArena> attach_resolved(const std::string& path, const Access& acces
         if (!own) return tl::unexpected(own.error());
         metadata.arena_path = own->arena_path;
         bool outdated = false;
-        auto opened = attach_once(directory->get(), path, metadata, access, lock, own->kinship, &outdated);
+        const Mapping::For use = options.read_only ? Mapping::For::kReading : Mapping::For::kReadingAndWriting;
+        auto opened = attach_once(directory->get(), path, metadata, access, lock, own->kinship, use, &outdated);
         if (!opened && opened.error().code == Code::kInUse) {
             if (turn >= kBusyTurns) return tl::unexpected(has_another_arena(path, metadata.arena_path, lock));
             lock = {};
@@ -370,6 +378,16 @@ Result<OpenedArena> attach_resolved(const std::string& path, const Access& acces
         if (!same) continue;
         if (outdated || ::access(metadata.arena_path.c_str(), F_OK) != 0) {
             if (fill == nullptr) return opened;
+            if (options.read_only) {
+                if (!lock.has_others(nullptr, nullptr)) {
+                    return restore_to_read(path, metadata, options, access, fill, outdated);
+                }
+                if (turn >= kBusyTurns)
+                    return tl::unexpected(cannot_read_elsewhere(path, metadata.arena_path, lock));
+                lock = {};
+                pause_a_moment();
+                continue;
+            }
             auto restored = restore_store(directory->get(), path, metadata, options, access, fill, lock, outdated);
             const bool is_busy = !restored && restored.error().code == Code::kInUse;
             if (is_busy && turn >= kBusyTurns) {

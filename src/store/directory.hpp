@@ -28,12 +28,15 @@ struct OpenedArena {
     Mapping mapping;
     std::string path;  // the store's directory, absolute; empty in memory
     std::string arena_path;
-    std::string note;       // Stats::arena_note
-    bool restored = false;  // made anew of a checkpoint, just now
-    ArenaLock lock{};       // joined; none in memory
+    std::string note;               // Stats::arena_note
+    bool restored = false;          // made anew of a checkpoint, just now
+    ArenaLock lock{};               // joined; none in memory
+    std::string checkpoint_path{};  // of an arena of this process's own: the checkpoint that it was made of
 };
 
-// Of `options` those that attach and destroy look at are group and any_owner (store/access.hpp).
+// Of `options` those that attach and destroy look at are group and any_owner (store/access.hpp), and attach at
+// read_only: then nothing is written or made, and the mapping is for reading alone, or of an arena of this
+// process's own.
 [[nodiscard]] Result<OpenedArena> open_or_create(const std::string& path, const Options& options, FillArena fill);
 [[nodiscard]] Result<OpenedArena> attach_existing(const std::string& path, const Options& options = {});
 // The same, and where the arena is gone and the store was synced, it is made anew (store/restore.hpp). `as_own`: a

@@ -23,6 +23,7 @@
 #include "store/leftovers.hpp"
 #include "store/metadata.hpp"
 #include "store/place.hpp"
+#include "store/reader.hpp"
 
 namespace shoal {
 namespace {
@@ -159,10 +160,8 @@ Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options, con
 }
 
 Result<KeyRef> StoreImpl::key_ref(ByteView key) const {
-    if (key.size() > kMaxKeyBytes) [[unlikely]] {
-        return tl::unexpected(Error{Code::kInvalidArgument,
-                                    fmt::format("the key has {} bytes; up to {} go", key.size(), kMaxKeyBytes)});
-    }
+    if (key.size() > kMaxKeyBytes) [[unlikely]]
+        return tl::unexpected(check_key(key).error());
     return KeyRef{key, hash_key(key, mapping_.header().hash_seed), nullptr};
 }
 

@@ -130,7 +130,6 @@ private:
                                               const Payload& payload, bool* anew) noexcept;
     [[nodiscard]] AppendOutcome append_anew(const ChainContext& context, const KeyRef& key, const Payload& payload,
                                             bool only_if_missing, bool* was_there) noexcept;
-    [[nodiscard]] Result<std::uint64_t> read_batch(KeyCursor& cursor, std::vector<std::size_t>& ends);
     [[nodiscard]] Result<std::shared_ptr<detail::Pin>> pin();
     template <class Made>
     [[nodiscard]] Result<Made> make_view(const KeyRef& key, bool with_empty);

@@ -1,19 +1,9 @@
-// Walks over all keys (Store::next_keys, for_each_key, keys).
-//
-// A walk goes through the hashes from 0 up. A batch is the keys of one leaf of the index or of several leaves that
-// follow each other, read inside one epoch; the walk's place between two batches is the hash at which the next leaf
-// begins. A leaf is read as a whole, since its slots are not in the order of their hashes.
-//
-// Why each key comes once: a key's hash never changes while the store lives. A batch gives keys of hashes from the
-// walk's place up to the hash at which the next batch begins (Index::visit_leaf leaves out smaller ones), so a key
-// that is erased and made again, or a leaf that is split or dropped with its tree, comes behind the place or before
-// it, not in both. Within one leaf all words are read before the first chain is looked at; of two chains of one key
-// the elder was marked erased before the younger was linked (index I3).
-//
-// Thread safety: as Store. A crash inside an epoch leaves that epoch, as any reader's.
 #include <cstring>
+#include <utility>
 
+#include "arena/crash_point.hpp"
 #include "store/impl.hpp"
+#include "store/key_walk.hpp"
 
 namespace shoal {
 namespace {
@@ -29,71 +19,84 @@ Error of_another_store() {
 
 }  // namespace
 
-// Reads one batch into the cursor's bytes, and where each key of it ends into `ends`. Returns the hash at which the
-// next batch begins, 0 behind the last; the cursor stays where it is.
-Result<std::uint64_t> StoreImpl::read_batch(KeyCursor& cursor, std::vector<std::size_t>& ends) {
-    const LookSlot look(slots_);
-    auto inside = enter_to_look(look);
-    if (!inside) return tl::unexpected(std::move(inside.error()));
-    const ArenaOffset tree = index_.tree();
+// What the cursor gets once all of it is there.
+struct KeyWalk::Batch {
+    std::uint64_t next = 0;  // the hash at which the next batch begins, 0 behind the last
+    std::uint64_t tree = 0;
+    std::uint64_t retirements = 0;
+    std::uint64_t leaves_left = 0;
+    std::vector<std::byte> bytes;
+    std::vector<std::size_t> ends;  // of each key, in bytes
+};
+
+// False where the arena is damaged.
+bool KeyWalk::read_batch(const KeyCursor& cursor, const Mapping& mapping, const Index& index, ArenaOffset tree,
+                         Batch& batch) {
+    batch.bytes.clear();
+    batch.ends.clear();
+    batch.next = cursor.from_;
+    batch.tree = raw(tree);
     // relaxed: compared with itself. Another count is progress of others, which explains that a walk is long.
-    const std::uint64_t retirements = mapping_.header().retirements.load(std::memory_order_relaxed);
-    if (cursor.tree_ != raw(tree) || cursor.retirements_ != retirements) {
-        cursor.tree_ = raw(tree);
-        cursor.retirements_ = retirements;
-        cursor.leaves_left_ = mapping_.bytes() / sizeof(Leaf);  // no arena has room for more
-    }
-    std::uint64_t from = cursor.from_;
-    for (std::size_t leaves = 0; leaves < kBatchLeaves && cursor.bytes_.size() < kBatchBytes; ++leaves) {
-        if (cursor.leaves_left_ == 0) return tl::unexpected(damaged_index());
-        cursor.leaves_left_ -= 1;
-        const auto next = index_.visit_leaf(tree, from, [&](ArenaOffset chain) {
-            const ByteView key = mapping_.at<Chain>(chain)->key();
+    batch.retirements = mapping.header().retirements.load(std::memory_order_relaxed);
+    const bool same = cursor.tree_ == batch.tree && cursor.retirements_ == batch.retirements;
+    batch.leaves_left = same ? cursor.leaves_left_ : mapping.bytes() / sizeof(Leaf);  // no arena has room for more
+    for (std::size_t leaves = 0; leaves < kBatchLeaves && batch.bytes.size() < kBatchBytes; ++leaves) {
+        if (batch.leaves_left == 0) return false;
+        batch.leaves_left -= 1;
+        const auto next = index.visit_leaf(tree, batch.next, [&](ArenaOffset chain) {
+            const ByteView key = mapping.at<Chain>(chain)->key();
             if (!key.text().starts_with(cursor.prefix_)) return true;
-            const std::size_t end = cursor.bytes_.size();
-            cursor.bytes_.resize(end + key.size());
-            if (!key.empty()) std::memcpy(cursor.bytes_.data() + end, key.data(), key.size());
-            ends.push_back(cursor.bytes_.size());
+            const std::size_t end = batch.bytes.size();
+            batch.bytes.resize(end + key.size());
+            if (!key.empty()) std::memcpy(batch.bytes.data() + end, key.data(), key.size());
+            batch.ends.push_back(batch.bytes.size());
             return true;
         });
-        if (!next) return tl::unexpected(damaged_index());
-        from = *next;
-        if (from == 0) break;
+        if (!next) return false;
+        batch.next = *next;
+        if (*next == 0) break;
     }
     crash_point(CrashPoint::kKeysRead);
-    return from;
+    return true;
 }
 
-Result<bool> StoreImpl::next_keys(KeyCursor& cursor) {
-    const std::uint64_t seed = mapping_.header().hash_seed;
+Result<bool> KeyWalk::next(KeyCursor& cursor, const Mapping& mapping, const Index& index, const Error& damaged,
+                           const Inside& inside) {
+    const std::uint64_t seed = mapping.header().hash_seed;
     if (cursor.begun_ && cursor.hash_seed_ != seed) return tl::unexpected(of_another_store());
     cursor.begun_ = true;
     cursor.hash_seed_ = seed;
-    std::vector<std::size_t> ends;
+    cursor.keys_.clear();
+    Batch batch;
+    batch.bytes.swap(cursor.bytes_);  // memory that is there already
     while (!cursor.ended_) {
-        cursor.keys_.clear();
-        cursor.bytes_.clear();
-        ends.clear();
-        const Result<std::uint64_t> next = read_batch(cursor, ends);
-        if (!next) return tl::unexpected(next.error());
-        cursor.keys_.reserve(ends.size());  // may throw: the batch is not given then, so the place is not moved yet
-        cursor.from_ = *next;
-        cursor.ended_ = *next == 0;
+        const Result<void> read = inside([&](ArenaOffset tree) -> Result<void> {
+            if (!read_batch(cursor, mapping, index, tree, batch)) return tl::unexpected(damaged);
+            return {};
+        });
+        if (!read) return tl::unexpected(read.error());
+        cursor.keys_.reserve(batch.ends.size());  // may throw: then the place is not moved yet
+        cursor.from_ = batch.next;
+        cursor.ended_ = batch.next == 0;
+        cursor.tree_ = batch.tree;
+        cursor.retirements_ = batch.retirements;
+        cursor.leaves_left_ = batch.leaves_left;
+        if (batch.ends.empty()) continue;
+        cursor.bytes_.swap(batch.bytes);
         std::size_t begin = 0;
-        for (const std::size_t end : ends) {
+        for (const std::size_t end : batch.ends) {
             cursor.keys_.emplace_back(cursor.bytes_.data() + begin, end - begin);
             begin = end;
         }
-        if (!cursor.keys_.empty()) return true;
+        return true;
     }
-    cursor.keys_.clear();
     return false;
 }
 
-Result<void> StoreImpl::for_each_key(ByteView prefix, const std::function<bool(ByteView)>& take) {
+Result<void> KeyWalk::for_each(ByteView prefix, const std::function<bool(ByteView)>& take, const Next& next) {
     KeyCursor cursor(prefix);
     for (;;) {
-        const Result<bool> some = next_keys(cursor);
+        const Result<bool> some = next(cursor);
         if (!some) return tl::unexpected(some.error());
         if (!*some) return {};
         for (const ByteView key : cursor.keys_) {
@@ -102,26 +105,44 @@ Result<void> StoreImpl::for_each_key(ByteView prefix, const std::function<bool(B
     }
 }
 
-Result<std::vector<Bytes>> StoreImpl::keys() {
+Result<std::vector<Bytes>> KeyWalk::list(std::uint64_t arena_bytes, const Error& damaged, const Next& next) {
     std::vector<Bytes> keys;
     std::uint64_t room = 0;         // that all keys together may take, as long as none is retired
     std::uint64_t retirements = 0;  // as they were counted then
     KeyCursor cursor;
     for (;;) {
-        const Result<bool> some = next_keys(cursor);
+        const Result<bool> some = next(cursor);
         if (!some) return tl::unexpected(some.error());
         if (!*some) return keys;
         if (room == 0 || cursor.retirements_ != retirements) {
             retirements = cursor.retirements_;
-            room = mapping_.bytes();
+            room = arena_bytes;
         }
         for (const ByteView key : cursor.keys_) {
-            if (room <= Chain::bytes_for(key.size())) return tl::unexpected(damaged_index());
+            if (room <= Chain::bytes_for(key.size())) return tl::unexpected(damaged);
             room -= Chain::bytes_for(key.size());
             keys.emplace_back(key.size());
             if (!key.empty()) std::memcpy(keys.back().data(), key.data(), key.size());
         }
     }
+}
+
+Result<bool> StoreImpl::next_keys(KeyCursor& cursor) {
+    return KeyWalk::next(cursor, mapping_, index_, damaged_index(), [&](const KeyWalk::Read& read) -> Result<void> {
+        const LookSlot look(slots_);
+        auto inside = enter_to_look(look);
+        if (!inside) return tl::unexpected(std::move(inside.error()));
+        return read(index_.tree());
+    });
+}
+
+Result<void> StoreImpl::for_each_key(ByteView prefix, const std::function<bool(ByteView)>& take) {
+    return KeyWalk::for_each(prefix, take, [this](KeyCursor& cursor) { return next_keys(cursor); });
+}
+
+Result<std::vector<Bytes>> StoreImpl::keys() {
+    return KeyWalk::list(mapping_.bytes(), damaged_index(),
+                         [this](KeyCursor& cursor) { return next_keys(cursor); });
 }
 
 }  // namespace shoal

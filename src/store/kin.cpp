@@ -43,8 +43,12 @@ struct Head {
     }
 };
 
+// To be looked at only; to be written to all the same where that can be, as who may not cannot use it either.
 Descriptor open_arena(const std::string& path) {
-    return Descriptor(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+    constexpr int kFlags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+    Descriptor file(::open(path.c_str(), O_RDWR | kFlags));
+    if (file.get() >= 0 || errno != EROFS) return file;
+    return Descriptor(::open(path.c_str(), O_RDONLY | kFlags));  // on a read-only mount
 }
 
 bool exists(const std::string& path) {
@@ -280,6 +284,17 @@ bool is_at_home(const LockDescription& locks, const std::string& path, const Are
     const bool is_ours = after && after->meta == mine;
     if (!is_alone && is_ours) static_cast<void>(write_home(arena, *before));
     return is_alone && is_ours;
+}
+
+bool is_at_home_to_read(const LockDescription& locks, const ArenaLock& lock, Kinship kinship) {
+    const int arena = locks.number();
+    const auto home = read_home(arena);
+    if (!home) return kinship == Kinship::kOwn;  // damaged
+    if (!home->meta.is_known() || home->meta == identity_of(lock.number())) return true;
+    struct stat info {};
+    if (::fstat(arena, &info) == 0 && lock.is_shared_with(info)) return true;
+    // As long as none has taken it over; from here on none does, since we are present.
+    return kinship == Kinship::kOrphan && identity_at(path_of(*home)) != home->meta;
 }
 
 std::optional<std::string> arena_of_aside(int directory, const std::string& aside, const Metadata& metadata) {

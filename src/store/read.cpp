@@ -3,32 +3,14 @@
 
 #include <fmt/format.h>
 
-#include "spill/checkpoint_reader.hpp"
-#include "spill/codec_word.hpp"
-#include "spill/sync_turns.hpp"
 #include "store/group_look_up.hpp"
 #include "store/hash.hpp"
 #include "store/metadata.hpp"
+#include "store/statistics.hpp"
+#include "store/stored_value.hpp"
 #include "store/waiting.hpp"
 
 namespace shoal {
-
-namespace {
-
-// A spilled segment's bytes, the chain's `ordinal`th from 0, as they are to be loaded; where to is not said yet.
-StoredPart stored_part(const KeyRef& key, std::uint64_t generation, const SegmentExtent& extent,
-                       std::uint64_t ordinal) {
-    StoredPart part;
-    part.place = extent.block;
-    part.generation = generation;
-    part.first_segment = static_cast<std::uint32_t>(ordinal);
-    part.segments = 1;
-    part.key = key.bytes;
-    part.bytes = extent.reserve.payload_bytes();
-    return part;
-}
-
-}  // namespace
 
 // Gathers what a view is to have: spans of resident records, and places in between for what is loaded afterwards.
 class ViewBuilder {
@@ -46,7 +28,7 @@ public:
         bytes_ += bytes;
     }
     void add_stored(const SegmentExtent& extent, std::uint64_t ordinal) {
-        StoredPart part = stored_part(*key_, generation_, extent, ordinal);
+        StoredPart part = stored_part(key_->bytes, generation_, extent, ordinal);
         part.wants_lengths = with_empty_;
         stored_bytes_ += part.bytes;
         bytes_ += part.bytes;
@@ -127,7 +109,8 @@ std::optional<StoreImpl::CutOfChain> StoreImpl::cut_of(const KeyRef& key) noexce
 std::vector<StoredPart> StoreImpl::stored_parts(const KeyRef& key, const CutOfChain& found) const {
     std::vector<StoredPart> parts;
     const auto note = [&](const SegmentExtent& extent, std::uint64_t ordinal) {
-        static_cast<void>(add_part(parts, !parts.empty(), stored_part(key, found.generation, extent, ordinal)));
+        static_cast<void>(
+            add_part(parts, !parts.empty(), stored_part(key.bytes, found.generation, extent, ordinal)));
     };
     static_cast<void>(walk_cut(
         mapping_, found.cut, [](const std::byte*, std::uint64_t) {}, note));
@@ -147,7 +130,7 @@ Result<std::size_t> StoreImpl::gather(const KeyRef& key, const CutOfChain& found
     const auto note = [&](const SegmentExtent& extent, std::uint64_t ordinal) {
         const std::uint64_t bytes = extent.reserve.payload_bytes();
         if (bytes <= to.size() && total <= to.size() - bytes) {
-            StoredPart part = stored_part(key, found.generation, extent, ordinal);
+            StoredPart part = stored_part(key.bytes, found.generation, extent, ordinal);
             part.to = to.data() + total;
             static_cast<void>(add_part(stored, stored.size() > before, std::move(part)));
         }
@@ -184,30 +167,17 @@ Result<bool> StoreImpl::load(const KeyRef& key, std::span<StoredPart> stored) {
 }
 
 Result<bool> StoreImpl::loaded(const KeyRef& key, std::span<StoredPart> stored) {
-    const auto has_failed = [](const StoredPart& part) { return part.error.has_value(); };
-    if (std::none_of(stored.begin(), stored.end(), has_failed)) return true;
-    std::optional<CutOfChain> now;
-    {
-        auto inside = enter();
-        if (!inside) return tl::unexpected(std::move(inside.error()));
-        now = cut_of(key);
-    }
-    // Its room in the files was given back while we read.
-    if (!now || now->generation != stored.front().generation) return false;
-    for (StoredPart& part : stored) {
-        if (!part.error) continue;
-        // Once more: what we have open under that number may have been removed, and another made.
-        files_.forget(stored_at(part.place).file);
-        part.error.reset();
-        part.lengths.clear();
-        read_files({&part, 1});
-        if (!part.error) continue;
-        Error error = std::move(*part.error);
-        error.message = fmt::format("a part of the value of the key with {} bytes cannot be read: {}",
-                                    key.bytes.size(), error.message);
-        return tl::unexpected(std::move(error));
-    }
-    return true;
+    return check_loaded(
+        files_, key.bytes, stored,
+        [&]() -> Result<std::optional<std::uint64_t>> {
+            auto inside = enter();
+            if (!inside) return tl::unexpected(std::move(inside.error()));
+            const std::optional<CutOfChain> now = cut_of(key);
+            return now ? std::optional(now->generation) : std::nullopt;
+        },
+        [this](StoredPart& part) {
+            read_files({&part, 1});
+        });
 }
 
 Result<Bytes> StoreImpl::get(const KeyRef& key) {
@@ -419,38 +389,12 @@ Result<Stats> StoreImpl::stats() {
     std::uint64_t room = mapping_.bytes() / kUnitBytes;  // that all segments together may take
     bool sound = true;
     sound &= index_.for_each(tree, [&](ArenaOffset chain) {
-        const Cut cut = take_cut(mapping_, *mapping_.at<Chain>(chain));
-        if (is_null(cut.root)) return;
-        const std::optional<Reserve> total = measure(mapping_, cut, written, room);
-        sound &= total.has_value();
-        if (!total) return;
-        stats.keys += 1;
-        stats.records += total->records;
-        stats.payload_bytes += total->payload_bytes();
-        static_cast<void>(each_segment(mapping_, cut, [&](const Segment&, const SegmentExtent& extent) {
-            stats.segments += 1;
-            if (!extent.stored()) return true;
-            stats.spilled_segments += 1;
-            stats.spilled_bytes += extent.reserve.payload_bytes();
-            return true;
-        }));
+        sound &= count_chain(mapping_, *mapping_.at<Chain>(chain), written, room, stats);
     });
     if (!sound) return tl::unexpected(damaged_index());
     stats.index_bytes = index_.bytes(tree);
     if (files_.enabled()) {
-        const SpillFiles::Usage files = files_.usage();
-        stats.spill_dir = files_.folder();
-        stats.codec = shoal::name(codec_of_said(static_cast<std::uint32_t>(mapping_.header().codec)));
-        stats.spill_files = files.files;
-        stats.stored_bytes = files.live_bytes;
-        stats.disk_bytes = files.disk_bytes;
-        const SyncTurns turns(mapping_.header());
-        for (std::uint64_t number = turns.checkpoint();; number = turns.checkpoint()) {
-            const auto path = files_.checkpoint_path(number);
-            const auto checkpoint = CheckpointReader::open(path, mapping_.header().store_id);
-            stats.synced_unix_s = checkpoint ? checkpoint->header().written_unix_s : 0;
-            if (checkpoint || turns.checkpoint() == number) break;  // else a later one has replaced it
-        }
+        count_files(mapping_, files_, stats);
         stats.io_engine = spiller_.engine();
         stats.spill_errno = spiller_.last_error();
     }

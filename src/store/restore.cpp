@@ -1,6 +1,7 @@
 #include "store/restore.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,6 +47,17 @@ Result<CheckpointReader> open_newest(const Metadata& metadata, const CheckpointR
         if (refused && !replaced) return tl::unexpected(std::move(*refused));
     }
     return tl::unexpected(Error{Code::kNotFound, "there is no checkpoint in " + metadata.spill_folder, ENOENT});
+}
+
+// What the arena is made anew with.
+Options options_as_before(const Options& options, const Metadata& metadata, const CheckpointHeader& header) {
+    Options as_before = options;
+    if (as_before.memory_limit_bytes == 0) as_before.memory_limit_bytes = header.arena_bytes;
+    as_before.first_segment_bytes = header.first_segment_bytes;
+    as_before.max_segment_bytes = header.max_segment_bytes;
+    as_before.spill_dir = metadata.spill_folder;
+    as_before.temporary = false;
+    return as_before;
 }
 
 // Takes the name of an arena away that is on a disk, of another boot, and in nobody's hands: only a process that
@@ -98,13 +110,7 @@ Result<std::optional<OpenedArena>> restore_store(int directory, const std::strin
         }
         return tl::unexpected(std::move(checkpoint.error()));
     }
-    Options as_before = options;
-    const CheckpointHeader& header = checkpoint->header();
-    if (as_before.memory_limit_bytes == 0) as_before.memory_limit_bytes = header.arena_bytes;
-    as_before.first_segment_bytes = header.first_segment_bytes;
-    as_before.max_segment_bytes = header.max_segment_bytes;
-    as_before.spill_dir = metadata.spill_folder;
-    as_before.temporary = false;
+    const Options as_before = options_as_before(options, metadata, checkpoint->header());
     auto bytes = arena_bytes_for(as_before, 0);
     if (!bytes) return tl::unexpected(std::move(bytes.error()));
 
@@ -158,6 +164,50 @@ Result<std::optional<OpenedArena>> restore_store(int directory, const std::strin
     crash_point(CrashPoint::kRestoreSaid);
     finish_creation(mapping->locks());
     return std::optional(OpenedArena{std::move(*mapping), path, metadata.arena_path, "", true, std::move(lock)});
+}
+
+Result<OpenedArena> restore_to_read(const std::string& path, const Metadata& metadata, const Options& options,
+                                    const Access& access, FillArena fill, bool outdated) {
+    if (metadata.spill_folder.empty()) return tl::unexpected(never_synced(path, metadata.arena_path, outdated));
+    const std::string id = id_text(metadata.id);
+    const auto check = [&](const struct stat& info, const std::string& what) {
+        return access.check_file(info, what);
+    };
+    auto checkpoint = open_newest(metadata, check);
+    if (!checkpoint) {
+        if (checkpoint.error().code == Code::kNotFound) {
+            return tl::unexpected(never_synced(path, metadata.arena_path, outdated));
+        }
+        return tl::unexpected(std::move(checkpoint.error()));
+    }
+    const std::string checkpoint_at = checkpoint_path(metadata.spill_folder, id, checkpoint->number());
+    Options as_before = options_as_before(options, metadata, checkpoint->header());
+    as_before.memory_limit_bytes = checkpoint->header().arena_bytes;  // no more than that becomes real
+    as_before.reserve_bytes = 0;
+    auto bytes = arena_bytes_for(as_before, 0);
+    if (!bytes) return tl::unexpected(std::move(bytes.error()));
+    const auto restore = next_restore(metadata.spill_folder, id, check);
+    if (!restore) return tl::unexpected(restore.error());
+    const Descriptor file(::memfd_create("shoal", MFD_CLOEXEC));
+    if (file.get() < 0) return failed("memfd_create", errno);
+    // Spill files are taken that belong with the arena (belongs_with): as the checkpoint does. Where this process
+    // may not give its file that owner, it may read no file of that owner either, but by the group.
+    struct stat owner {};
+    if (::stat(checkpoint_at.c_str(), &owner) == 0 && owner.st_uid != ::geteuid()) {
+        static_cast<void>(::fchown(file.get(), owner.st_uid, owner.st_gid));
+    }
+    if (const int cause = access.grant_file(file.get()); cause != 0) return failed("memfd_create", cause);
+    auto mapping = build_arena(
+        file.get(), {"in memory", "the machine's memory", *bytes, metadata.id, metadata.id, path, "", {}, *restore},
+        as_before, fill, &*checkpoint);
+    if (!mapping) return tl::unexpected(std::move(mapping.error()));
+    return OpenedArena{std::move(*mapping),
+                       path,
+                       "",
+                       "only read: in this process's memory, made of the checkpoint " + checkpoint_at,
+                       false,
+                       {},
+                       checkpoint_at};
 }
 
 }  // namespace shoal

@@ -21,6 +21,7 @@ ExitCode exit_code_for(Code code) noexcept {
         case Code::kCopied:
         case Code::kDestroyed:
         case Code::kTooManyThreads:
+        case Code::kReadOnly:
             return kStoreError;
         case Code::kNoSpace:
         case Code::kPermission:

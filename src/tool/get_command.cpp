@@ -92,6 +92,7 @@ void add_get_command(CLI::App& app, int& exit_code) {
     CLI::Option* nul = command->add_flag("-0,--null", arguments->nul, "Write a NUL after each record");
     nul->excludes(separator);
     add_sharing_options(*command, arguments->options);
+    add_read_only_option(*command, arguments->options);
     command->footer(kGetExamples);
     command->callback([arguments, separator, &exit_code] {
         arguments->records = arguments->records || arguments->nul || separator->count() > 0;

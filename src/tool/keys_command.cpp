@@ -71,6 +71,7 @@ void add_keys_command(CLI::App& app, int& exit_code) {
     CLI::Option* hex = command->add_flag("-x,--hex", arguments->hex, "Write keys in hex")->excludes(nul);
     command->add_flag("-e,--escape", arguments->escape, "Escape as on a terminal")->excludes(nul)->excludes(hex);
     add_sharing_options(*command, arguments->options);
+    add_read_only_option(*command, arguments->options);
     command->footer(kKeysExamples);
     command->callback([arguments, &exit_code] { exit_code = run_keys(*arguments); });
 }

@@ -93,6 +93,11 @@ void add_sharing_options(CLI::App& command, Options& options) {
     command.add_flag("--any-owner", options.any_owner, "Take the store whoever owns it, and can so disturb you");
 }
 
+void add_read_only_option(CLI::App& command, Options& options) {
+    command.add_flag("--read-only", options.read_only,
+                     "Write nothing and take no place among those who use the store: for read-only mounts");
+}
+
 void add_spill_options(CLI::App& command, std::string& spill_dir, Codec& codec) {
     command.add_option("--spill-dir", spill_dir, "Folder for what memory does not hold; default: it must hold all")
         ->type_name("DIR");

@@ -37,6 +37,9 @@ void add_key_options(CLI::App& command, KeyOptions& options);
 // --group and --any-owner.
 void add_sharing_options(CLI::App& command, Options& options);
 
+// --read-only, of a command that only reads.
+void add_read_only_option(CLI::App& command, Options& options);
+
 // --spill-dir and --codec.
 void add_spill_options(CLI::App& command, std::string& spill_dir, Codec& codec);
 

@@ -158,6 +158,7 @@ void add_stat_command(CLI::App& app, int& exit_code) {
     command->add_option("STORE", arguments->store, "The store's directory")->required()->type_name("");
     command->add_flag("-j,--json", arguments->json, "Write JSON");
     add_sharing_options(*command, arguments->options);
+    add_read_only_option(*command, arguments->options);
     command->footer(kStatExamples);
     command->callback([arguments, &exit_code] { exit_code = run_stat(*arguments); });
 }

@@ -281,11 +281,24 @@ Result<VerifyReport> verify_store(const std::string& path, const VerifyOptions& 
     return report;
 }
 
+namespace {
+
+// What checks a store attaches as any process that uses it.
+Error not_read_only(const char* what) {
+    return {Code::kReadOnly,
+            fmt::format("{} takes a place among those who use the store: call it without Options::read_only", what),
+            0, 0};
+}
+
+}  // namespace
+
 Result<VerifyReport> Store::verify(const std::string& path, const VerifyOptions& options) {
+    if (options.access.read_only) return tl::unexpected(not_read_only("verify"));
     return verify_store(path, options);
 }
 
 Result<Recovery> Store::recover(const std::string& path, const Options& options) {
+    if (options.read_only) return tl::unexpected(not_read_only("recover"));
     Recovery recovery;
     Options quietly = options;
     quietly.spill_thread = false;

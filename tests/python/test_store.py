@@ -3,6 +3,7 @@
 import array
 import dataclasses
 import os
+import pickle
 import re
 import threading
 from pathlib import Path
@@ -221,6 +222,37 @@ def test_an_iterator_is_for_one_thread_at_a_time_and_others_are_told(store):
     for thread in threads:
         thread.join()
     assert len(seen) == len(set(seen)) == 20_000
+
+
+def test_a_store_that_is_only_read_gives_all_and_changes_nothing(store, path):
+    store.extend("apple", [b"red,", b"", b"green,"])
+    store.append("large", b"x" * 3_000_000)
+    with shoal.Store.attach(path, read_only=True) as own, shoal.Store(path, read_only=True) as again:
+        assert own["apple"] == again["apple"] == b"red,green,"
+        assert own.records("apple") == [b"red,", b"", b"green,"]
+        assert bytes(own.view("large")) == store["large"]
+        assert own.get(["apple", "pear"]) == [b"red,green,", None]
+        assert sorted(own) == [b"apple", b"large"] and len(own) == 2 and "apple" in own
+        assert own.size("apple") == shoal.ValueSize(bytes=10, records=3)
+        for change in (
+            lambda: own.append("apple", b"x"),
+            lambda: own.extend("apple", [b"x"]),
+            lambda: own.iset("pear", b"x"),
+            lambda: own.delete("apple"),
+            own.drop,
+            own.sync,
+            own.spill,
+            own.attached,
+        ):
+            with pytest.raises(shoal.ReadOnly, match="read_only"):
+                change()
+        with pickle.loads(pickle.dumps(own)) as copy:
+            assert copy["apple"] == b"red,green,"
+            with pytest.raises(shoal.ReadOnly):
+                copy.append("apple", b"x")
+    assert store["apple"] == b"red,green,"
+    with pytest.raises(shoal.StoreNotFound):
+        shoal.Store(str(path) + "-none", read_only=True)
 
 
 def test_stats_and_size_count(store, path):

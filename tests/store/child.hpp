@@ -69,6 +69,12 @@ public:
 
     pid_t pid() const { return pid_; }
     void kill(int number = SIGKILL) const { ::kill(pid_, number); }
+    // Without a wait; wait() still says how.
+    bool has_ended() const {
+        siginfo_t info{};
+        return ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+               info.si_pid != 0;
+    }
 
     // What failed in the child, or how it died; "" when it ended well. Waits for its end.
     std::string wait() {

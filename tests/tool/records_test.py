@@ -2,6 +2,7 @@
 """shoal append, get, keys, rm: what goes in comes out, byte for byte."""
 
 import concurrent.futures
+import json
 import os
 import random
 import subprocess
@@ -176,6 +177,17 @@ class Keys(ToolTest):
         self.shoal("append", self.store, "a\nb", "1")
         self.assertEqual(self.shoal("keys", self.store), b"a\nb\n")
         self.assertEqual(self.shoal("keys", "-0", self.store), b"a\nb\0")
+
+    def test_a_store_is_read_without_a_place_in_it(self):
+        self.shoal("append", self.store, "apple", "red,", "green,")
+        self.assertEqual(self.shoal("get", self.store, "apple", "--read-only"), b"red,green,")
+        self.assertEqual(self.shoal("get", self.store, "apple", "--read-only", "-s", ";"), b"red,;green,;")
+        self.assertEqual(self.shoal("keys", self.store, "--read-only"), b"apple\n")
+        stats = json.loads(self.shoal("stat", self.store, "--json", "--read-only"))
+        self.assertEqual((stats["keys"], stats["records"], stats["slots_in_use"]), (1, 2, 0))
+        self.assertEqual(json.loads(self.shoal("stat", self.store, "--json"))["slots_in_use"], 1)
+        self.assertEqual(self.shoal("get", self.store, "pear", "--read-only", exit_code=1), b"")
+        self.shoal("append", self.store, "apple", "brown,", "--read-only", exit_code=2)
 
     def test_a_prefix_selects_keys(self):
         for name in ("user:1", "user:2", "group:1", "[x]"):

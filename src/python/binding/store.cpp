@@ -53,10 +53,11 @@ auto made_or_raise(Make&& make) {
 
 void open(OpenStore* self, nb::handle path, std::uint64_t memory_limit_bytes, nb::handle arena_dir,
           nb::handle group, bool any_owner, bool temporary, nb::handle spill_dir, const std::string& codec,
-          bool spill_thread, std::uint32_t room_wait_ms, bool page_cache, bool durable,
+          bool spill_thread, std::uint32_t room_wait_ms, bool page_cache, bool durable, bool read_only,
           std::uint32_t first_segment_bytes, std::uint32_t max_segment_bytes, std::uint64_t reserve_bytes) {
     Options options = access_options(group, any_owner, spill_thread, room_wait_ms, page_cache);
     options.durable = durable;
+    options.read_only = read_only;
     options.memory_limit_bytes = memory_limit_bytes;
     options.arena_dir = text_or_empty(arena_dir);
     options.temporary = temporary;
@@ -71,9 +72,10 @@ void open(OpenStore* self, nb::handle path, std::uint64_t memory_limit_bytes, nb
 }
 
 OpenStore* attach(nb::handle path, nb::handle group, bool any_owner, bool spill_thread, std::uint32_t room_wait_ms,
-                  bool page_cache, bool durable) {
+                  bool page_cache, bool durable, bool read_only) {
     Options options = access_options(group, any_owner, spill_thread, room_wait_ms, page_cache);
     options.durable = durable;
+    options.read_only = read_only;
     std::string where = absolute(path);
     Store store = made_or_raise([&] { return Store::attach(where, options); });
     return new OpenStore(std::move(store), std::move(where), options);
@@ -252,6 +254,7 @@ nb::object reduce(const OpenStore& self) {
     keywords["spill_thread"] = options.spill_thread;
     keywords["room_wait_ms"] = options.room_wait_ms;
     keywords["page_cache"] = options.page_cache;
+    keywords["read_only"] = options.read_only;
     return nb::make_tuple(nb::module_::import_("shoal._reattach").attr("reattach"),
                           nb::make_tuple(nb::steal(PyUnicode_DecodeFSDefault(self.path().c_str())), keywords));
 }
@@ -271,11 +274,12 @@ void bind_store(nb::module_& module) {
         .def("__init__", open, "path"_a, nb::kw_only(), "memory_limit_bytes"_a = 0, "arena_dir"_a = nb::none(),
              "group"_a = nb::none(), "any_owner"_a = false, "temporary"_a = false, "spill_dir"_a = nb::none(),
              "codec"_a = "none", "spill_thread"_a = true, "room_wait_ms"_a = unless_said.room_wait_ms,
-             "page_cache"_a = false, "durable"_a = false, "first_segment_bytes"_a = unless_said.first_segment_bytes,
+             "page_cache"_a = false, "durable"_a = false, "read_only"_a = false,
+             "first_segment_bytes"_a = unless_said.first_segment_bytes,
              "max_segment_bytes"_a = unless_said.max_segment_bytes, "reserve_bytes"_a = 0)
         .def_static("attach", attach, "path"_a, nb::kw_only(), "group"_a = nb::none(), "any_owner"_a = false,
                     "spill_thread"_a = true, "room_wait_ms"_a = unless_said.room_wait_ms, "page_cache"_a = false,
-                    "durable"_a = false, docs::kAttach)
+                    "durable"_a = false, "read_only"_a = false, docs::kAttach)
         .def_static("in_memory", in_memory, nb::kw_only(), "memory_limit_bytes"_a = 0,
                     "first_segment_bytes"_a = unless_said.first_segment_bytes,
                     "max_segment_bytes"_a = unless_said.max_segment_bytes, "reserve_bytes"_a = 0, docs::kInMemory)

@@ -26,7 +26,7 @@ Parameters
 path : str, bytes or os.PathLike
     The store's directory. Made if there is none, its parent must exist; else
     attached to, and then only the options `group`, `any_owner`, `spill_thread`,
-    `room_wait_ms`, `page_cache` and `durable` are looked at.
+    `room_wait_ms`, `page_cache`, `durable` and `read_only` are looked at.
 memory_limit_bytes : int
     Bytes of memory that the arena may take, 8 MiB at least. 0: half of what is
     free where it lies, of the machine's memory, or of what the process's control
@@ -60,6 +60,10 @@ durable : bool
     The store outlives a reboot: it is synced when it is closed here. An error
     can't be told then: call `sync` before, to know. Without a `spill_dir` a new
     store has its files in its own directory.
+read_only : bool
+    Only reads a store that is there: takes no place among those who use it, and
+    writes nothing, so that read-only mounts do. Views are copies. What changes the
+    store raises `ReadOnly`. A store whose arena is gone is read as it was synced.
 first_segment_bytes, max_segment_bytes : int
     Bytes of a key's first segment, a power of two from 64, and of its largest,
     from 64 KiB to 1 MiB.
@@ -86,7 +90,7 @@ inline constexpr const char* kAttach = R"(Opens the store that is at `path`, and
 
 Parameters
 ----------
-path, group, any_owner, spill_thread, room_wait_ms, page_cache, durable
+path, group, any_owner, spill_thread, room_wait_ms, page_cache, durable, read_only
     As of `Store`.
 
 Raises

@@ -59,6 +59,7 @@ class Store:
         room_wait_ms: int = 10_000,
         page_cache: bool = False,
         durable: bool = False,
+        read_only: bool = False,
         first_segment_bytes: int = 64,
         max_segment_bytes: int = 1_048_576,
         reserve_bytes: int = 0,
@@ -73,6 +74,7 @@ class Store:
         room_wait_ms: int = 10_000,
         page_cache: bool = False,
         durable: bool = False,
+        read_only: bool = False,
     ) -> Store: ...
     @staticmethod
     def in_memory(

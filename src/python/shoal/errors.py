@@ -121,6 +121,12 @@ class TooManyThreads(Error):
     code = "too many threads"
 
 
+class ReadOnly(Error):
+    """The call changes the store, or attaches to it, and it was opened with ``read_only``."""
+
+    code = "read only"
+
+
 class SystemCallFailed(Error, OSError):
     """Another system call failed: see ``errno``."""
 
@@ -144,6 +150,7 @@ _BY_CODE: dict[str, type[Error]] = {
         Copied,
         Destroyed,
         TooManyThreads,
+        ReadOnly,
         SystemCallFailed,
     )
 }

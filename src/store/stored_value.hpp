@@ -1,0 +1,38 @@
+// What of a value is in files: which parts are to be read, and what becomes of a part that could not be.
+//
+// Thread safety: every function. A crash leaves nothing.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+
+#include <shoal/bytes.hpp>
+#include <shoal/error.hpp>
+
+#include "segment/walk.hpp"
+#include "spill/load.hpp"
+
+namespace shoal {
+
+// A spilled segment's bytes, the chain's `ordinal`th from 0, as they are to be loaded; where to is not said yet.
+[[nodiscard]] inline StoredPart stored_part(ByteView key, std::uint64_t generation, const SegmentExtent& extent,
+                                            std::uint64_t ordinal) {
+    StoredPart part;
+    part.place = extent.block;
+    part.generation = generation;
+    part.first_segment = static_cast<std::uint32_t>(ordinal);
+    part.segments = 1;
+    part.key = key;
+    part.bytes = extent.reserve.payload_bytes();
+    return part;
+}
+
+// After the parts, of one key, were loaded outside of every epoch. True: all are there. False: the key was erased
+// meanwhile, and its value is to be read anew. `generation_now`: of the key's chain, if it has one. `read_again`:
+// one part.
+[[nodiscard]] Result<bool> check_loaded(SpillFiles& files, ByteView key, std::span<StoredPart> stored,
+                                        const std::function<Result<std::optional<std::uint64_t>>()>& generation_now,
+                                        const std::function<void(StoredPart&)>& read_again);
+
+}  // namespace shoal
