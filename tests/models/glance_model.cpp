@@ -104,8 +104,9 @@ TEST_CASE("It could be, if the look whether it holds were not fenced") {
     check_breaks(3, make<GlanceModel<true>>(), 100'000, {"glance_holds", Kind::kFence, std::memory_order_acquire});
 }
 
-TEST_CASE("It could be, if freeing were not fenced") {
-    check_breaks(3, make<GlanceModel<true>>(), 100'000, {"Epochs::drain", Kind::kFence, std::memory_order_release});
+TEST_CASE("It could be, if retiring were not fenced") {
+    check_breaks(3, make<GlanceModel<true>>(), 100'000,
+                 {"Epochs::retire", Kind::kFence, std::memory_order_seq_cst});
 }
 
 TEST_CASE("It could be, if a renewal did not look whether it is still linked") {
