@@ -166,10 +166,14 @@ void Crew::reap(pid_t pid, int status) {
     }
     if (member.killed && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) return;
     std::string doing;
-    each_lane(member.process, [&](std::uint32_t, Lane& lane) {
-        doing += " " + std::string(name_of(static_cast<Call>(lane.doing.load() >> 32)));
-    });
-    const std::string what = "process " + std::to_string(member.process) + " (pid " + std::to_string(pid) + ")";
+    if (registered) {
+        each_lane(member.process, [&](std::uint32_t, Lane& lane) {
+            doing += " " + std::string(name_of(static_cast<Call>(lane.doing.load() >> 32)));
+        });
+    }
+    // One that is not in the ledger was forked a moment ago.
+    const std::string who = registered ? "process " + std::to_string(member.process) : "a process without a number";
+    const std::string what = who + " (pid " + std::to_string(pid) + ")";
     if (WIFSIGNALED(status))
         ledger_.fail(what + " died of signal " + std::to_string(WTERMSIG(status)) + " (" +
                      strsignal(WTERMSIG(status)) + "), its threads doing:" + doing);

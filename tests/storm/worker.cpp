@@ -102,6 +102,10 @@ private:
             if (::kill(supervisor, 0) != 0) ::_exit(0);
             std::this_thread::yield();
         }
+        // Linux gives a child its new parent, and then looks whether the child wants a signal for the death of the
+        // old one: a child that asks for it in between is killed. Both are done under the lock of the task list,
+        // which a signal to a group takes: so that look is over when this returns.
+        ::kill(0, 0);
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (::getppid() != supervisor) ::_exit(0);
         const std::uint32_t process = ledger_.take_process(::getpid());
