@@ -20,23 +20,34 @@ Error refusal(const std::shared_ptr<StoreReader>& reader) {
             "this Store was moved from and has no store any more: use the one it was moved to"};
 }
 
+// Where there is no implementation: `read`, if there is a reader. Apart, so that it takes no register of the calls
+// that have one.
+template <class Made, class Read>
+[[gnu::cold, gnu::noinline]] Made without_impl(const std::shared_ptr<StoreReader>& reader, Read read) {
+    if (reader != nullptr) return read(*reader);
+    return tl::unexpected(refusal(reader));
+}
+template <class Made>
+[[gnu::cold, gnu::noinline]] Made refuse(const std::shared_ptr<StoreReader>& reader) {
+    return tl::unexpected(refusal(reader));
+}
+
 // Runs `use` with the implementation. Fails after a move, and where the store is read only.
 template <class Use>
 auto with_store(const std::shared_ptr<StoreImpl>& impl, const std::shared_ptr<StoreReader>& reader, Use&& use)
     -> decltype(use(*impl)) {
     if (impl == nullptr) [[unlikely]]
-        return tl::unexpected(refusal(reader));
+        return refuse<decltype(use(*impl))>(reader);
     return use(*impl);
 }
 
-// The same for what a reader can do too: then `read`. It costs the others nothing.
+// The same for what a reader can do too: then `read`. It has copies of its arguments, and is given as one: a
+// reference would have them in memory for every call.
 template <class Use, class Read>
 auto with_store(const std::shared_ptr<StoreImpl>& impl, const std::shared_ptr<StoreReader>& reader, Use&& use,
-                Read&& read) -> decltype(use(*impl)) {
-    if (impl == nullptr) [[unlikely]] {
-        if (reader != nullptr) return read(*reader);
-        return tl::unexpected(refusal(reader));
-    }
+                Read read) -> decltype(use(*impl)) {
+    if (impl == nullptr) [[unlikely]]
+        return without_impl<decltype(use(*impl))>(reader, read);
     return use(*impl);
 }
 
@@ -44,8 +55,9 @@ auto with_store(const std::shared_ptr<StoreImpl>& impl, const std::shared_ptr<St
 template <class Use>
 auto with_key(const std::shared_ptr<StoreImpl>& impl, const std::shared_ptr<StoreReader>& reader, ByteView key,
               Use&& use) -> decltype(use(*impl, std::declval<const KeyRef&>())) {
+    using Made = decltype(use(*impl, std::declval<const KeyRef&>()));
     if (impl == nullptr) [[unlikely]]
-        return tl::unexpected(refusal(reader));
+        return refuse<Made>(reader);
     auto ref = impl->key_ref(key);
     if (!ref) [[unlikely]]
         return tl::unexpected(std::move(ref.error()));
@@ -53,11 +65,10 @@ auto with_key(const std::shared_ptr<StoreImpl>& impl, const std::shared_ptr<Stor
 }
 template <class Use, class Read>
 auto with_key(const std::shared_ptr<StoreImpl>& impl, const std::shared_ptr<StoreReader>& reader, ByteView key,
-              Use&& use, Read&& read) -> decltype(use(*impl, std::declval<const KeyRef&>())) {
-    if (impl == nullptr) [[unlikely]] {
-        if (reader != nullptr) return read(*reader);
-        return tl::unexpected(refusal(reader));
-    }
+              Use&& use, Read read) -> decltype(use(*impl, std::declval<const KeyRef&>())) {
+    using Made = decltype(use(*impl, std::declval<const KeyRef&>()));
+    if (impl == nullptr) [[unlikely]]
+        return without_impl<Made>(reader, read);
     auto ref = impl->key_ref(key);
     if (!ref) [[unlikely]]
         return tl::unexpected(std::move(ref.error()));
@@ -167,12 +178,12 @@ Result<Key> Store::key(ByteView key) const {
 Result<Bytes> Store::get(ByteView key) const {
     return with_key(
         impl_, reader_, key, [&](StoreImpl& impl, const KeyRef& ref) { return impl.get(ref); },
-        [&](StoreReader& reader) { return reader.get(key); });
+        [key](StoreReader& reader) { return reader.get(key); });
 }
 Result<Bytes> Store::get(Key& key) const {
     return with_store(
         impl_, reader_, [&](StoreImpl& impl) { return impl.get(impl.key_ref(key)); },
-        [&](StoreReader& reader) { return reader.get(ByteView(key.bytes())); });
+        [at = &key](StoreReader& reader) { return reader.get(at->bytes()); });
 }
 std::vector<Result<Bytes>> Store::get(std::span<const ByteView> keys) const {
     if (impl_ != nullptr) [[likely]]
@@ -185,22 +196,22 @@ std::vector<Result<Bytes>> Store::get(std::span<const ByteView> keys) const {
 Result<std::size_t> Store::get_into(ByteView key, std::span<std::byte> buffer) const {
     return with_key(
         impl_, reader_, key, [&](StoreImpl& impl, const KeyRef& ref) { return impl.get_into(ref, buffer); },
-        [&](StoreReader& reader) { return reader.get_into(key, buffer); });
+        [key, buffer](StoreReader& reader) { return reader.get_into(key, buffer); });
 }
 Result<std::size_t> Store::get_into(Key& key, std::span<std::byte> buffer) const {
     return with_store(
         impl_, reader_, [&](StoreImpl& impl) { return impl.get_into(impl.key_ref(key), buffer); },
-        [&](StoreReader& reader) { return reader.get_into(ByteView(key.bytes()), buffer); });
+        [at = &key, buffer](StoreReader& reader) { return reader.get_into(at->bytes(), buffer); });
 }
 Result<View> Store::view(ByteView key) const {
     return with_key(
         impl_, reader_, key, [&](StoreImpl& impl, const KeyRef& ref) { return impl.view(ref); },
-        [&](StoreReader& reader) { return reader.view(key); });
+        [key](StoreReader& reader) { return reader.view(key); });
 }
 Result<Records> Store::records(ByteView key) const {
     return with_key(
         impl_, reader_, key, [&](StoreImpl& impl, const KeyRef& ref) { return impl.records(ref); },
-        [&](StoreReader& reader) { return reader.records(key); });
+        [key](StoreReader& reader) { return reader.records(key); });
 }
 Result<void> Store::records(ByteView key, std::size_t part_bytes,
                             const std::function<bool(const Records&)>& take) const {
@@ -212,12 +223,12 @@ Result<void> Store::records(ByteView key, std::size_t part_bytes,
 Result<ValueSize> Store::size(ByteView key) const {
     return with_key(
         impl_, reader_, key, [&](StoreImpl& impl, const KeyRef& ref) { return impl.size(ref); },
-        [&](StoreReader& reader) { return reader.size(key); });
+        [key](StoreReader& reader) { return reader.size(key); });
 }
 Result<bool> Store::contains(ByteView key) const {
     return with_key(
         impl_, reader_, key, [&](StoreImpl& impl, const KeyRef& ref) { return impl.contains(ref); },
-        [&](StoreReader& reader) { return reader.contains(key); });
+        [key](StoreReader& reader) { return reader.contains(key); });
 }
 Result<void> Store::for_each_key(ByteView prefix, const std::function<bool(ByteView key)>& take) const {
     return with_store(
