@@ -324,7 +324,7 @@ Result<Stats> LiveReader::stats() {
     Stats stats;
     stats.path = path_;
     stats.arena_path = arena_path_;
-    stats.store_id = id_text(header.store_id);
+    stats.store_id = id_text(header.arena_id);
     stats.memory_limit_bytes = limit_of(mapping_.bytes());
     const Blocks::Usage usage = blocks_.usage();
     stats.real_bytes = usage.real_bytes;

@@ -197,9 +197,17 @@ Result<OpenedArena> restore_to_read(const std::string& path, const Metadata& met
         static_cast<void>(::fchown(file.get(), owner.st_uid, owner.st_gid));
     }
     if (const int cause = access.grant_file(file.get()); cause != 0) return failed("memfd_create", cause);
-    auto mapping = build_arena(
-        file.get(), {"in memory", "the machine's memory", *bytes, metadata.id, metadata.id, path, "", {}, *restore},
-        as_before, fill, &*checkpoint);
+    auto mapping = build_arena(file.get(),
+                               {"in memory",
+                                "the machine's memory",
+                                *bytes,
+                                metadata.id,
+                                arena_id_of(metadata.arena_path),
+                                path,
+                                "",
+                                {},
+                                *restore},
+                               as_before, fill, &*checkpoint);
     if (!mapping) return tl::unexpected(std::move(mapping.error()));
     return OpenedArena{std::move(*mapping),
                        path,

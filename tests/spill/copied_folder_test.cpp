@@ -24,6 +24,9 @@ void is_refused(const std::string& path) {
     REQUIRE_CODE(opened, Code::kCopied);
     CHECK(opened.error().message.find("shoal recover " + path) != std::string::npos);
     REQUIRE_CODE(Store::attach(path), Code::kCopied);
+    shoal::Options read_only;
+    read_only.read_only = true;
+    REQUIRE_CODE(Store::attach(path, read_only), Code::kCopied);
     REQUIRE_CODE(Store::destroy(path), Code::kCopied);
     REQUIRE_CODE(Store::destroy(path, by_force()), Code::kCopied);
 }

@@ -155,6 +155,54 @@ TEST_CASE("A store whose directory was moved to another file system is the same 
     CHECK(elsewhere.entries().empty());
 }
 
+TEST_CASE("A moved store is only read, from a read-only mount too, and not changed; the next open finds it",
+          "[process]") {
+    const bool has_arena = GENERATE(true, false);
+    const bool is_elsewhere = GENERATE(false, true);  // on another file system
+    const MovableFolders folders;
+    const TemporaryDirectory elsewhere("/dev/shm");
+    std::string arena;
+    {
+        const Store store = folders.make();
+        arena = store.stats()->arena_path;
+    }
+    const std::string moved = is_elsewhere ? elsewhere / "moved" : folders.path("moved");
+    if (is_elsewhere) {
+        folders.copy_to("store", moved);
+        fs::remove_all(folders.path());
+    } else {
+        folders.move("store", "moved");
+    }
+    if (!has_arena) folders.lose_memory();
+    const auto last_write = [&] { return has_arena ? fs::last_write_time(arena) : fs::file_time_type(); };
+    const auto before = last_write();
+    const auto read_it = [&]() -> std::string {
+        shoal::Options options;
+        options.read_only = true;
+        const auto own = Store::attach(moved, options);
+        EXPECT_OK(own);
+        EXPECT(MovableFolders::has_all(*own));
+        return {};
+    };
+    CHECK(read_it() == "");
+    if (!has_arena || !is_elsewhere) {  // else it counts as a copy in another mount namespace
+        REQUIRE_IN_NAMESPACE(Child::run([&]() -> std::string {
+            const std::string cannot = mount_read_only({fs::path(arena).parent_path(), moved});
+            if (!cannot.empty()) return kCannot + cannot;
+            if (has_arena) EXPECT_CODE(Store::attach(moved), Code::kPermission);
+            return read_it();
+        }));
+    }
+    CHECK(last_write() == before);
+    {
+        const auto store = Store::attach(moved);
+        REQUIRE_OK(store);
+        CHECK(MovableFolders::has_all(*store));
+    }
+    REQUIRE_OK(Store::destroy(moved));
+    CHECK(folders.are_empty());
+}
+
 TEST_CASE("A spill folder outside of the store's directory stays where it is when that is moved") {
     const MovableFolders folders;
     shoal::Options options = folders.durable_options();
