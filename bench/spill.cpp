@@ -10,6 +10,10 @@
 //               each record has that
 // small_records one value of --records records of 32 B: resident, then spilled and out of no cache, beside reads
 //               of the same spill files; `of_bound` is its share of twice the resident get and the raw read
+// small_keys    --keys keys of a time series, four points of 16 B each, all points of one time after another:
+// appended
+//               and spilled in one go (limit 1 GiB), or spilled piece by piece at a limit of 64 MiB; `stored` and
+//               `disk` are shares of the payload, `segments` those of a key
 // --mebibytes is what one measurement of the others writes or reads; the store's limit is that. The folder is the
 // current one by default, and a tmpfs is refused. `rss_mib`: of a writer, its mapping of the arena with it;
 // `core_s_per_GB`: processor time of all threads, which is the same on a machine that others use.
@@ -56,6 +60,7 @@ constexpr std::size_t kValueBytes = 16 << 20;
 std::string folder = ".";
 std::size_t mebibytes = 512;
 std::size_t small_records_count = 10'000'000;
+std::size_t small_keys_count = 200'000;
 
 double core_seconds() {
     rusage used{};
@@ -372,6 +377,51 @@ void small_records(benchmark::State& state, const std::string& codec) {
     if (!wrong.empty()) state.SkipWithError(wrong.c_str());
 }
 
+// As a collector appends a time series: one point of each key, and then the next.
+std::string append_points(shoal::Store& store, std::uint64_t& payload) {
+    constexpr unsigned kPoints = 4;
+    constexpr std::size_t kPointBytes = 16;
+    const std::vector<std::byte> points = bench::make_records(kPointBytes);
+    std::vector<std::string> names(bench::kBatchPairs);
+    std::vector<shoal::Pair> batch;
+    for (unsigned point = 0; point < kPoints; ++point) {
+        for (std::size_t key = 0; key < small_keys_count;) {
+            batch.clear();
+            for (; batch.size() < bench::kBatchPairs && key < small_keys_count; ++key) {
+                std::string& name = names[batch.size()];
+                name = "series." + std::to_string(1'000'000 + key);
+                batch.emplace_back(
+                    name,
+                    shoal::ByteView(points.data() + key % bench::kDistinctRecords * kPointBytes, kPointBytes));
+                payload += kPointBytes;
+            }
+            if (auto done = store.append(batch); !done) return done.error().message;
+        }
+    }
+    return {};
+}
+
+void small_keys(benchmark::State& state, std::uint64_t limit_bytes) {
+    std::string wrong;
+    for (auto _ : state) {
+        const SpillingStore made("none", limit_bytes);
+        auto store = shoal::Store::attach(made.path());
+        std::uint64_t payload = 0;
+        const double begun = bench::now_seconds();
+        wrong = append_points(*store, payload);
+        if (auto spilled = store->spill(); !spilled) wrong = spilled.error().message;
+        state.SetIterationTime(bench::now_seconds() - begun);
+        const auto stats = store->stats();
+        const auto share = [&](std::uint64_t bytes) {
+            return static_cast<double>(bytes) / static_cast<double>(std::max<std::uint64_t>(payload, 1));
+        };
+        state.counters["stored"] = share(stats->stored_bytes);
+        state.counters["disk"] = share(stats->disk_bytes);
+        state.counters["segments"] = static_cast<double>(stats->segments) / static_cast<double>(small_keys_count);
+    }
+    if (!wrong.empty()) state.SkipWithError(wrong.c_str());
+}
+
 void add() {
     const auto with = [](benchmark::internal::Benchmark* one, int iterations) {
         one->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(iterations);
@@ -388,6 +438,8 @@ void add() {
     with(benchmark::RegisterBenchmark("spilled_get/256KiB", spilled_get, kSmallBlock, "none", kSmallBlock), 1);
     with(benchmark::RegisterBenchmark("spilled_get/64B", spilled_get, 64, "none", 0), 1);
     with(benchmark::RegisterBenchmark("spilled_get/1KiB/lz4", spilled_get, 1024, "lz4", 0), 1);
+    with(benchmark::RegisterBenchmark("small_keys/at_once", small_keys, std::uint64_t{1} << 30), 1);
+    with(benchmark::RegisterBenchmark("small_keys/64MiB", small_keys, std::uint64_t{64} << 20), 1);
     with(benchmark::RegisterBenchmark("small_records", small_records, "none"), 1);
     with(benchmark::RegisterBenchmark("small_records/lz4", small_records, "lz4"), 1);
 }
@@ -404,6 +456,8 @@ int main(int argc, char** argv) {
             mebibytes = std::stoul(argument.substr(12));
         } else if (argument.starts_with("--records=")) {
             small_records_count = std::stoul(argument.substr(10));
+        } else if (argument.starts_with("--keys=")) {
+            small_keys_count = std::stoul(argument.substr(7));
         } else {
             rest.push_back(argv[at]);
         }
