@@ -216,3 +216,36 @@ TEST_CASE("A spill folder outside of the store's directory stays where it is whe
     CHECK(folders.are_empty());
     CHECK(folders.spills.entries().empty());
 }
+
+TEST_CASE(
+    "By force the arena of a store is collected that was moved and restored in another container since, and its "
+    "files stay",
+    "[process]") {
+    const MovableFolders folders;
+    shoal::Options options = folders.durable_options();
+    options.spill_dir = folders.spills.path();
+    { const Store store = MovableFolders::filled(Store::open(folders.path(), options)); }
+    fs::create_directory(folders.path("elsewhere"));
+    const std::string moved = folders.path("elsewhere/store");
+    REQUIRE_IN_NAMESPACE(Child::run([&]() -> std::string {
+        const std::string cannot = hide_by_tmpfs(folders.arenas.path());
+        if (!cannot.empty()) return kCannot + cannot;
+        fs::rename(folders.path(), moved);
+        auto store = Store::attach(moved);
+        EXPECT_OK(store);
+        EXPECT_OK(store->append("small", "green,"));
+        EXPECT_OK(store->sync());
+        return {};
+    }));
+    shoal::CollectOptions collecting;
+    collecting.dirs = {folders.arenas.path()};
+    collecting.only_dirs = true;
+    collecting.force = true;
+    const auto collected = Store::collect(collecting);
+    REQUIRE_OK(collected);
+    CHECK(folders.arenas.entries().empty());
+    const auto store = Store::attach(moved);
+    REQUIRE_OK(store);
+    CHECK(store->get("small")->text() == "red,green,");
+    CHECK((store->get("7")->text() == pattern(kMiB, 7)));
+}
