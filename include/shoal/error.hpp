@@ -18,7 +18,7 @@ enum class Code {
     kMemoryLimit,      // the store's own limit is reached; what was acknowledged stays
     kNoSpace,       // the file system of the arena, or of spill files, is full, or ulimit -f is too low; as above
     kPermission,    // the operating system refused, or the files belong to somebody else
-    kIncompatible,  // the arena was made by another layout of shoal; the message names both
+    kIncompatible,  // the arena is of another layout of shoal, or a file of a later version; the message names both
     kDamaged,       // bytes in the metadata, the arena or a spill file cannot be right; the message names where
     kArenaGone,     // the store's directory is there and its arena is not (a reboot, or somebody removed it)
     kInUse,         // processes have the store open where it must not be; the message names them, as far as it can

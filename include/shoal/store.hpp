@@ -70,9 +70,10 @@ public:
     // is in it; a later open starts clean. Fails with kInUse, and leaves the store as it is, if processes have it
     // open, the caller's own too; the message names them. With Options::force it is destroyed all the same, and
     // they get kDestroyed from then on, but for a store that is open with an arena which cannot be reached from
-    // here. Fails with kCopied for a copy of the directory of a store that lives: remove the copy itself. Of
-    // `options` force, group and any_owner count. kNotFound when there is none; kPermission leaves it as
-    // it is. After another failure, or std::bad_alloc, the next destroy or open at `path` removes what is left.
+    // here. Fails with kCopied for a copy of the directory of a store that lives: remove the copy itself. Fails
+    // with kIncompatible where a later build wrote store.meta. Of `options` force, group and any_owner count.
+    // kNotFound when there is none; kPermission leaves it as it is. After another failure, or std::bad_alloc, the
+    // next destroy or open at `path` removes what is left.
     [[nodiscard]] static Result<void> destroy(const std::string& path, const Options& options = {});
 
     // Removes arenas that killed processes have left: those whose store's directory is gone, that no store.meta

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include "arena/format_version.hpp"
 #include "spill/varint.hpp"
 
 namespace shoal {
@@ -117,6 +118,8 @@ Result<BundleView> parse_bundle(ByteView bytes) {
         return wrong_bundle("the bundle is cut off after {} bytes", bytes.size());
     BundleHeader header;
     std::memcpy(&header, bytes.data(), sizeof header);
+    if (((header.magic ^ kBundleMagic) & ~kVersionMask) == 0 && header.magic != kBundleMagic)
+        return is_of_later_version("it", header.magic & kVersionMask, kBundleMagic & kVersionMask);
     if (header.magic != kBundleMagic) return wrong_bundle("no bundle begins with {:016x}", header.magic);
     if (header.bytes < sizeof header || header.bytes > kBundleBytes)
         return wrong_bundle("a bundle cannot have {} bytes", header.bytes);

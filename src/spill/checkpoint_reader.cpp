@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include "arena/blocks.hpp"
+#include "arena/format_version.hpp"
 #include "arena/location.hpp"
 #include "arena/system_failure.hpp"
 #include "segment/frame.hpp"
@@ -107,11 +108,8 @@ Result<void> CheckpointReader::read_header(const SpillStoreId& store_id) {
         return damaged(fmt::format("no checkpoint begins with {:016x}", header_.magic));
     }
     if (header_.magic < kCheckpointMagic || header_.magic > kBundlesCheckpointMagic) {
-        return tl::unexpected(Error{
-            Code::kIncompatible,
-            fmt::format("checkpoint {} is of version {} of the format, and this build reads versions {} to {}",
-                        path_, header_.magic & kVersionMask, kCheckpointMagic & kVersionMask,
-                        kBundlesCheckpointMagic & kVersionMask)});
+        return is_of_later_version("checkpoint " + path_, header_.magic & kVersionMask,
+                                   kBundlesCheckpointMagic & kVersionMask);
     }
     constexpr std::size_t kFrom = offsetof(CheckpointHeader, store_id);
     if (XXH3_64bits(bytes + kFrom, sizeof header_ - kFrom) != header_.checksum) {
@@ -124,6 +122,10 @@ Result<void> CheckpointReader::read_header(const SpillStoreId& store_id) {
 Result<void> CheckpointReader::read_block() {
     CheckpointBlock block{};
     if (auto done = read(offset_, reinterpret_cast<std::byte*>(&block), sizeof block); !done) return done;
+    if (((block.magic ^ kCheckpointBlockMagic) & ~kVersionMask) == 0 && block.magic != kCheckpointBlockMagic) {
+        return is_of_later_version(fmt::format("block {} of checkpoint {}", blocks_, path_),
+                                   block.magic & kVersionMask, kCheckpointBlockMagic & kVersionMask);
+    }
     if (block.magic != kCheckpointBlockMagic || block.number != blocks_ ||
         block.bytes > kMostCheckpointBlockBytes) {
         return damaged(fmt::format("no block {} begins at {}", blocks_, offset_));

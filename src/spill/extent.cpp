@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include "arena/format_version.hpp"
 #include "spill/varint.hpp"
 
 namespace shoal {
@@ -131,6 +132,8 @@ Result<std::optional<ExtentHeader>> parse_extent_header(ByteView bytes) {
     if (bytes.size() < sizeof(ExtentHeader)) return damaged("it is cut off after {} bytes", bytes.size());
     if (all_zero(bytes.data(), sizeof(ExtentHeader))) return std::optional<ExtentHeader>{};
     const auto header = load<ExtentHeader>(bytes.data());
+    if (((header.magic ^ kExtentMagic) & ~kVersionMask) == 0 && header.magic != kExtentMagic)
+        return is_of_later_version("it", header.magic & kVersionMask, kExtentMagic & kVersionMask);
     if (header.magic != kExtentMagic) return damaged("no extent begins with {:016x}", header.magic);
     if (header.codec > CodecId::kBlosc || header.kind > ExtentKind::kPart || (header.flags & ~kMayGrowFlag) != 0 ||
         header.reserved != 0) {

@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include "arena/format_version.hpp"
+
 namespace shoal {
 namespace {
 
@@ -44,9 +46,7 @@ Result<SpillFileIdentity> parse_file_header(ByteView bytes) {
     if ((header.magic & ~kVersionMask) != (kSpillFileMagic & ~kVersionMask))
         return damaged_header(fmt::format("no spill file begins with {:016x}", header.magic));
     if (header.magic != kSpillFileMagic) {
-        return tl::unexpected(Error{
-            Code::kIncompatible, fmt::format("it is of version {} of the format, and this build reads version {}",
-                                             header.magic & kVersionMask, kSpillFileMagic & kVersionMask)});
+        return is_of_later_version("it", header.magic & kVersionMask, kSpillFileMagic & kVersionMask);
     }
     if (checksum_of(bytes.data()) != header.checksum)
         return damaged_header("the checksum of its header does not match");

@@ -18,6 +18,7 @@
 #include <fmt/format.h>
 
 #include "arena/crash_point.hpp"
+#include "arena/descriptor.hpp"
 #include "arena/paths_inside.hpp"
 #include "arena/system_failure.hpp"
 #include "io/file_limit_signal.hpp"
@@ -295,6 +296,18 @@ void SpillFiles::adopt(std::uint32_t number, std::uint64_t end, std::uint64_t li
     file.live_bytes.store(live_bytes, std::memory_order_relaxed);
     file.kept_until.store(checkpoint + 1, std::memory_order_relaxed);
     file.owner.store(kIdleFile, std::memory_order_relaxed);
+}
+
+Result<void> SpillFiles::check_version(std::uint32_t number) const {
+    const std::string path = path_of(number);
+    const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+    std::array<std::byte, kSpillFileHeaderBytes> head;
+    if (file.get() < 0 || ::pread(file.get(), head.data(), head.size(), 0) != static_cast<ssize_t>(head.size()))
+        return {};
+    auto parsed = parse_file_header({head.data(), head.size()});
+    if (parsed || parsed.error().code != Code::kIncompatible) return {};
+    parsed.error().message = fmt::format("spill file {}: {}", path, parsed.error().message);
+    return tl::unexpected(std::move(parsed.error()));
 }
 
 void SpillFiles::remove_unnamed(const Slot& slot) {

@@ -11,9 +11,10 @@
 #include <memory>
 
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include "arena/descriptor.hpp"
+#include "arena/format_version.hpp"
+#include "arena/summed_text.hpp"
 #include "arena/system_failure.hpp"
 #include "spill/checkpoint_name.hpp"
 #include "spill/file_table.hpp"
@@ -35,16 +36,17 @@ bool take_number(std::string_view* rest, std::string_view behind, std::uint64_t*
     return true;
 }
 
+// Of 1 there was no version and no store.meta in the text.
+constexpr std::uint64_t kRestoresVersion = 2;
+constexpr std::string_view kRestoresWords = "shoal restores";
+
 // One sector's write, so that a power failure leaves all of it or nothing; a torn one counts as none.
-std::string with_sum(const std::string& text) {
-    return text + fmt::format("xxh3 {:016x}\n", XXH3_64bits(text.data(), text.size()));
-}
 std::string print(const std::string& id_text, const NewestRestore& restore) {
-    return with_sum(fmt::format("shoal restores {} {:020} {:020} {:020}\n", id_text, restore.number,
-                                restore.meta.inode, restore.meta.born_ns));
+    return with_sum(fmt::format("{} {} {} {:020} {:020} {:020}\n", kRestoresWords, kRestoresVersion, id_text,
+                                restore.number, restore.meta.inode, restore.meta.born_ns));
 }
-std::string print_before(const std::string& id_text, std::uint64_t restore) {  // without the store.meta
-    return with_sum(fmt::format("shoal restores {} {:020}\n", id_text, restore));
+std::string print_before(const std::string& id_text, std::uint64_t restore) {
+    return with_sum(fmt::format("{} {} {:020}\n", kRestoresWords, id_text, restore));
 }
 
 // Takes a number off the front, and the space before it. 0 where there is none: then the text is not as printed.
@@ -89,7 +91,9 @@ bool belongs_with(const struct stat& own, const struct stat& info) noexcept {
 Result<std::uint64_t> next_restore(const std::string& folder, const std::string& id_text, const CheckOwner& check) {
     const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(folder.c_str()), &::closedir);
     if (stream == nullptr) return failed("cannot look into " + folder, errno);
-    std::uint64_t newest = newest_restore(folder, id_text, check).number;
+    const auto said = newest_restore(folder, id_text, check);
+    if (!said) return tl::unexpected(said.error());
+    std::uint64_t newest = said->number;
     // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
     while (const dirent* entry = ::readdir(stream.get())) {
         const std::string_view name = static_cast<const char*>(entry->d_name);
@@ -112,25 +116,29 @@ Result<std::uint64_t> next_restore(const std::string& folder, const std::string&
     return newest + 1;
 }
 
-NewestRestore newest_restore(const std::string& folder, const std::string& id_text, const CheckOwner& check) {
+Result<NewestRestore> newest_restore(const std::string& folder, const std::string& id_text,
+                                     const CheckOwner& check) {
+    const NewestRestore none;
     const std::string path = restores_path(folder, id_text);
     const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
     struct stat info {};
-    if (file.get() < 0 || ::fstat(file.get(), &info) != 0 || (check && !check(info, path))) return {};
+    if (file.get() < 0 || ::fstat(file.get(), &info) != 0 || (check && !check(info, path))) return none;
     std::array<char, 512> text{};
     const ssize_t count = ::pread(file.get(), text.data(), text.size(), 0);
-    if (count <= 0) return {};
+    if (count <= 0) return none;
     const std::string_view all(text.data(), static_cast<std::size_t>(count));
+    const std::uint64_t version = version_of(all, kRestoresWords);
+    if (version > kRestoresVersion) return is_of_later_version(path, version, kRestoresVersion);
     const std::size_t id_at = all.find(id_text);
-    if (id_at == std::string_view::npos) return {};
+    if (id_at == std::string_view::npos) return none;
     std::string_view rest = all.substr(id_at + id_text.size());
     NewestRestore restore;
     restore.number = take_padded(&rest);
-    if (restore.number > kMostRestores) return {};
+    if (restore.number > kMostRestores) return none;
     if (print_before(id_text, restore.number) == all) return restore;
     restore.meta.inode = take_padded(&rest);
     restore.meta.born_ns = take_padded(&rest);
-    return print(id_text, restore) == all ? restore : NewestRestore{};
+    return print(id_text, restore) == all ? restore : none;
 }
 
 Result<void> say_restore(const std::string& folder, const std::string& id_text, const NewestRestore& restore,

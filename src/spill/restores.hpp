@@ -54,7 +54,7 @@ using CheckOwner = std::function<Result<void>(const struct stat& info, const std
 // Those of the owner of `own`, which is one of the store's other files, or of its group where that shares it.
 [[nodiscard]] bool belongs_with(const struct stat& own, const struct stat& info) noexcept;
 
-// A number that no file in the folder bears, and no arena before. Errors: as of opendir(3).
+// A number that no file in the folder bears, and no arena before. Errors: as of opendir(3), and of newest_restore.
 [[nodiscard]] Result<std::uint64_t> next_restore(const std::string& folder, const std::string& id_text,
                                                  const CheckOwner& check);
 
@@ -62,9 +62,10 @@ struct NewestRestore {
     std::uint64_t number = 0;
     MetaIdentity meta{};  // of the store.meta; unknown in a text of before
 };
-// As `restores_path` says; 0 where it says nothing, or is of an owner who is not taken.
-[[nodiscard]] NewestRestore newest_restore(const std::string& folder, const std::string& id_text,
-                                           const CheckOwner& check);
+// As `restores_path` says; 0 where it says nothing, or is of an owner who is not taken. kIncompatible where it is
+// of a later version.
+[[nodiscard]] Result<NewestRestore> newest_restore(const std::string& folder, const std::string& id_text,
+                                                   const CheckOwner& check);
 // Makes it say so, durably. `grant` gives a new file its group and mode: 0 or an errno.
 [[nodiscard]] Result<void> say_restore(const std::string& folder, const std::string& id_text,
                                        const NewestRestore& restore,

@@ -322,10 +322,11 @@ Result<void> check_restore(const OpenedArena& opened, const Metadata& metadata, 
     const auto check = [&](const struct stat& info, const std::string& what) {
         return access.check_file(info, what);
     };
-    const std::uint64_t newest = newest_restore(metadata.spill_folder, id, check).number;
-    if (newest > ours) return tl::unexpected(is_outdated(opened.path, opened.arena_path));
+    const auto said = newest_restore(metadata.spill_folder, id, check);
+    if (!said) return tl::unexpected(said.error());
+    if (said->number > ours) return tl::unexpected(is_outdated(opened.path, opened.arena_path));
     // Where it cannot be said, the next attach tries again, and a restore looks at the names of files too.
-    if (newest < ours && !opened.mapping.is_read_only()) {
+    if (said->number < ours && !opened.mapping.is_read_only()) {
         static_cast<void>(say_restore(metadata.spill_folder, id, {ours, identity_of(opened.lock.number())},
                                       [&](int file) { return access.grant_file(file); }));
     }
@@ -537,7 +538,9 @@ Result<void> destroy_store(const std::string& path, const Options& options) {
     std::string own_arena;
     StoreId own_id{};
     if (auto metadata = read(std::string(kMetadataName)); !metadata) {
-        if (metadata.error().code == Code::kPermission) return tl::unexpected(std::move(metadata.error()));
+        const bool may_remove = metadata.error().code != Code::kPermission;
+        const bool knows_all = metadata.error().code != Code::kIncompatible;  // that there is to be removed
+        if (!may_remove || !knows_all) return tl::unexpected(std::move(metadata.error()));
     } else if (*metadata) {
         int cause = 0;
         const ArenaLock lock = ArenaLock::on(directory->get(), std::string(kMetadataName), &cause);

@@ -239,9 +239,12 @@ Result<OwnArena> find_own_arena(const Metadata& metadata, const std::string& pat
     const auto check = [&](const struct stat& info, const std::string& what) {
         return access.check_file(info, what);
     };
-    const MetaIdentity restored = metadata.spill_folder.empty()
-                                      ? MetaIdentity{}
-                                      : newest_restore(metadata.spill_folder, id_text(metadata.id), check).meta;
+    MetaIdentity restored;
+    if (!metadata.spill_folder.empty()) {
+        const auto newest = newest_restore(metadata.spill_folder, id_text(metadata.id), check);
+        if (!newest) return tl::unexpected(newest.error());
+        restored = newest->meta;
+    }
     const bool has_restored = restored.is_known() && restored == mine;
     for (const Kin& each : kin) {
         if (!has_restored && is_orphan(each, metadata, lock)) return OwnArena{Kinship::kOrphan, each.path};

@@ -312,7 +312,8 @@ bool has_lost_files(int arena, const Metadata& metadata) {
         if (belongs_with(own, info)) return {};
         return tl::unexpected(Error{});
     };
-    return newest_restore(metadata.spill_folder, id_text(metadata.id), check).number > restore;
+    const auto newest = newest_restore(metadata.spill_folder, id_text(metadata.id), check);
+    return !newest || newest->number > restore;
 }
 
 // 0 or an errno; EEXIST where a third store has come meanwhile.

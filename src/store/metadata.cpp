@@ -12,12 +12,15 @@
 #include <xxhash.h>
 
 #include "arena/descriptor.hpp"
+#include "arena/format_version.hpp"
 #include "arena/paths_inside.hpp"
+#include "arena/summed_text.hpp"
 #include "arena/system_failure.hpp"
 
 namespace shoal {
 namespace {
 
+constexpr std::uint64_t kVersion = 2;
 constexpr std::string_view kFirstLine = "shoal store 2\n";
 constexpr std::string_view kFirstLineBefore =
     "shoal store 1\n";  // has no line "file", and no path that begins with .
@@ -77,15 +80,16 @@ std::string print_metadata(const Metadata& metadata, const std::string& path) {
         fmt::format("{}id {}\narena {}\n", kFirstLine, id_text(metadata.id), seen_from(path, metadata.arena_path));
     if (!metadata.spill_folder.empty()) text += fmt::format("spill {}\n", seen_from(path, metadata.spill_folder));
     text += fmt::format("file {} {}\n", metadata.file.inode, metadata.file.born_ns);
-    text += fmt::format("xxh3 {:016x}\n", XXH3_64bits(text.data(), text.size()));
-    return text;
+    return with_sum(std::move(text));
 }
 
-std::optional<Metadata> parse_metadata(std::string_view text, const std::string& path, std::string* what) {
+Result<Metadata> parse_metadata(std::string_view text, const std::string& path) {
+    const auto damaged = [](std::string what) { return tl::unexpected(Error{Code::kDamaged, std::move(what)}); };
     const bool is_before = text.starts_with(kFirstLineBefore);
     if (!text.starts_with(kFirstLine) && !is_before) {
-        *what = "its first line is not \"shoal store 2\"";
-        return std::nullopt;
+        const std::uint64_t version = version_of(text, "shoal store");
+        if (version > kVersion) return is_of_later_version("it", version, kVersion);
+        return damaged("its first line is not \"shoal store 2\"");
     }
     std::string_view rest = text.substr(kFirstLine.size());
     std::string_view id;
@@ -94,49 +98,41 @@ std::optional<Metadata> parse_metadata(std::string_view text, const std::string&
     std::string_view file;
     std::string_view checksum;
     if (!take_line(&rest, "id", &id) || !take_line(&rest, "arena", &arena)) {
-        *what = "its lines are not id, arena, xxh3";
-        return std::nullopt;
+        return damaged("its lines are not id, arena, xxh3");
     }
     const bool spills = take_line(&rest, "spill", &spill);
     Metadata metadata;
     if (!is_before && (!take_line(&rest, "file", &file) || !take_identity(file, &metadata.file))) {
-        *what = "its line of the file is none";
-        return std::nullopt;
+        return damaged("its line of the file is none");
     }
     const std::uint64_t sum = XXH3_64bits(text.data(), text.size() - rest.size());
     if (!take_line(&rest, "xxh3", &checksum) || !rest.empty() || checksum != fmt::format("{:016x}", sum)) {
-        *what = "its checksum does not match";
-        return std::nullopt;
+        return damaged("its checksum does not match");
     }
     const auto is_path = [&](std::string_view seen) {
         return seen.starts_with('/') || (!is_before && (seen == "." || seen.starts_with("./")));
     };
     if (!is_path(arena) || (spills && !is_path(spill))) {
-        *what =
-            spills && is_path(arena) ? "its spill folder's path cannot be" : "its id or its arena's path cannot be";
-        return std::nullopt;
+        return damaged(spills && is_path(arena) ? "its spill folder's path cannot be"
+                                                : "its id or its arena's path cannot be");
     }
     metadata.arena_path = from_there(path, std::string(arena));
     metadata.spill_folder = spills ? from_there(path, std::string(spill)) : std::string();
     if (id.size() != 2 * metadata.id.size()) {
-        *what = "its id or its arena's path cannot be";
-        return std::nullopt;
+        return damaged("its id or its arena's path cannot be");
     }
     for (std::size_t index = 0; index < metadata.id.size(); ++index) {
         const char* digits = id.data() + 2 * index;
         if (std::from_chars(digits, digits + 2, metadata.id[index], 16).ptr != digits + 2) {
-            *what = "its id is not hexadecimal";
-            return std::nullopt;
+            return damaged("its id is not hexadecimal");
         }
     }
     if (id_text(metadata.id) != id) {
-        *what = "its id is not in lower case";
-        return std::nullopt;
+        return damaged("its id is not in lower case");
     }
     // destroy removes that file: it must not be talked into removing another.
     if (!metadata.arena_path.ends_with("/shoal-" + id_text(metadata.id))) {
-        *what = "its arena's name is not that of its id";
-        return std::nullopt;
+        return damaged("its arena's name is not that of its id");
     }
     return metadata;
 }
@@ -159,10 +155,13 @@ Result<Metadata> read_metadata(int descriptor, const std::string& path, const Ac
         filled += static_cast<std::size_t>(count);
     }
     text.resize(filled);
-    std::string what;
-    std::optional<Metadata> metadata = parse_metadata(text, path.substr(0, path.rfind('/')), &what);
-    if (!metadata) return tl::unexpected(Error{Code::kDamaged, fmt::format("{} is damaged: {}", path, what)});
-    return std::move(*metadata);
+    auto metadata = parse_metadata(text, path.substr(0, path.rfind('/')));
+    if (!metadata) {
+        Error& error = metadata.error();
+        error.message =
+            fmt::format("{}{}: {}", path, error.code == Code::kDamaged ? " is damaged" : "", error.message);
+    }
+    return metadata;
 }
 
 Result<std::optional<Metadata>> read_metadata_file(int directory, const std::string& name, const std::string& path,

@@ -39,16 +39,17 @@ inline constexpr std::size_t kMetadataMaxBytes = 8192;
 
 // Of the store in the directory `path`.
 [[nodiscard]] std::string print_metadata(const Metadata& metadata, const std::string& path);
-// Null: not a metadata file of ours, or damaged; `what` says how.
-[[nodiscard]] std::optional<Metadata> parse_metadata(std::string_view text, const std::string& path,
-                                                     std::string* what);
+// kDamaged: not a metadata file of ours, or damaged; kIncompatible: of a later version. The message says how, and
+// the caller adds which file it is.
+[[nodiscard]] Result<Metadata> parse_metadata(std::string_view text, const std::string& path);
 
 // The metadata in the file that is open as `descriptor`. `path` is the file's own: its folder is the store's.
-// kDamaged, kPermission, kSystem.
+// kDamaged, kIncompatible, kPermission, kSystem.
 [[nodiscard]] Result<Metadata> read_metadata(int descriptor, const std::string& path, const Access& access);
 
 // The metadata in the file `name` of the directory open as `directory`; nothing where there is no such file. `path`
-// is the file's own. No symbolic link is followed, and no FIFO waited for. kDamaged, kPermission, kSystem.
+// is the file's own. No symbolic link is followed, and no FIFO waited for. kDamaged, kIncompatible,
+// kPermission, kSystem.
 [[nodiscard]] Result<std::optional<Metadata>> read_metadata_file(int directory, const std::string& name,
                                                                  const std::string& path, const Access& access);
 

@@ -131,7 +131,9 @@ Result<Synced> StoreImpl::sync() {
         if (::fstat(mapping_.descriptor(), &own) == 0 && belongs_with(own, info)) return {};
         return tl::unexpected(Error{});
     };
-    if (newest_restore(files_.folder(), files_.id_text(), is_ours).number > mapping_.header().restore) {
+    const auto newest = newest_restore(files_.folder(), files_.id_text(), is_ours);
+    if (!newest) return tl::unexpected(newest.error());
+    if (newest->number > mapping_.header().restore) {
         return tl::unexpected(is_outdated(path_, arena_path_));
     }
     int failure = 0;

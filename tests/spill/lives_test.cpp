@@ -47,7 +47,6 @@ Store spilled(const Folders& folders, const shoal::Options& options) {
 TEST_CASE("store.meta names the spill folder in a line of its own, and only where there is one") {
     const std::string head = std::string("shoal store 2\nid ") + kId + "\narena /dev/shm/shoal-" + kId + "\n";
     const std::string path = "/var/store";
-    std::string what;
     const shoal::Metadata plain{
         id_of_text(), std::string("/dev/shm/shoal-") + kId, "", {12, 1'700'000'000'000'000'000}};
     const std::string file = "file 12 1700000000000000000\n";
@@ -56,37 +55,36 @@ TEST_CASE("store.meta names the spill folder in a line of its own, and only wher
     spills.spill_folder = "/var/spill of a store";
     const std::string text = shoal::print_metadata(spills, path);
     CHECK(text.starts_with(head + "spill /var/spill of a store\n" + file + "xxh3 "));
-    const auto read = shoal::parse_metadata(text, path, &what);
-    REQUIRE(read);
+    const auto read = shoal::parse_metadata(text, path);
+    REQUIRE_OK(read);
     CHECK(read->spill_folder == spills.spill_folder);
     CHECK(read->arena_path == spills.arena_path);
     CHECK(read->file == plain.file);
     spills.spill_folder = "elsewhere";
-    CHECK_FALSE(shoal::parse_metadata(shoal::print_metadata(spills, path), path, &what));
-    CHECK(what == "its spill folder's path cannot be");
+    const auto elsewhere = shoal::parse_metadata(shoal::print_metadata(spills, path), path);
+    REQUIRE_CODE(elsewhere, Code::kDamaged);
+    CHECK(elsewhere.error().message == "its spill folder's path cannot be");
 }
 
 TEST_CASE("store.meta names what lies in the store's directory from there, wherever that is") {
-    std::string what;
     for (const std::string below : {"", "/spill", "/a/b"}) {
         const shoal::Metadata made{
             id_of_text(), std::string("/var/store/shoal-") + kId, "/var/store" + below, {12, 0}};
         const std::string text = shoal::print_metadata(made, "/var/store");
         CHECK(text.find("\nspill ." + below + "\n") != std::string::npos);
         CHECK(text.find(std::string("\narena ./shoal-") + kId) != std::string::npos);
-        const auto moved = shoal::parse_metadata(text, "/mnt/elsewhere", &what);
-        REQUIRE(moved);
+        const auto moved = shoal::parse_metadata(text, "/mnt/elsewhere");
+        REQUIRE_OK(moved);
         CHECK(moved->spill_folder == "/mnt/elsewhere" + below);
         CHECK(moved->arena_path == std::string("/mnt/elsewhere/shoal-") + kId);
     }
 }
 
 TEST_CASE("A store.meta of version 1 is read: it does not say which file it is") {
-    std::string what;
     const std::string text = std::string("shoal store 1\nid ") + kId + "\narena /dev/shm/shoal-" + kId +
                              "\nspill /var/spill of a store\nxxh3 be121319ba55cb90\n";
-    const auto read = shoal::parse_metadata(text, "/var/store", &what);
-    REQUIRE(read);
+    const auto read = shoal::parse_metadata(text, "/var/store");
+    REQUIRE_OK(read);
     CHECK(read->spill_folder == "/var/spill of a store");
     CHECK_FALSE(read->file.is_known());
 }
@@ -102,10 +100,9 @@ TEST_CASE(
     CHECK(store.stats()->spill_dir == std::filesystem::canonical(folders.spills.path()).string());
     std::ifstream file(folders.path() + "/store.meta");
     std::string text;
-    std::string what;
     std::getline(file, text, '\0');
-    const auto metadata = shoal::parse_metadata(text, folders.path(), &what);
-    REQUIRE(metadata);
+    const auto metadata = shoal::parse_metadata(text, folders.path());
+    REQUIRE_OK(metadata);
     CHECK(metadata->spill_folder == store.stats()->spill_dir);
     REQUIRE_OK(Store::destroy(folders.path(), by_force()));
 }

@@ -80,7 +80,7 @@ class PermissionDenied(Error, PermissionError):
 
 
 class Incompatible(Error):
-    """The arena was made by another layout of shoal."""
+    """The arena is of another layout of shoal, or a file of a later version of its format; the message names both."""
 
     code = "incompatible"
 
