@@ -17,7 +17,6 @@
 #include "tool/failure.hpp"
 #include "tool/operands.hpp"
 #include "tool/streams.hpp"
-#include "tool/validators.hpp"
 
 namespace shoal::tool {
 namespace {
@@ -180,15 +179,7 @@ void add_append_command(CLI::App& app, int& exit_code) {
     arguments->values = add_operands(*command, "VALUE", "Each is a record; without any, standard input is read");
     add_key_options(*command, arguments->key_options);
     command->add_flag("-l,--lines", arguments->lines, "Each line of standard input, newline included, is a record");
-    command
-        ->add_option("-m,--memory", arguments->options.memory_limit_bytes,
-                     "Memory limit of a new store, as 512M or 8G; default: half of what is free to it")
-        ->type_name("SIZE")
-        ->transform(byte_size());
-    command
-        ->add_option("--arena-dir", arguments->options.arena_dir,
-                     "Where a new store's memory lies; default: a tmpfs")
-        ->type_name("DIR");
+    add_creation_options(*command, arguments->options);
     add_spill_options(*command, arguments->options.spill_dir, arguments->options.codec);
     command->add_flag("--durable", arguments->options.durable,
                       "Sync the store in the end, so that it outlives a reboot; a new one can then");

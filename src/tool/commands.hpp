@@ -10,6 +10,8 @@ void add_append_command(CLI::App& app, int& exit_code);
 void add_get_command(CLI::App& app, int& exit_code);
 void add_keys_command(CLI::App& app, int& exit_code);
 void add_stat_command(CLI::App& app, int& exit_code);
+void add_export_command(CLI::App& app, int& exit_code);
+void add_import_command(CLI::App& app, int& exit_code);
 void add_spill_command(CLI::App& app, int& exit_code);
 void add_sync_command(CLI::App& app, int& exit_code);
 void add_recover_command(CLI::App& app, int& exit_code);

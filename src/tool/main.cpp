@@ -55,6 +55,8 @@ int run(int argc, const char* const* argv) {
     add_get_command(app, exit_code);
     add_keys_command(app, exit_code);
     add_stat_command(app, exit_code);
+    add_export_command(app, exit_code);
+    add_import_command(app, exit_code);
     add_spill_command(app, exit_code);
     add_sync_command(app, exit_code);
     add_recover_command(app, exit_code);

@@ -11,6 +11,7 @@
 #include "tool/exit_codes.hpp"
 #include "tool/failure.hpp"
 #include "tool/printable.hpp"
+#include "tool/validators.hpp"
 
 namespace shoal::tool {
 namespace {
@@ -96,6 +97,16 @@ void add_sharing_options(CLI::App& command, Options& options) {
 void add_read_only_option(CLI::App& command, Options& options) {
     command.add_flag("--read-only", options.read_only,
                      "Write nothing and take no place among those who use the store: for read-only mounts");
+}
+
+void add_creation_options(CLI::App& command, Options& options) {
+    command
+        .add_option("-m,--memory", options.memory_limit_bytes,
+                    "Memory limit of a new store, as 512M or 8G; default: half of what is free to it")
+        ->type_name("SIZE")
+        ->transform(byte_size());
+    command.add_option("--arena-dir", options.arena_dir, "Where a new store's memory lies; default: a tmpfs")
+        ->type_name("DIR");
 }
 
 void add_spill_options(CLI::App& command, std::string& spill_dir, Codec& codec) {

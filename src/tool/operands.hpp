@@ -43,6 +43,9 @@ void add_read_only_option(CLI::App& command, Options& options);
 // --spill-dir and --codec.
 void add_spill_options(CLI::App& command, std::string& spill_dir, Codec& codec);
 
+// --memory and --arena-dir, of a command that makes a store.
+void add_creation_options(CLI::App& command, Options& options);
+
 // The store for a command that appends nothing, and so leaves spilling to others.
 [[nodiscard]] Result<Store> attach_store(const std::string& path, Options options);
 

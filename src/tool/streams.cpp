@@ -58,6 +58,8 @@ std::ptrdiff_t read_some(int descriptor, std::span<char> room) {
     }
 }
 
+Output::Output() : Output(STDOUT_FILENO, "standard output") {}
+
 bool Output::write(std::span<const ByteView> pieces) {
     if (stopped_ || !write_gathered()) return false;
     std::vector<iovec> vectors;
@@ -70,7 +72,7 @@ bool Output::write(std::span<const ByteView> pieces) {
             // writev only reads; its struct has no const.
             vectors.push_back({const_cast<std::byte*>(piece.data()), piece.size()});
         }
-        if (const int error_number = write_fully(STDOUT_FILENO, vectors); error_number != 0) {
+        if (const int error_number = write_fully(descriptor_, vectors); error_number != 0) {
             stop(error_number);
             return false;
         }
@@ -92,7 +94,7 @@ ExitCode Output::finish() {
 bool Output::write_gathered() {
     iovec all{gathered_.data(), gathered_.size()};
     if (all.iov_len == 0) return true;
-    const int error_number = write_fully(STDOUT_FILENO, std::span(&all, 1));
+    const int error_number = write_fully(descriptor_, std::span(&all, 1));
     gathered_.clear();
     if (error_number != 0) stop(error_number);
     return error_number == 0;
@@ -100,7 +102,7 @@ bool Output::write_gathered() {
 
 void Output::stop(int error_number) {
     stopped_ = true;
-    if (error_number != EPIPE) result_ = fail_system("cannot write to standard output", error_number);
+    if (error_number != EPIPE) result_ = fail_system("cannot write to " + name_, error_number);
 }
 
 }  // namespace shoal::tool

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -18,10 +19,14 @@ namespace shoal::tool {
 // Blocks until there is at least one byte, also on a non-blocking descriptor.
 [[nodiscard]] std::ptrdiff_t read_some(int descriptor, std::span<char> room);
 
-// Standard output. Once a write has failed every later one is left out, and result() tells what to exit with;
-// a reader that has gone away (`| head`) is no failure and is passed over in silence.
+// Standard output, or another file that is open. Once a write has failed every later one is left out, and finish()
+// tells what to exit with; a reader that has gone away (`| head`) is no failure and is passed over in silence.
 class Output {
 public:
+    Output();
+    // The descriptor remains the caller's. `name`: for messages.
+    Output(int descriptor, std::string name) : descriptor_(descriptor), name_(std::move(name)) {}
+
     // Writes the pieces one after the other, straight from where they lie, after what add() has gathered.
     // False when there is no use in writing more.
     bool write(std::span<const ByteView> pieces);
@@ -36,6 +41,8 @@ private:
     bool write_gathered();
     void stop(int error_number);
 
+    int descriptor_;
+    std::string name_;
     fmt::memory_buffer gathered_;
     bool stopped_ = false;
     ExitCode result_ = kOk;
