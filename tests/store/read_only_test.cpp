@@ -415,6 +415,8 @@ std::string fill(Store& store) {
             EXPECT_OK(
                 store.append("key " + std::to_string(key), std::string(20'000, static_cast<char>('a' + round))));
             EXPECT_OK(store.append("key " + std::to_string(key), ""));
+            // Such small ones share bundles in files.
+            EXPECT_OK(store.append("tiny " + std::to_string(key), std::to_string(round)));
         }
         if (round < 2) EXPECT_OK(store.spill());
     }
@@ -440,10 +442,13 @@ std::string check_filled(const Store& own) {
         EXPECT(own.get_into(name, buffer).value() == 60'000);
         EXPECT(ByteView(buffer) == ByteView(whole));
         EXPECT(own.size(name)->records == 6);
+        const auto tiny = own.records("tiny " + std::to_string(key));
+        EXPECT_OK(tiny);
+        EXPECT(tiny->size() == 3 && (*tiny)[1].text() == "1" && own.get("tiny 7")->text() == "012");
     }
     EXPECT(own.get("large")->size() == 3'000'000);
-    EXPECT(own.keys()->size() == 41);
-    EXPECT(own.stats()->records == 241);
+    EXPECT(own.keys()->size() == 81);
+    EXPECT(own.stats()->records == 361);
     return {};
 }
 
