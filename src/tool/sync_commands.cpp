@@ -31,8 +31,8 @@ constexpr char kRecoverExamples[] =
 Exit code 0 when all is there as it was synced last, 3 when there is nothing to bring back, or some is damaged: the
 keys that it names give an error, all others are there.
 
-A copy of a store's directory, which every other command refuses while its original lives, is a store of its own from
-then on, as the original was synced last before it was copied.
+A copy of a store's directory, which every other command refuses while its original lives, is a store of its own
+from then on, as the original was synced last before it was copied.
 
 Examples:
   shoal recover /var/tmp/words
