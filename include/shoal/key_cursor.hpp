@@ -31,6 +31,7 @@ public:
     [[nodiscard]] std::span<const ByteView> keys() const noexcept { return keys_; }
 
 private:
+    friend class BackupRun;
     friend class KeyWalk;
 
     std::string prefix_;

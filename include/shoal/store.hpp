@@ -32,6 +32,7 @@
 #include <string>
 #include <vector>
 
+#include <shoal/backup.hpp>
 #include <shoal/bytes.hpp>
 #include <shoal/codec.hpp>
 #include <shoal/error.hpp>
@@ -99,6 +100,22 @@ public:
     // memory_limit_bytes, group and any_owner count. Errors: as open; kArenaGone where it was never synced,
     // kDamaged where the checkpoint is.
     [[nodiscard]] static Result<Recovery> recover(const std::string& path, const Options& options = {});
+
+    // Makes a new store at `path` of a backup, whose file is `file` or whose bytes `source` gives in order, on any
+    // machine and by this build or a later one than wrote it. The store is there when all of it is: until then no
+    // other process can find it, and after an error or a crash there is none. Of `options` those of open count, but
+    // for temporary; where they are not given, the sizes and the codec are those of the store that was backed up,
+    // the memory limit at most a new store's own, and where that store spilled, the new one has its spill files in
+    // its own directory. A store that spills is synced. Errors: kInvalidArgument where a store is at `path`;
+    // kDamaged where the backup is cut off or damaged, which says where; kIncompatible where a later build wrote
+    // it, which names both versions; kMemoryLimit where it needs more memory, or a spill_dir; kNoSpace,
+    // kPermission, kNotFound, kSystem. Cost: reads the backup once, and appends all of it.
+    [[nodiscard]] static Result<Restored> restore(const std::string& file, const std::string& path,
+                                                  const Options& options = {},
+                                                  const RestoreOptions& restore_options = {});
+    [[nodiscard]] static Result<Restored> restore(const BackupSource& source, const std::string& path,
+                                                  const Options& options = {},
+                                                  const RestoreOptions& restore_options = {});
 
     // What was moved from has no store: every call on it fails with kInvalidArgument, but for destruction and being
     // assigned to.
@@ -208,6 +225,28 @@ public:
     // returns as if it had waited. Errors: kNoSpace, kPermission, kSystem of the files: then the sync before holds;
     // kInvalidArgument in a store that does not spill. Cost: what changed, and some 100 bytes a key.
     [[nodiscard]] Result<Synced> sync();
+
+    // --- backups ----------------------------------------------------------------------------------------------
+    // Writes one file of all that the store holds, from which Store::restore makes a store on any machine, by this
+    // build or a later one. Others append, erase, spill and sync meanwhile. For each key that is there during the
+    // whole call the backup has one closed cut of its value, as get gives it: with each record that was
+    // acknowledged before the call, and in the order and with the bounds of its records. A key that comes or goes
+    // meanwhile is in it, so, or not. It is no snapshot over keys: the cuts of two keys are of two moments, so that
+    // of two records that one thread appends during the call, to two keys, the backup may have the later one alone.
+    //
+    // To a file: written as `path`.part, which gets the name `path`, and takes the place of a file of that name,
+    // when it is whole and durable. After an error or a crash `path`.part stays: a call with BackupOptions::resume
+    // goes on with it, at a key that no chunk before has; a value is then as of one of the two calls, and has what
+    // was acknowledged before the first one. Where `path` is no regular file (a pipe) it is written as it is. To a
+    // sink: gives it the bytes in order.
+    //
+    // Errors: kNoSpace, kPermission, kSystem of the file; kInUse while another process backs up to it; the sink's;
+    // kInvalidArgument where what is to be resumed is of another store; kDamaged of the store; kReadOnly where it
+    // was opened so. Memory: some 30 MiB, and what the longest record takes. Neither a slow file nor a slow
+    // callback keeps memory from reuse, since values are copied in epochs of some milliseconds. Cost: reads all
+    // that the store holds, once.
+    [[nodiscard]] Result<BackedUp> backup(const std::string& path, const BackupOptions& options = {}) const;
+    [[nodiscard]] Result<BackedUp> backup(const BackupSink& sink, const BackupOptions& options = {}) const;
 
     // How what is spilled of this key from now on is compressed, until it is erased. kNotFound as get;
     // kInvalidArgument in a store that does not spill.

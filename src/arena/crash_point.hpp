@@ -227,6 +227,23 @@
     POINT(DeadSourcesBack)                                              \
     POINT(DeadEpochLeft)                                                \
     POINT(DeadSlotFree)                                                 \
+    /* store/backup.cpp, backup/file.cpp: backups */                    \
+    POINT(BackupBegun)                                                  \
+    POINT(BackupValuesCopied)                                           \
+    POINT(GenerationHandedOut)                                          \
+    POINT(BackupPartCopied)                                             \
+    POINT(BackupDrafted)                                                \
+    POINT(BackupLoaded)                                                 \
+    POINT(BackupChunkWritten)                                           \
+    POINT(BackupCopied)                                                 \
+    POINT(BackupWritten)                                                \
+    POINT(BackupDurable)                                                \
+    POINT(BackupNamed)                                                  \
+    /* store/restore_backup.cpp, directory.cpp: a restored backup */    \
+    POINT(ChunkRestored)                                                \
+    POINT(BackupRestored)                                               \
+    POINT(RestoredSynced)                                               \
+    POINT(UnnamedFilesRemoved)                                          \
     /* store/directory.cpp, nameless_file.cpp: creation */              \
     POINT(DirectoryMade)                                                \
     POINT(ArenaSized)                                                   \

@@ -193,7 +193,30 @@ NewSegment make_next(const ChainContext& context, const Chain& chain, ArenaOffse
     return made;
 }
 
+std::uint64_t hand_out_generation(ArenaHeader& header) noexcept {
+    for (;;) {  // again at 0, once in 2^40 turns
+        // relaxed: only has to be another for each
+        const std::uint64_t handed_out = header.generations.fetch_add(1, std::memory_order_relaxed);
+        if (const std::uint64_t generation = generation_after(handed_out); generation != 0) return generation;
+    }
+}
+
 }  // namespace
+
+std::uint64_t give_generation(ArenaHeader& header, Chain& chain) noexcept {
+    std::uint64_t now = chain.identity.load(std::memory_order_relaxed);  // relaxed: it stands for itself
+    while (generation_of(now) == 0) {
+        const std::uint64_t made = identity_of(hand_out_generation(header), codec_of(now));
+        crash_point(CrashPoint::kGenerationHandedOut);
+        // release: pairs with check_generation, which sees that it was handed out. A failed try: another backup
+        // gave it one, which is the chain's.
+        if (chain.identity.compare_exchange_strong(now, made, std::memory_order_release,
+                                                   std::memory_order_relaxed)) {
+            now = made;
+        }
+    }
+    return generation_of(now);
+}
 
 NewChain make_chain(const ChainContext& context, ArenaOffset tree, ByteView key, std::uint64_t hash,
                     const Payload& payload) noexcept {
@@ -203,11 +226,8 @@ NewChain make_chain(const ChainContext& context, ArenaOffset tree, ByteView key,
     if (is_null(place.offset)) return {ArenaOffset::kNull, outcome_of(place.status)};
     auto* chain = context.mapping.at<Chain>(place.offset);  // zero, as the allocator gives it
     if (ArenaHeader& header = context.mapping.header(); header.spill_files_at != 0) {
-        std::uint64_t generation = 0;
-        // relaxed: only has to be another for each; the chain is published by the index
-        while (generation == 0)
-            generation = generation_after(header.generations.fetch_add(1, std::memory_order_relaxed));
-        chain->identity.store(identity_of(generation, 0), std::memory_order_relaxed);
+        // relaxed: the chain is published by the index
+        chain->identity.store(identity_of(hand_out_generation(header), 0), std::memory_order_relaxed);
     }
     chain->key_bytes = static_cast<std::uint32_t>(key.size());
     chain->hash = hash;

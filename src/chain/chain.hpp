@@ -46,6 +46,10 @@ struct NewChain {
 [[nodiscard]] NewChain make_chain(const ChainContext& context, ArenaOffset tree, ByteView key, std::uint64_t hash,
                                   const Payload& payload) noexcept;
 
+// The chain's generation; one is given to it first where it has none yet, in a store that does not spill. So a
+// thread that leaves its epoch can tell, in a later one, that the key still has the same chain.
+[[nodiscard]] std::uint64_t give_generation(ArenaHeader& header, Chain& chain) noexcept;
+
 // Give back what the slot's thread has made and nobody has linked: a segment, its chain under way. Begun anew after
 // a crash they leak one block of up to 32 KiB.
 void discard_segment(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset segment) noexcept;

@@ -7,7 +7,8 @@
 //             I3 claims are made only in the segment that the tail names, after it names it;
 //             I4 once the last segment's next is an erased mark, the chain takes no record, for ever;
 //             I5 key_bytes is at most kMaxKeyBytes, and hash that of the key;
-//             I6 identity's generation is one of those handed out, or 0 in a store that does not spill.
+//             I6 identity's generation is one of those handed out; in a store that does not spill it is 0 until a
+//                backup needs one (give_generation), and never changes from then on.
 //
 // Generations begin anew behind 2^40, which a million new keys a second reach in two weeks. That does no harm. They
 // tell an extent, or a place that a reader has in hand, from one of the same key's chain before: such a reader
@@ -64,8 +65,8 @@ static_assert(Chain::kKeyAt == offsetof(Chain, key_bytes) + sizeof(std::uint32_t
 static_assert(std::is_standard_layout_v<Chain>, "offsets must mean the same in every build");
 
 // A chain's identity: its generation, 1 for the store's first chain, by which extents tell a
-// key that was erased and made again from what it was before (0 in a store that does not spill); and the packed
-// codec of its extents, 0 where it is the store's.
+// key that was erased and made again from what it was before (0 in a store that does not spill, until a backup
+// reads the chain over several epochs); and the packed codec of its extents, 0 where it is the store's.
 inline constexpr unsigned kGenerationBits = 40;
 [[nodiscard]] constexpr std::uint64_t identity_of(std::uint64_t generation, std::uint32_t codec) noexcept {
     return generation | static_cast<std::uint64_t>(codec) << kGenerationBits;

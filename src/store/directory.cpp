@@ -20,6 +20,7 @@
 #include "arena/file_identity.hpp"
 #include "arena/presence.hpp"
 #include "arena/system_failure.hpp"
+#include "spill/files.hpp"
 #include "spill/restores.hpp"
 #include "store/access.hpp"
 #include "store/home.hpp"
@@ -148,9 +149,10 @@ int join_arena(ArenaLock& lock, int arena, int folder) noexcept {
     return lock.join(file, above);
 }
 
-// Names the store's metadata; the lock on it is the creator's, who has `arena` in `arena_folder` open.
+// Names the store's metadata; the lock on it is the creator's, who has `arena` in `arena_folder` open. `durable`:
+// its text outlives a failure of power as soon as its name does.
 Result<ArenaLock> publish_metadata(int directory, const std::string& path, Metadata metadata, const Access& access,
-                                   int arena, int arena_folder) {
+                                   int arena, int arena_folder, bool durable) {
     NamelessFile file(directory, access);
     if (file.cause() != 0) return failed("cannot write in store directory " + path, file.cause());
     metadata.file = identity_of(file.get());
@@ -159,6 +161,7 @@ Result<ArenaLock> publish_metadata(int directory, const std::string& path, Metad
     if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
         return failed("cannot write " + metadata_path(path), errno == 0 ? ENOSPC : errno);
     }
+    if (durable && ::fsync(file.get()) != 0) return failed("cannot write " + metadata_path(path), errno);
     crash_point(CrashPoint::kMetadataWritten);
     int cause = 0;
     ArenaLock lock = ArenaLock::on_new(file.get(), file.hidden_path(path), &cause);
@@ -184,10 +187,33 @@ Result<ArenaLock> publish_metadata(int directory, const std::string& path, Metad
     return lock;
 }
 
+// The arena of a store that no store.meta names yet, opened by the process that makes it.
+Result<OpenedArena> open_unnamed(const std::string& path, const Metadata& metadata, const Access& access) {
+    auto file = open_arena_file(path, metadata, access);
+    if (!file) return tl::unexpected(std::move(file.error()));
+    int cause = 0;
+    LockDescription locks = LockDescription::of(file->descriptor.get(), metadata.arena_path, &cause);
+    if (locks.exists()) cause = announce_presence(locks);
+    if (cause != 0) return failed("cannot lock the arena", cause);
+    auto mapping = Mapping::map(file->descriptor.get(), std::move(locks), file->bytes, metadata.arena_path);
+    if (!mapping) return tl::unexpected(std::move(mapping.error()));
+    return OpenedArena{std::move(*mapping), path, metadata.arena_path, ""};
+}
+
+// Removes an arena that no store.meta names, and before it its spill files, which nothing else leads to.
+void remove_unnamed(int folder, const std::string& name, int arena, const Metadata& metadata) {
+    struct stat own {};
+    if (!metadata.spill_folder.empty() && ::fstat(arena, &own) == 0) {
+        static_cast<void>(remove_spill_files(metadata.spill_folder, id_text(metadata.id), own));
+    }
+    crash_point(CrashPoint::kUnnamedFilesRemoved);
+    ::unlinkat(folder, name.c_str(), 0);
+}
+
 // One try to create, with a spill_dir as spill_folder_of() gives it; kSystem with EEXIST or kNotFound when another
 // creator or a destroyer was quicker.
 Result<OpenedArena> create(int directory, const std::string& path, const Options& options, const Access& access,
-                           FillArena fill) {
+                           FillArena fill, const FillStore& fill_store = {}) {
     auto place = choose_place(options, path);
     if (!place) return tl::unexpected(std::move(place.error()));
     auto id = new_store_id(path);
@@ -221,9 +247,17 @@ Result<OpenedArena> create(int directory, const std::string& path, const Options
     }
     mapping->set_path(metadata.arena_path);
     crash_point(CrashPoint::kArenaNamed);
-    auto lock = publish_metadata(directory, path, metadata, access, file.get(), folder.get());
+    if (fill_store) {
+        auto filled = open_unnamed(path, metadata, access).and_then(fill_store);
+        if (!filled) {
+            remove_unnamed(folder.get(), name, file.get(), metadata);
+            return tl::unexpected(std::move(filled.error()));
+        }
+    }
+    const bool durable = fill_store && !metadata.spill_folder.empty();
+    auto lock = publish_metadata(directory, path, metadata, access, file.get(), folder.get(), durable);
     if (!lock) {
-        ::unlinkat(folder.get(), name.c_str(), 0);
+        remove_unnamed(folder.get(), name, file.get(), metadata);
         return tl::unexpected(std::move(lock.error()));
     }
     finish_creation(mapping->locks());
@@ -499,6 +533,40 @@ Result<OpenedArena> open_or_create(const std::string& path, const Options& optio
         const bool raced = cause == EEXIST || (lost && (cause == ENOENT || cause == EPERM));
         if (!raced || turn == kRaceTurns) return created;
     }
+}
+
+Result<OpenedArena> create_filled(const std::string& path, const Options& options, FillArena fill,
+                                  const FillStore& fill_store) {
+    auto access = Access::from(options);
+    if (!access) return tl::unexpected(std::move(access.error()));
+    auto whole = resolved_path(path);
+    if (!whole) return tl::unexpected(std::move(whole.error()));
+    if (auto sized = arena_bytes_for(options, 0); !sized) return tl::unexpected(std::move(sized.error()));
+    auto spill_folder = spill_folder_of(options);
+    if (!spill_folder) return tl::unexpected(std::move(spill_folder.error()));
+    Options resolved = options;
+    resolved.spill_dir = std::move(*spill_folder);
+    if (options.durable && resolved.spill_dir.empty()) resolved.spill_dir = *whole;
+    auto made = make_directory(*whole, *access);
+    if (!made) return tl::unexpected(std::move(made.error()));
+    const auto is_there = [&] {
+        return tl::unexpected(
+            Error{Code::kInvalidArgument,
+                  fmt::format("there is a store at {}: name another path, or destroy that store first", *whole),
+                  EEXIST, 0});
+    };
+    const std::string meta(kMetadataName);
+    if (::faccessat(made->directory.get(), meta.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) return is_there();
+    auto created = create(made->directory.get(), *whole, resolved, *access, fill, fill_store);
+    if (!created) {
+        const bool lost = has_lost_name(made->directory.get(), *whole);
+        if (made->made && !lost) ::rmdir(whole->c_str());  // fails where another creator has got further
+        if (created.error().system_errno == EEXIST) return is_there();
+        return created;
+    }
+    if (resolved.spill_dir.empty()) return created;
+    if (auto synced = sync_names(*whole); !synced) return tl::unexpected(std::move(synced.error()));
+    return created;
 }
 
 Result<OpenedArena> create_in_memory(const Options& options, FillArena fill) {

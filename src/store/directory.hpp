@@ -14,6 +14,7 @@
 // A crash leaves, between the two links, an arena that no store.meta names; its header bears the store's path.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include <shoal/error.hpp>
@@ -43,6 +44,13 @@ struct OpenedArena {
 // copy of a store that lives becomes a store of its own (store/kin.hpp).
 [[nodiscard]] Result<OpenedArena> attach_or_restore(const std::string& path, const Options& options, FillArena fill,
                                                     bool as_own = false);
+// Creates a store, and fills it before store.meta names it: `fill_store` gets the arena, opened once more, and has
+// let it go when it returns. What was filled into spill files is durable by then, and so is the store's name in the
+// end. Fails with kInvalidArgument and EEXIST where a store is there. A failure leaves nothing behind, and a crash
+// an arena that no store.meta names.
+using FillStore = std::function<Result<void>(OpenedArena&& arena)>;
+[[nodiscard]] Result<OpenedArena> create_filled(const std::string& path, const Options& options, FillArena fill,
+                                                const FillStore& fill_store);
 [[nodiscard]] Result<OpenedArena> create_in_memory(const Options& options, FillArena fill);
 [[nodiscard]] Result<void> destroy_store(const std::string& path, const Options& options = {});
 

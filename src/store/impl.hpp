@@ -14,6 +14,7 @@
 
 #include "arena/crash_point.hpp"
 #include "arena/pins.hpp"
+#include "backup/layout.hpp"
 #include "index/index.hpp"
 #include "spill/load.hpp"
 #include "spill/spiller.hpp"
@@ -28,6 +29,7 @@ struct KeyRef {
     Key* handle;
 };
 
+class BackupReader;
 class GroupLookUp;
 
 class StoreImpl : public std::enable_shared_from_this<StoreImpl> {
@@ -65,12 +67,20 @@ public:
     [[nodiscard]] Result<std::vector<Bytes>> keys();
     [[nodiscard]] Result<Stats> stats();
     [[nodiscard]] Result<std::uint64_t> spill(std::uint64_t bytes);
-    [[nodiscard]] Result<Synced> sync();
+    [[nodiscard]] Result<Synced> sync() { return sync_whole(true); }
+    // Of a store that no store.meta names yet, which is its maker's to make durable.
+    [[nodiscard]] Result<Synced> sync_before_named() { return sync_whole(false); }
+    [[nodiscard]] Result<BackedUp> backup(const BackupSink& sink, const BackupOptions& options);
+    [[nodiscard]] Result<BackedUp> backup(const std::string& path, const BackupOptions& options);
+    // Appends all of the backup to this new store, which no other process knows yet, and syncs it where it spills.
+    [[nodiscard]] Result<Restored> fill_from(BackupReader& reader, std::uint64_t file_bytes,
+                                             const BackupCallback& progress);
     [[nodiscard]] Result<void> set_codec(const KeyRef& key, const Codec& codec);
     [[nodiscard]] Result<std::vector<Attached>> attached();
 
 private:
     friend class detail::Pin;
+    friend class BackupRun;
     friend class BatchAppender;
     friend class FilesCheck;
     friend class GroupLookUp;
@@ -110,6 +120,8 @@ private:
     struct CutOfChain {
         Cut cut;
         std::uint64_t generation = 0;
+        std::uint32_t codec = 0;  // packed; 0: the store's
+        ArenaOffset chain = ArenaOffset::kNull;
     };
     // The key's chain in `tree`: from the handle when it still holds, else looked up and remembered there.
     [[nodiscard]] ArenaOffset find_chain(const KeyRef& key, ArenaOffset tree, Index::Which which) noexcept;
@@ -134,12 +146,16 @@ private:
     template <class Made>
     [[nodiscard]] Result<Made> make_view(const KeyRef& key, bool with_empty);
 
+    [[nodiscard]] BackupHeader backup_header() const;
+    [[nodiscard]] Codec backup_codec(const BackupOptions& options) const;
+
     class SyncWatch;
     // Waits for the turn to sync, and takes it: its number. Nothing where a checkpoint of the number `enough`, or a
     // later one, has come meanwhile. A sync that is dead or stopped loses its turn, or is finished here.
     // kDestroyed; as of finish_sync().
     [[nodiscard]] Result<std::optional<std::uint64_t>> take_sync_turn(std::uint64_t enough, Slot& slot);
     [[nodiscard]] std::uint64_t sync_hand(const Slot& slot) const noexcept;  // as the owner of a turn
+    [[nodiscard]] Result<Synced> sync_whole(bool is_named);
     [[nodiscard]] Result<Synced> synced_by_another();
     [[nodiscard]] std::optional<Error> lost_after_sync() const;
     [[nodiscard]] std::string path_now() const;  // of the store's directory, which may have been moved

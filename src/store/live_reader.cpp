@@ -19,8 +19,8 @@ namespace {
 constexpr std::size_t kCopyBytes = 256 << 10;  // copied between two looks at the epoch: some 30 µs
 constexpr int kLooksAtOnce = 16;               // before the first pause
 constexpr int kLeastLooks = 100;               // before it is given up
-constexpr std::chrono::microseconds kFirstReadPause{100};
-constexpr std::chrono::microseconds kLastReadPause{3'200};
+constexpr std::chrono::microseconds kFirstPause{100};
+constexpr std::chrono::microseconds kLastPause{3'200};
 
 Error not_found() { return {Code::kNotFound, "no such key", 0, 0}; }
 
@@ -88,7 +88,7 @@ template <class Use>
 auto LiveReader::look(Use&& use) -> decltype(use(std::declval<Glance&>())) {
     using Clock = std::chrono::steady_clock;
     std::optional<Clock::time_point> began;
-    std::chrono::microseconds pause = kFirstReadPause;
+    std::chrono::microseconds pause = kFirstPause;
     for (int turn = 1;; ++turn) {  // a failed turn: others have moved the epoch on twice
         {
             Glance glance(mapping_);
@@ -102,7 +102,7 @@ auto LiveReader::look(Use&& use) -> decltype(use(std::declval<Glance&>())) {
         if (turn >= kLeastLooks && now - *began >= patience_) return tl::unexpected(never_held());
         const Waiting waiting(wait_hooks_);
         std::this_thread::sleep_for(pause);
-        pause = std::min(2 * pause, kLastReadPause);
+        pause = std::min(2 * pause, kLastPause);
     }
 }
 

@@ -32,6 +32,9 @@ inline constexpr std::string_view kDestroyedPrefix = ".destroyed-";
 inline constexpr std::string_view kEndedPrefix = ".ended-";
 inline constexpr std::size_t kMetadataMaxBytes = 8192;
 
+// Makes the names durable that lead to the store.meta of the store at `path` (store/sync.cpp).
+[[nodiscard]] Result<void> sync_names(const std::string& path);
+
 // The id of a new store at `path`; kSystem where the system has no random number.
 [[nodiscard]] Result<StoreId> new_store_id(const std::string& path);
 // Whether a store with that id was made at `path`, or at one of the same hash.

@@ -98,9 +98,11 @@ std::optional<StoreImpl::CutOfChain> StoreImpl::cut_of(const KeyRef& key) noexce
     for (int turn = 0; !is_null(chain) && turn < kMostTurns; ++turn) {
         const Chain& found = *mapping_.at<Chain>(chain);
         const Cut cut = take_cut(mapping_, found);
-        // relaxed: never changes but for the codec
-        if (!is_null(cut.root))
-            return CutOfChain{cut, generation_of(found.identity.load(std::memory_order_relaxed))};
+        if (!is_null(cut.root)) {
+            // relaxed: never changes but for the codec, and a generation that a backup gives
+            const std::uint64_t identity = found.identity.load(std::memory_order_relaxed);
+            return CutOfChain{cut, generation_of(identity), codec_of(identity), chain};
+        }
         chain = find_chain(key, index_.tree(), Index::Which::kLive);
     }
     return std::nullopt;

@@ -4,6 +4,7 @@
 #include "store/impl.hpp"
 #include "store/leftovers.hpp"
 #include "store/reader.hpp"
+#include "store/restore_backup.hpp"
 
 namespace shoal {
 namespace {
@@ -144,6 +145,15 @@ Result<void> Store::destroy(const std::string& path, const Options& options) {
 }
 Result<std::vector<Leftover>> Store::collect(const CollectOptions& options) { return collect_leftovers(options); }
 
+Result<Restored> Store::restore(const std::string& file, const std::string& path, const Options& options,
+                                const RestoreOptions& restore_options) {
+    return restore_backup(file, path, options, restore_options);
+}
+Result<Restored> Store::restore(const BackupSource& source, const std::string& path, const Options& options,
+                                const RestoreOptions& restore_options) {
+    return restore_backup(source, "the backup", 0, path, options, restore_options);
+}
+
 Result<void> Store::append(ByteView key, ByteView record) {
     return append(key, std::span<const ByteView>(&record, 1));
 }
@@ -264,6 +274,12 @@ Result<std::uint64_t> Store::spill(std::uint64_t bytes) {
 }
 Result<Synced> Store::sync() {
     return with_store(impl_, reader_, [&](StoreImpl& impl) { return impl.sync(); });
+}
+Result<BackedUp> Store::backup(const std::string& path, const BackupOptions& options) const {
+    return with_store(impl_, reader_, [&](StoreImpl& impl) { return impl.backup(path, options); });
+}
+Result<BackedUp> Store::backup(const BackupSink& sink, const BackupOptions& options) const {
+    return with_store(impl_, reader_, [&](StoreImpl& impl) { return impl.backup(sink, options); });
 }
 Result<void> Store::set_codec(ByteView key, const Codec& codec) {
     return with_key(impl_, reader_, key,

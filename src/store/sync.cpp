@@ -30,6 +30,12 @@ int sync_path(const std::string& path, int flags) {
 Result<void> sync_metadata(const std::string& path) {
     const std::string meta = path + "/" + std::string(kMetadataName);
     if (const int cause = sync_path(meta, O_NOFOLLOW); cause != 0) return failed("cannot sync " + meta, cause);
+    return sync_names(path);
+}
+
+}  // namespace
+
+Result<void> sync_names(const std::string& path) {
     const std::string above = path.substr(0, path.rfind('/') + 1);
     for (const std::string& folder : {path, above}) {
         // Who may not read the folder above cannot sync it; its owner's file system does, sooner or later.
@@ -38,8 +44,6 @@ Result<void> sync_metadata(const std::string& path) {
     }
     return {};
 }
-
-}  // namespace
 
 // Watches the sync that has the turn.
 class StoreImpl::SyncWatch {
@@ -122,7 +126,7 @@ Result<Synced> StoreImpl::synced_by_another() {
     }
 }
 
-Result<Synced> StoreImpl::sync() {
+Result<Synced> StoreImpl::sync_whole(bool is_named) {
     if (!files_.enabled()) return tl::unexpected(does_not_spill());
     if (epochs_.destroyed()) return tl::unexpected(destroyed());
     // Where locks have kept no other from restoring the store, its files are the other arena's by now.
@@ -143,7 +147,7 @@ Result<Synced> StoreImpl::sync() {
     const std::uint64_t enough = turns.announce();
     const Waiting waiting(wait_hooks_);
     slots_.recover_all_dead();  // whose files would not go
-    if (auto synced = sync_metadata(path_now()); !synced) {
+    if (auto synced = is_named ? sync_metadata(path_now()) : Result<void>{}; !synced) {
         // A destroyer takes the metadata away first, and then tells everybody.
         if (synced.error().system_errno == ENOENT) return tl::unexpected(destroyed());
         return tl::unexpected(std::move(synced.error()));

@@ -15,6 +15,8 @@ void add_import_command(CLI::App& app, int& exit_code);
 void add_spill_command(CLI::App& app, int& exit_code);
 void add_sync_command(CLI::App& app, int& exit_code);
 void add_recover_command(CLI::App& app, int& exit_code);
+void add_backup_command(CLI::App& app, int& exit_code);
+void add_restore_command(CLI::App& app, int& exit_code);
 void add_ps_command(CLI::App& app, int& exit_code);
 void add_gc_command(CLI::App& app, int& exit_code);
 void add_rm_command(CLI::App& app, int& exit_code);

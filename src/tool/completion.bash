@@ -82,7 +82,7 @@ _shoal() {
     done
 
     if [[ -z $command ]]; then
-        _shoal_add_words "append get keys stat export import spill sync recover ps verify rm drop destroy gc shuffle --help --version"
+        _shoal_add_words "append get keys stat export import spill sync recover backup restore ps verify rm drop destroy gc shuffle --help --version"
         return
     fi
     if [[ -z $only_operands && $previous == -* ]] && _shoal_takes_value "$previous"; then
@@ -111,6 +111,8 @@ _shoal() {
         ;;
     export | import) if ((${#operands[@]} == 0)); then _shoal_add_paths -d; else _shoal_add_paths -f; fi ;;
     gc) _shoal_add_paths -d ;;
+    backup) if ((${#operands[@]} == 0)); then _shoal_add_paths -d; else _shoal_add_paths -f; fi ;;
+    restore) if ((${#operands[@]} == 0)); then _shoal_add_paths -f; else _shoal_add_paths -d; fi ;;
     keys | stat | spill | sync | recover | ps | verify | drop | destroy) ((${#operands[@]} == 0)) && _shoal_add_paths -d ;;
     esac
 }

@@ -60,6 +60,8 @@ int run(int argc, const char* const* argv) {
     add_spill_command(app, exit_code);
     add_sync_command(app, exit_code);
     add_recover_command(app, exit_code);
+    add_backup_command(app, exit_code);
+    add_restore_command(app, exit_code);
     add_ps_command(app, exit_code);
     add_verify_command(app, exit_code);
     add_rm_command(app, exit_code);

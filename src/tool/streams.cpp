@@ -58,6 +58,12 @@ std::ptrdiff_t read_some(int descriptor, std::span<char> room) {
     }
 }
 
+int write_fully(int descriptor, ByteView bytes) {
+    // writev only reads; its struct has no const.
+    iovec all{const_cast<std::byte*>(bytes.data()), bytes.size()};
+    return write_fully(descriptor, std::span(&all, 1));
+}
+
 Output::Output() : Output(STDOUT_FILENO, "standard output") {}
 
 bool Output::write(std::span<const ByteView> pieces) {

@@ -19,6 +19,9 @@ namespace shoal::tool {
 // Blocks until there is at least one byte, also on a non-blocking descriptor.
 [[nodiscard]] std::ptrdiff_t read_some(int descriptor, std::span<char> room);
 
+// Writes all of `bytes` to the descriptor. Returns 0 or the errno.
+[[nodiscard]] int write_fully(int descriptor, ByteView bytes);
+
 // Standard output, or another file that is open. Once a write has failed every later one is left out, and finish()
 // tells what to exit with; a reader that has gone away (`| head`) is no failure and is passed over in silence.
 class Output {

@@ -201,12 +201,13 @@ namespace {
 void check_generation(Inspection& inspection, std::uint64_t at, const Chain& chain, State state) {
     if (state == State::kPartly) return;  // it may have none yet
     const ArenaHeader& header = inspection.header();
-    // relaxed, both: handed out before the chain was linked
-    const std::uint64_t generation = generation_of(chain.identity.load(std::memory_order_relaxed));
+    // acquire: pairs with give_generation, of a chain that was linked without one
+    const std::uint64_t generation = generation_of(chain.identity.load(std::memory_order_acquire));
+    // relaxed: handed out before the chain was linked, or before that
     const std::uint64_t handed_out = header.generations.load(std::memory_order_relaxed);
     const bool spills = snapshot(header.spill_files_at) != 0;
     const bool all_are = handed_out >= 1ULL << kGenerationBits;  // they have begun anew
-    if (spills ? generation != 0 && (generation <= handed_out || all_are) : generation == 0) return;
+    if ((generation != 0 || !spills) && (generation <= handed_out || all_are)) return;
     inspection.damage(
         "chain I6", at + offsetof(Chain, identity),
         fmt::format("generation {} of {}, in a store that spills{}", generation, handed_out, spills ? "" : " not"));

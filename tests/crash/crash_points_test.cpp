@@ -537,6 +537,7 @@ TEST_CASE("Every crash point has a window in these tests, and its place in src/O
     tested.merge(points_in_lives());
     tested.merge(points_in_syncs());
     tested.merge(points_in_restoring());
+    tested.merge(points_in_backups());
     tested.merge(points_in_forks());
     std::ifstream file(SHOAL_ORDERING_PAGE);
     const std::string page((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());

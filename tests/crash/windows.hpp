@@ -25,6 +25,7 @@ std::set<shoal::CrashPoint> points_in_operations();  // crash_points_test.cpp
 std::set<shoal::CrashPoint> points_in_lives();       // lives_test.cpp
 std::set<shoal::CrashPoint> points_in_syncs();       // sync_windows_test.cpp
 std::set<shoal::CrashPoint> points_in_restoring();   // sync_windows_test.cpp
+std::set<shoal::CrashPoint> points_in_backups();     // backup_windows_test.cpp
 std::set<shoal::CrashPoint> points_in_forks();       // fork_windows_test.cpp
 
 }  // namespace shoal_test
