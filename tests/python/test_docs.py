@@ -17,7 +17,7 @@ def documented():
     for name in shoal.__all__:
         kind = getattr(shoal, name)
         yield name, kind
-        for method in vars(kind):
+        for method in vars(kind) if isinstance(kind, type) else ():
             if not method.startswith("_") and kind in (shoal.Store, shoal.View):
                 yield f"{name}.{method}", inspect.getattr_static(kind, method)
 

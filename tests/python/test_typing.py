@@ -48,7 +48,7 @@ store.append({"key": "text"})
 # __init__; buffers are no method before Python 3.12.
 OF_NANOBIND = r"""
 shoal\._native\.(Store|View|KeyIterator)
-shoal\._native\.Store\.(attach|collect|destroy|in_memory|verify)
+shoal\._native\.Store\.(attach|collect|destroy|in_memory|restore|verify)
 shoal\._native\.(View|KeyIterator)\.__init__
 shoal\._native\.View\.__buffer__
 """

@@ -79,6 +79,20 @@ nb::object report(const Synced& synced) {
     return fields.made("Synced");
 }
 
+nb::object report(const BackedUp& backed_up) {
+    Fields fields;
+    fields("keys", backed_up.keys)("records", backed_up.records)("payload_bytes", backed_up.payload_bytes)(
+        "file_bytes", backed_up.file_bytes)("resumed_bytes", backed_up.resumed_bytes);
+    return fields.made("BackedUp");
+}
+
+nb::object report(const Restored& restored) {
+    Fields fields;
+    fields("keys", restored.keys)("records", restored.records)("payload_bytes", restored.payload_bytes)(
+        "begun_unix_s", restored.begun_unix_s)("synced", restored.synced);
+    return fields.made("Restored");
+}
+
 nb::object report(const Attached& attached) {
     Fields fields;
     fields("slot", attached.slot)("process_id", attached.process_id)("thread_id", attached.thread_id)(

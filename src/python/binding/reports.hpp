@@ -10,6 +10,8 @@ namespace shoal::python {
 [[nodiscard]] nanobind::object report(const Stats& stats);
 [[nodiscard]] nanobind::object report(const ValueSize& size);
 [[nodiscard]] nanobind::object report(const Synced& synced);
+[[nodiscard]] nanobind::object report(const BackedUp& backed_up);
+[[nodiscard]] nanobind::object report(const Restored& restored);
 [[nodiscard]] nanobind::object report(const Attached& attached);
 [[nodiscard]] nanobind::object report(const Leftover& leftover);
 [[nodiscard]] nanobind::object report(const VerifyReport& verified);

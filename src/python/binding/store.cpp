@@ -7,6 +7,7 @@
 #include <nanobind/stl/string.h>
 
 #include "python/binding/arguments.hpp"
+#include "python/binding/backup.hpp"
 #include "python/binding/batch.hpp"
 #include "python/binding/failure.hpp"
 #include "python/binding/gil.hpp"
@@ -117,6 +118,18 @@ nb::object verify(nb::handle path, bool repair, nb::handle group, bool any_owner
     options.access = access_options(group, any_owner, false, 0, false);
     const std::string where = path_text(path);
     return report(made_or_raise([&] { return Store::verify(where, options); }));
+}
+
+nb::object restore_store(nb::handle source, nb::handle path, std::uint64_t memory_limit_bytes, nb::handle arena_dir,
+                         nb::handle group, nb::handle spill_dir, const std::string& codec, bool durable,
+                         nb::handle progress) {
+    Options options = access_options(group, false, true, Options{}.room_wait_ms, false);
+    options.durable = durable;
+    options.memory_limit_bytes = memory_limit_bytes;
+    options.arena_dir = text_or_empty(arena_dir);
+    options.spill_dir = text_or_empty(spill_dir);
+    options.codec = value_or_raise(parse_codec(codec));
+    return report(restore(source, path_text(path), options, progress));
 }
 
 void append(const OpenStore& self, nb::handle key, nb::handle value) {
@@ -290,6 +303,9 @@ void bind_store(nb::module_& module) {
                     "only_temporary"_a = false, docs::kCollect)
         .def_static("verify", verify, "path"_a, nb::kw_only(), "repair"_a = false, "group"_a = nb::none(),
                     "any_owner"_a = false, docs::kVerify)
+        .def_static("restore", restore_store, "source"_a, "path"_a, nb::kw_only(), "memory_limit_bytes"_a = 0,
+                    "arena_dir"_a = nb::none(), "group"_a = nb::none(), "spill_dir"_a = nb::none(),
+                    "codec"_a = "none", "durable"_a = false, "progress"_a = nb::none(), docs::kRestore)
         .def("append", append, "key"_a, "value"_a = nb::none(), docs::kAppend)
         .def("extend", extend, "key"_a, "records"_a = nb::none(), docs::kExtend)
         .def("iset", iset, "key"_a, "value"_a, docs::kIset)
@@ -345,6 +361,13 @@ void bind_store(nb::module_& module) {
                 return report(without_lock(self, [](Store& store) { return store.sync(); }));
             },
             docs::kSync)
+        .def(
+            "backup",
+            [](const OpenStore& self, nb::handle target, bool resume, nb::handle codec, nb::handle progress) {
+                return report(backup(self, target, resume, codec, progress));
+            },
+            "target"_a, nb::kw_only(), "resume"_a = false, "codec"_a = nb::none(), "progress"_a = nb::none(),
+            docs::kBackup)
         .def(
             "set_codec",
             [](const OpenStore& self, nb::handle key, const std::string& codec) {

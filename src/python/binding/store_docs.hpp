@@ -501,6 +501,67 @@ Examples
 3
 )";
 
+inline constexpr const char* kBackup = R"(Writes all that the store holds to one file, while others use the store.
+
+For each key the backup has one closed cut of its value: what was acknowledged
+before the call, and perhaps later records. It is no snapshot over keys: two
+keys are read at two moments.
+
+Parameters
+----------
+target : path, or object with ``write``
+    A file is written as ``target.part`` and gets its name when it is whole and
+    durable. After an error ``target.part`` stays, to be gone on with.
+resume : bool
+    Goes on with the backup that was interrupted in ``target.part``.
+codec : str, optional
+    How it is compressed, as of `Store`; otherwise as the spilled data.
+progress : callable, optional
+    Called with the number of bytes of payload that were written, some 8 MiB
+    each.
+
+Returns
+-------
+BackedUp
+
+Examples
+--------
+>>> store = shoal.Store.in_memory()
+>>> store.append("apple", b"red")
+>>> store.backup(tmp / "backup").keys
+1
+>>> shoal.restore(tmp / "backup", tmp / "restored").records
+1
+>>> with shoal.Store.attach(tmp / "restored") as restored:
+...     restored["apple"]
+b'red'
+>>> shoal.Store.destroy(tmp / "restored")
+)";
+
+inline constexpr const char* kRestore = R"(Makes a new store of a backup, on any machine.
+
+The store is there when all of the backup is in it, and not before; after an
+error there is none. `shoal.restore` is the same.
+
+Parameters
+----------
+source : path, or object with ``read``
+    What `backup` has written.
+path : path
+    The directory of the new store, where no store may be.
+memory_limit_bytes, arena_dir, group, spill_dir, codec, durable
+    As of `Store`. Where they are not given they are as in the store that was
+    backed up; the memory limit is at most a new store's own. Where that store
+    spilled, this one keeps its spill files in its own directory.
+progress : callable, optional
+    Called with the number of bytes of payload that were restored, some 8 MiB
+    each.
+
+Returns
+-------
+Restored
+)";
+
 inline constexpr const char* kSpill = R"(Writes data out to files now; for a store with a `spill_dir`.
 
 Parameters

@@ -32,11 +32,14 @@ from .errors import (
     SystemCallFailed,
     TooManyThreads,
 )
-from .reports import Attached, Damage, Leftover, Stats, Synced, ValueSize, VerifyReport
+from .reports import Attached, BackedUp, Damage, Leftover, Restored, Stats, Synced, ValueSize, VerifyReport
+
+restore = Store.restore
 
 __all__ = [
     "ArenaGone",
     "Attached",
+    "BackedUp",
     "BufferTooSmall",
     "Closed",
     "Copied",
@@ -53,6 +56,7 @@ __all__ = [
     "NoSpace",
     "PermissionDenied",
     "ReadOnly",
+    "Restored",
     "Stats",
     "Store",
     "StoreNotFound",
@@ -62,4 +66,5 @@ __all__ = [
     "ValueSize",
     "VerifyReport",
     "View",
+    "restore",
 ]

@@ -10,7 +10,7 @@ if sys.version_info >= (3, 12):
 else:
     from typing_extensions import Buffer
 
-from .reports import Attached, Leftover, Stats, Synced, ValueSize, VerifyReport
+from .reports import Attached, BackedUp, Leftover, Restored, Stats, Synced, ValueSize, VerifyReport
 
 _Key = bytes | str
 _Path = str | bytes | PathLike[str] | PathLike[bytes]
@@ -42,6 +42,12 @@ class View:
 class KeyIterator:
     def __iter__(self) -> KeyIterator: ...
     def __next__(self) -> bytes: ...
+
+class _Writes(Protocol):
+    def write(self, data: memoryview, /) -> object: ...
+
+class _Reads(Protocol):
+    def read(self, size: int, /) -> Buffer: ...
 
 class Store:
     def __init__(
@@ -102,6 +108,19 @@ class Store:
     def verify(
         path: _Path, *, repair: bool = False, group: str | None = None, any_owner: bool = False
     ) -> VerifyReport: ...
+    @staticmethod
+    def restore(
+        source: _Path | _Reads,
+        path: _Path,
+        *,
+        memory_limit_bytes: int = 0,
+        arena_dir: _Path | None = None,
+        group: str | None = None,
+        spill_dir: _Path | None = None,
+        codec: str = "none",
+        durable: bool = False,
+        progress: _Progress | None = None,
+    ) -> Restored: ...
     @overload
     def append(self, key: _Key, value: Buffer) -> None: ...
     @overload
@@ -136,6 +155,14 @@ class Store:
     def drop(self) -> None: ...
     def spill(self, bytes: int | None = None, progress: _Progress | None = None) -> int: ...
     def sync(self) -> Synced: ...
+    def backup(
+        self,
+        target: _Path | _Writes,
+        *,
+        resume: bool = False,
+        codec: str | None = None,
+        progress: _Progress | None = None,
+    ) -> BackedUp: ...
     def set_codec(self, key: _Key, codec: str) -> None: ...
     def stats(self) -> Stats: ...
     def attached(self) -> list[Attached]: ...

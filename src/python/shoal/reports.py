@@ -75,6 +75,28 @@ class Synced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackedUp:
+    """What a backup holds."""
+
+    keys: int
+    records: int
+    payload_bytes: int
+    file_bytes: int  # of the backup
+    resumed_bytes: int  # of those, written by the backup that was interrupted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What was restored of a backup."""
+
+    keys: int
+    records: int
+    payload_bytes: int
+    begun_unix_s: int  # when the backup was begun: what was acknowledged before is in it
+    synced: bool  # the store has a spill folder, and outlives a reboot as it is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
     """An arena that no store has any more, or that may be one, as `Store.collect` finds it."""
 
