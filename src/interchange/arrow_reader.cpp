@@ -15,8 +15,8 @@
 
 #include <fmt/format.h>
 
-#include "interchange/arrow_schema.hpp"
-#include "interchange/flat.hpp"
+#include "arrow_metadata_generated.h"
+#include "interchange/arrow_numbers.hpp"
 #include "interchange/input_buffer.hpp"
 #include "interchange/rows.hpp"
 
@@ -34,6 +34,12 @@ T read_at(ByteView bytes, std::size_t at) {
     T value{};
     std::memcpy(&value, bytes.data() + at, sizeof value);
     return value;
+}
+
+// A copy: elements of 8 bytes need not be aligned (Polars' counts are not), and FlatBuffers' verifier does not ask.
+template <class T, class Vector>
+T element(const Vector& vector, std::size_t index) {
+    return read_at<T>({static_cast<const void*>(vector.Data()), vector.size() * sizeof(T)}, index * sizeof(T));
 }
 
 // `bytes` of `buffer`, where they lie in it.
@@ -96,8 +102,8 @@ bool fill(Memory& memory, ByteView from, const Step& step) {
 }
 
 // False where it is not what it says.
-bool decompress(std::uint8_t codec, ByteView from, Memory& memory) {
-    if (codec == arrow::compression::kZstd) {
+bool decompress(arrow::Codec codec, ByteView from, Memory& memory) {
+    if (codec == arrow::kZstd) {
         const std::unique_ptr<ZSTD_DCtx, std::size_t (*)(ZSTD_DCtx*)> context(ZSTD_createDCtx(), &ZSTD_freeDCtx);
         if (context == nullptr) throw std::bad_alloc();
         return fill(memory, from,
@@ -219,6 +225,11 @@ private:
                          fmt::format("the Arrow stream behind row {}: {}", row_number_, why), 0, 0};
         return tl::unexpected(*failure_);
     }
+    // Of a vector that may be left out.
+    template <class T>
+    [[nodiscard]] static std::size_t size_of(const flatbuffers::Vector<T>* vector) {
+        return vector == nullptr ? 0 : vector->size();
+    }
     [[nodiscard]] Result<void> cut_off() { return bad("it is cut off"); }
 
     // --- messages ---
@@ -254,16 +265,19 @@ private:
         bytes = input_.peek(prefix + size);
         if (!bytes) return tl::unexpected(bytes.error());
         if (bytes->size() < prefix + size) return cut_off();
-        FlatReader before_body(bytes->substr(prefix, size));
-        const auto body_bytes =
-            before_body.scalar<std::int64_t>(before_body.root(), arrow::message::kBodyLength, 0);
-        if (!before_body.sound() || body_bytes < 0) return bad("its metadata cannot be right");
+        metadata_.assign(bytes->substr(prefix, size));
+        const auto* first = reinterpret_cast<const std::uint8_t*>(metadata_.data());
+        flatbuffers::Verifier verifier(first, metadata_.size());
+        if (!arrow::VerifyMessageBuffer(verifier)) return bad("its metadata cannot be right");
+        const arrow::Message& message = *arrow::GetMessage(first);
+        const std::int64_t body_bytes = message.body_length();
+        if (body_bytes < 0) return bad("its metadata cannot be right");
         const std::size_t all = prefix + size + static_cast<std::size_t>(body_bytes);
         bytes = input_.peek(all);
         if (!bytes) return tl::unexpected(bytes.error());
         if (bytes->size() < all) return cut_off();
         held_ = all;
-        return take_message(bytes->substr(prefix, size), bytes->substr(prefix + size, all - prefix - size));
+        return take_message(message, bytes->substr(prefix + size, all - prefix - size));
     }
 
     // Another stream may follow.
@@ -275,44 +289,38 @@ private:
         return {};
     }
 
-    Result<void> take_message(std::string_view metadata, ByteView body) {
-        FlatReader flat(metadata);
-        const std::size_t message = flat.root();
-        const auto version = flat.scalar<std::int16_t>(message, arrow::message::kVersion, 0);
-        const auto type = flat.scalar<std::uint8_t>(message, arrow::message::kHeaderType, 0);
-        const std::size_t header = flat.table(message, arrow::message::kHeader);
-        if (!flat.sound() || header == 0) return bad("its metadata cannot be right");
-        if (version != arrow::message::kV4 && version != arrow::message::kV5) {
-            return bad(fmt::format("its metadata version is {}, and 3 (V4) and 4 (V5) are known", version));
+    Result<void> take_message(const arrow::Message& message, ByteView body) {
+        if (message.version() != arrow::kV4 && message.version() != arrow::kV5) {
+            return bad(
+                fmt::format("its metadata version is {}, and 3 (V4) and 4 (V5) are known", message.version()));
         }
-        if (type == arrow::message::kSchema) return take_schema(flat, header);
+        if (const auto* schema = message.header_as_Schema()) return take_schema(*schema);
         if (!has_schema_) return bad("it has no schema");
-        if (type == arrow::message::kRecordBatch) return take_batch(flat, header, body);
-        return bad(fmt::format("it has a message of type {}, and only schemas and record batches are known", type));
+        if (const auto* batch = message.header_as_RecordBatch()) return take_batch(*batch, body);
+        return bad(fmt::format("it has a message of type {}, and only schemas and record batches are known",
+                               static_cast<unsigned>(message.header_type())));
     }
 
-    Result<void> take_schema(FlatReader& flat, std::size_t schema) {
+    Result<void> take_schema(const arrow::Schema& schema) {
         if (has_schema_) return bad("it has a second schema");
-        if (flat.scalar<std::int16_t>(schema, arrow::schema::kEndianness, 0) != 0) return bad("it is big-endian");
-        const FlatReader::Vector fields = flat.vector(schema, arrow::schema::kFields, sizeof(std::uint32_t));
+        if (schema.endianness() != 0) return bad("it is big-endian");
+        const std::size_t count = size_of(schema.fields());
         std::string names;
         std::array<std::string, 2> name;
-        for (std::size_t index = 0; index < fields.count && flat.sound() && names.size() < 1000; ++index) {
-            const std::size_t field = flat.follow(fields.at + index * sizeof(std::uint32_t));
-            const std::string_view text = flat.text(field, arrow::field::kName);
+        for (std::size_t index = 0; index < count && names.size() < 1000; ++index) {
+            const arrow::Field& field = *schema.fields()->Get(static_cast<flatbuffers::uoffset_t>(index));
+            const std::string_view text = field.name() == nullptr ? "" : field.name()->string_view();
             names += fmt::format("{}'{}'", index == 0 ? "" : ", ", text.substr(0, 100));
             if (index > 1) continue;
             name[index] = text;
             columns_[index] = {};
-            columns_[index].type =
-                static_cast<arrow::Type>(flat.scalar<std::uint8_t>(field, arrow::field::kTypeType, 0));
-            if (flat.table(field, arrow::field::kDictionary) != 0) {
+            columns_[index].type = static_cast<arrow::Type>(field.type_number());
+            if (field.dictionary() != nullptr) {
                 return bad(fmt::format("the column '{}' is dictionary-encoded: write it as binary", text));
             }
         }
-        if (!flat.sound()) return bad("its schema cannot be right");
         key_ = name[0] == "key" ? 0 : 1;
-        if (fields.count != 2 || name[key_] != "key" || name[1 - key_] != "record") {
+        if (count != 2 || name[key_] != "key" || name[1 - key_] != "record") {
             return bad(fmt::format("it has the columns {}, and not 'key' and 'record'",
                                    names.empty() ? "of none" : names));
         }
@@ -333,39 +341,37 @@ private:
         return {};
     }
 
-    Result<void> take_batch(FlatReader& flat, std::size_t batch, ByteView body) {
-        const auto rows = flat.scalar<std::int64_t>(batch, arrow::record_batch::kLength, 0);
-        const auto nodes = flat.vector(batch, arrow::record_batch::kNodes, sizeof(arrow::Node));
-        const auto buffers = flat.vector(batch, arrow::record_batch::kBuffers, sizeof(arrow::Buffer));
-        const auto variadic = flat.vector(batch, arrow::record_batch::kVariadicCounts, sizeof(std::int64_t));
-        const std::size_t compression = flat.table(batch, arrow::record_batch::kCompression);
-        if (!flat.sound() || rows < 0 || nodes.count != columns_.size())
-            return bad("a record batch cannot be right");
-        std::optional<std::uint8_t> codec;
-        if (compression != 0) codec = flat.scalar<std::uint8_t>(compression, arrow::compression::kCodec, 0);
-        if (codec && *codec > arrow::compression::kZstd) {
-            return bad(fmt::format("its compression {} is not known", *codec));
+    Result<void> take_batch(const arrow::RecordBatch& batch, ByteView body) {
+        const std::int64_t rows = batch.length();
+        const auto* buffers = batch.buffers();
+        const auto* variadic = batch.variadic_counts();
+        if (rows < 0 || size_of(batch.nodes()) != columns_.size()) return bad("a record batch cannot be right");
+        std::optional<arrow::Codec> codec;
+        if (batch.compression() != nullptr) codec = static_cast<arrow::Codec>(batch.compression()->codec());
+        if (codec && *codec != arrow::kLz4Frame && *codec != arrow::kZstd) {
+            return bad(fmt::format("its compression {} is not known", static_cast<int>(*codec)));
         }
         std::size_t next_buffer = 0;
         std::size_t next_variadic = 0;
         const auto take_buffer = [&]() -> std::optional<ByteView> {
-            if (next_buffer >= buffers.count) return std::nullopt;
-            const auto place = flat.read<arrow::Buffer>(buffers.at + next_buffer++ * sizeof(arrow::Buffer));
-            const auto bytes = part_of(body, place.offset, place.length);
+            if (next_buffer >= size_of(buffers)) return std::nullopt;
+            const auto place = element<arrow::Buffer>(*buffers, next_buffer++);
+            const auto bytes = part_of(body, place.offset(), place.length());
             return bytes && codec ? decompressed(*codec, *bytes) : bytes;
         };
         for (std::size_t index = 0; index < columns_.size(); ++index) {
             Column& column = columns_[index];
-            const auto node = flat.read<arrow::Node>(nodes.at + index * sizeof(arrow::Node));
+            const auto node = element<arrow::FieldNode>(*batch.nodes(), index);
             std::uint64_t data_buffers = 1;
             if (column.is_view()) {
-                if (next_variadic >= variadic.count) return bad("a record batch lacks its buffers' count");
-                data_buffers = flat.read<std::uint64_t>(variadic.at + next_variadic++ * sizeof(std::uint64_t));
+                if (next_variadic >= size_of(variadic)) return bad("a record batch lacks its buffers' count");
+                data_buffers = element<std::uint64_t>(*variadic, next_variadic++);
             }
             const auto validity = take_buffer();
             const auto places = take_buffer();
-            if (!validity || !places || data_buffers > buffers.count) return bad("a record batch cannot be right");
-            column.null_count = node.null_count;
+            if (!validity || !places || data_buffers > size_of(buffers))
+                return bad("a record batch cannot be right");
+            column.null_count = node.null_count();
             column.validity = *validity;
             column.places = *places;
             column.data.clear();
@@ -374,7 +380,7 @@ private:
                 if (!data) return bad("a record batch cannot be right");
                 column.data.push_back(*data);
             }
-            if (node.length != rows || !column.has_room_for(static_cast<std::uint64_t>(rows))) {
+            if (node.length() != rows || !column.has_room_for(static_cast<std::uint64_t>(rows))) {
                 return bad("a record batch has fewer rows than it says");
             }
         }
@@ -383,7 +389,7 @@ private:
     }
 
     // Nothing where it is not what it says.
-    [[nodiscard]] std::optional<ByteView> decompressed(std::uint8_t codec, ByteView from) {
+    [[nodiscard]] std::optional<ByteView> decompressed(arrow::Codec codec, ByteView from) {
         if (from.empty()) return from;
         if (from.size() < sizeof(std::int64_t)) return std::nullopt;
         const auto bytes = read_at<std::int64_t>(from, 0);
@@ -397,6 +403,7 @@ private:
     }
 
     InputBuffer input_;
+    std::string metadata_;  // of one message, aligned as FlatBuffers are
     std::size_t held_ = 0;  // bytes of the input that the batch lies in
     std::array<Column, 2> columns_;
     std::size_t key_ = 0;  // of the columns

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "interchange/arrow_schema.hpp"
-#include "interchange/flat.hpp"
+#include "arrow_metadata_generated.h"
+#include "interchange/arrow_numbers.hpp"
 #include "interchange/rows.hpp"
 
 namespace shoal::interchange {
@@ -22,36 +22,31 @@ ByteView bytes_of(const std::vector<T>& values) {
     return {static_cast<const void*>(values.data()), values.size() * sizeof(T)};
 }
 
-// A message's metadata as it goes into the stream.
-std::string with_prefix(const std::string& metadata) {
-    const std::uint32_t prefix[] = {arrow::kContinuation, static_cast<std::uint32_t>(metadata.size())};
-    return std::string(reinterpret_cast<const char*>(prefix), sizeof prefix) + metadata;
-}
-
-std::size_t begin_message(FlatWriter& flat, arrow::message::HeaderType type, std::size_t body_bytes) {
-    const std::size_t message = flat.add_table(0, {2, 1, 4, 8});
-    flat.set(flat.place(message, arrow::message::kVersion), arrow::message::kV5);
-    flat.set(flat.place(message, arrow::message::kHeaderType), type);
-    flat.set(flat.place(message, arrow::message::kBodyLength), static_cast<std::int64_t>(body_bytes));
-    return flat.place(message, arrow::message::kHeader);
+// A message's metadata as it goes into the stream, before a body of so many bytes.
+template <class T>
+std::string finish_message(flatbuffers::FlatBufferBuilder& flat, flatbuffers::Offset<T> header,
+                           std::size_t body_bytes) {
+    flat.Finish(arrow::CreateMessage(flat, arrow::kV5, arrow::HeaderTraits<T>::enum_value, header.Union(),
+                                     static_cast<std::int64_t>(body_bytes)));
+    const std::size_t bytes = padded(flat.GetSize());
+    const std::uint32_t prefix[] = {arrow::kContinuation, static_cast<std::uint32_t>(bytes)};
+    std::string message(reinterpret_cast<const char*>(prefix), sizeof prefix);
+    message.append(reinterpret_cast<const char*>(flat.GetBufferPointer()), flat.GetSize());
+    message.resize(sizeof prefix + bytes);
+    return message;
 }
 
 std::string schema_message() {
-    static constexpr std::pair<std::string_view, arrow::Type> kColumns[] = {{"key", arrow::Type::kBinary},
-                                                                            {"record", arrow::Type::kLargeBinary}};
-    FlatWriter flat;
-    const std::size_t schema =
-        flat.add_table(begin_message(flat, arrow::message::kSchema, 0), {0, 4});  // little endian is the default
-    std::size_t slot = flat.add_vector(flat.place(schema, arrow::schema::kFields), std::size(kColumns), 4);
+    static constexpr std::pair<const char*, arrow::Type> kColumns[] = {{"key", arrow::Type::kBinary},
+                                                                       {"record", arrow::Type::kLargeBinary}};
+    flatbuffers::FlatBufferBuilder flat;
+    std::vector<flatbuffers::Offset<arrow::Field>> fields;
     for (const auto& [name, type] : kColumns) {
-        const std::size_t field = flat.add_table(slot, {4, 0, 1, 4, 0, 4});
-        flat.set(flat.place(field, arrow::field::kTypeType), type);
-        flat.add_text(flat.place(field, arrow::field::kName), name);
-        flat.add_table(flat.place(field, arrow::field::kType), {});
-        flat.add_vector(flat.place(field, arrow::field::kChildren), 0, 4);
-        slot += sizeof(std::uint32_t);
+        const std::vector<flatbuffers::Offset<arrow::Field>> no_children;
+        fields.push_back(arrow::CreateFieldDirect(flat, name, false, static_cast<std::uint8_t>(type),
+                                                  arrow::CreateSomething(flat), 0, &no_children));
     }
-    return with_prefix(flat.finish());
+    return finish_message(flat, arrow::CreateSchemaDirect(flat, 0, &fields), 0);
 }
 
 class ArrowWriter final : public RowWriter {
@@ -108,26 +103,17 @@ private:
         std::vector<arrow::Buffer> places;
         std::size_t body_bytes = 0;
         for (const ByteView buffer : buffers) {  // no validity: nothing is null
-            places.push_back({static_cast<std::int64_t>(body_bytes), static_cast<std::int64_t>(buffer.size())});
+            places.emplace_back(static_cast<std::int64_t>(body_bytes), static_cast<std::int64_t>(buffer.size()));
             const std::size_t padding = padded(buffer.size()) - buffer.size();
             if (!buffer.empty()) pieces.push_back(buffer);
             if (padding > 0) pieces.emplace_back(kPadding.data(), padding);
             body_bytes += buffer.size() + padding;
         }
         const auto rows = static_cast<std::int64_t>(key_ends.size() - 1);
-        FlatWriter flat;
-        const std::size_t batch =
-            flat.add_table(begin_message(flat, arrow::message::kRecordBatch, body_bytes), {8, 4, 4});
-        flat.set(flat.place(batch, arrow::record_batch::kLength), rows);
-        const arrow::Node node{rows, 0};
-        const std::size_t nodes =
-            flat.add_vector(flat.place(batch, arrow::record_batch::kNodes), 2, sizeof(arrow::Node));
-        flat.set(nodes, node);
-        flat.set(nodes + sizeof node, node);
-        std::size_t at =
-            flat.add_vector(flat.place(batch, arrow::record_batch::kBuffers), places.size(), sizeof(arrow::Buffer));
-        for (const arrow::Buffer& place : places) flat.set(std::exchange(at, at + sizeof place), place);
-        const std::string metadata = with_prefix(flat.finish());
+        const std::vector<arrow::FieldNode> nodes(2, arrow::FieldNode(rows, 0));
+        flatbuffers::FlatBufferBuilder flat;
+        const std::string metadata =
+            finish_message(flat, arrow::CreateRecordBatchDirect(flat, rows, &nodes, &places), body_bytes);
         pieces.front() = metadata;
         return write_schema() && write_(pieces);
     }
