@@ -20,7 +20,9 @@
 // reader's; else nothing in the arena.
 // Invariants: I1 each value is one closed cut, taken after the backup began;
 //             I2 a key that is there from the beginning to the end is in the backup once;
-//             I3 between two chunks this thread is in no epoch, and what it holds of a value may be freed.
+//             I3 between two chunks this thread is in no epoch, and what it holds of a value may be freed;
+//             I4 flush leaves nothing in the draft, and no key to be read again: a long value has chunks of its
+//             own.
 #include "store/backup.hpp"
 
 #include <algorithm>
