@@ -44,6 +44,10 @@ def rows_of(lines):
 
 
 class Interchange(ToolTest):
+    def tearDown(self):
+        self.run_shoal("destroy", "-f", self.copy())
+        super().tearDown()
+
     def fill(self, store, model):
         lines = b"".join(line_of(key, record) for key, records in model.items() for record in records)
         self.shoal("import", store, "--jsonl", "--memory", "64M", stdin=lines)
@@ -56,7 +60,6 @@ class Interchange(ToolTest):
         return found
 
     def copy(self):
-        self.addCleanup(subprocess.run, [tool_runner.shoal_path, "destroy", "-f", self.path("copy")], capture_output=True)
         return self.path("copy")
 
     def test_what_is_exported_is_imported_in_each_format_by_files_and_pipes(self):
