@@ -216,6 +216,7 @@ TEST_CASE("A value that is erased, or made anew, before its files are read is in
     REQUIRE_OK(restored);
     const Contents now = contents_of(store);
     const Contents found = contents_of(*restored);
+    if (anew) CHECK(found.size() == keys.size());  // each was written before, or is read again
     for (const auto& [key, records] : found) {
         INFO(key);
         if (records.front().size() != 1'000 && !(key == "key 1" && records.front().size() == 9 * kMiB)) {
