@@ -27,7 +27,7 @@ namespace {
 
 constexpr char kBackupExamples[] =
     R"(Others may go on using the store. Each key's value in FILE has all that was acknowledged before the command began.
-FILE is written as FILE.part, and gets its name when it is whole and durable; until then what was there before stays.
+FILE is written as FILE.part, and gets its name when it is whole and durable; until then an earlier FILE stays.
 FILE.part of a backup that was interrupted is gone on with by --resume. - is standard output.
 
 Examples:
@@ -37,7 +37,7 @@ Examples:
 
 constexpr char kRestoreExamples[] =
     R"(No store may be at STORE; it is there when all of the backup is in it, and not before. It is as the one that was
-backed up: its memory limit is at most what a new store here would get, and where that one spilled, the new one keeps
+backed up: its memory limit is at most what a new store here would get; if that one spilled, the new one keeps
 its spill files in its directory, and outlives a reboot. - is standard input.
 
 Examples:
