@@ -62,8 +62,8 @@ struct OwnArena {
 [[nodiscard]] bool is_at_home(const LockDescription& locks, const std::string& path, const ArenaLock& lock,
                               Kinship kinship);
 
-// The same for a process that only reads, and writes no home. An orphan is read where it is; it cannot be taken
-// over by another process before this one has left it.
+// The same for a process that only reads, and writes no home. An orphan is read where it is: processes that open
+// the same store.meta share it with this one, and those of another cannot take it over before this one has left it.
 [[nodiscard]] bool is_at_home_to_read(const LockDescription& locks, const ArenaLock& lock, Kinship kinship);
 
 // The arena of a store.meta that was set aside under the name `aside` in `directory`; the text's, where none says

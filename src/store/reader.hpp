@@ -4,9 +4,6 @@
 //                     have been freed meanwhile is made anew
 //   no arena          the checkpoint becomes an arena of this process's own, in memory, which is read as any store
 //
-// One thing a reader does hold back: after a store was moved to another file system, an open for writing must take
-// its arena over (store/kin.hpp), and fails with kCopied while a reader has it open.
-//
 // Thread safety: every function. A crash leaves nothing, and a process that is stopped anywhere holds nothing back.
 // After a fork both processes may use the object.
 #pragma once

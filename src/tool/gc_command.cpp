@@ -20,9 +20,9 @@ namespace {
 constexpr char kGcExamples[] =
     R"(Looks at the arenas in /dev/shm, in $XDG_RUNTIME_DIR and in each DIR. Garbage is an arena whose store's directory is
 gone, which no store.meta names, or whose store is temporary and has no owner left. What a process has open is never
-touched. Left, unless by --force, is what may be a store's that cannot be seen from here: what was in use less than AGE
-ago, what was synced, what was last open in another mount namespace (a container), and what has its directory on a
-file system that is not mounted here now.
+touched. Left, unless by --force, is what may be a store's that cannot be seen from here: what was in use less than
+AGE ago, what was synced, what was last open in another mount namespace (a container), and what has its directory on
+a file system that is not mounted here now.
 
 Exit code 4 when something that should go could not be removed.
 

@@ -195,6 +195,10 @@ TEST_CASE("A moved store is only read, from a read-only mount too, and not chang
     }
     CHECK(last_write() == before);
     {
+        shoal::Options options;
+        options.read_only = true;
+        const auto reader = Store::attach(moved, options);  // in the way of no other
+        REQUIRE_OK(reader);
         const auto store = Store::attach(moved);
         REQUIRE_OK(store);
         CHECK(MovableFolders::has_all(*store));
