@@ -127,7 +127,7 @@ Result<void> restore(const ChainContext& context, Index& index, Epochs& epochs, 
         if (named[number].live_bytes == 0) continue;
         files.adopt(number, round_up(named[number].end, kSpillFileHeaderBytes), named[number].live_bytes,
                     checkpoint.number());
-        if (auto known = files.check_version(number); !known) return known;
+        if (auto known = files.look_at_adopted(number); !known) return known;
     }
     ArenaHeader& header = context.mapping.header();
     // relaxed, both: published with the arena

@@ -298,10 +298,18 @@ void SpillFiles::adopt(std::uint32_t number, std::uint64_t end, std::uint64_t li
     file.owner.store(kIdleFile, std::memory_order_relaxed);
 }
 
-Result<void> SpillFiles::check_version(std::uint32_t number) const {
+Result<void> SpillFiles::look_at_adopted(std::uint32_t number) {
     const std::string path = path_of(number);
     const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
     std::array<std::byte, kSpillFileHeaderBytes> head;
+    struct stat info {};
+    if (file.get() >= 0 && ::fstat(file.get(), &info) == 0) {
+        const auto size = static_cast<std::uint64_t>(info.st_size);
+        Atomic<std::uint64_t>& end = entry(number).end;
+        // relaxed, both: published with the arena
+        if (size < (end.load(std::memory_order_relaxed) & ~kAdoptedBit))
+            end.store(size | kAdoptedBit, std::memory_order_relaxed);
+    }
     if (file.get() < 0 || ::pread(file.get(), head.data(), head.size(), 0) != static_cast<ssize_t>(head.size()))
         return {};
     auto parsed = parse_file_header({head.data(), head.size()});

@@ -110,8 +110,9 @@ public:
     // is a file of the arena before, to which this one never writes.
     void adopt(std::uint32_t number, std::uint64_t end, std::uint64_t live_bytes,
                std::uint64_t checkpoint) noexcept;
-    // kIncompatible where the file is of a later version. What else is wrong with it shows where it is read.
-    [[nodiscard]] Result<void> check_version(std::uint32_t number) const;
+    // Then: the end is that of the file, where a bundle at it is shorter than its place tells. kIncompatible where
+    // the file is of a later version. What else is wrong with it shows where it is read.
+    [[nodiscard]] Result<void> look_at_adopted(std::uint32_t number);
     // Removes the store's files in the folder that the table has not: those of arenas that are gone.
     void remove_unnamed(const Slot& slot);
 
