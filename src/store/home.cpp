@@ -45,7 +45,7 @@ MetaIdentity identity_of(int descriptor) noexcept {
     return identity_of(info);
 }
 
-MetaIdentity identity_at(const std::string& path) noexcept {
+MetaIdentity identity_at(const std::string& path) {
     struct statx info {};
     const std::string meta = path + "/" + std::string(kMetadataName);
     if (::statx(AT_FDCWD, meta.c_str(), AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_BTIME | STATX_TYPE, &info) != 0 ||

@@ -14,7 +14,7 @@ namespace shoal {
 // Of the file that is open as `descriptor`; unknown where it is not open.
 [[nodiscard]] MetaIdentity identity_of(int descriptor) noexcept;
 // Of `path`/store.meta; unknown where there is none, or no regular file.
-[[nodiscard]] MetaIdentity identity_at(const std::string& path) noexcept;
+[[nodiscard]] MetaIdentity identity_at(const std::string& path);
 
 // Of this process; 0 where it cannot be told. Two at one time differ, and so do two of one boot from Linux 6.12 on.
 [[nodiscard]] std::uint64_t this_mount_namespace() noexcept;
