@@ -473,7 +473,7 @@ class Deaths(ShuffleTest):
         while self.state(worker) not in "XZ":
             pass
         self.assertNotEqual(os.listdir(self.spills), [])
-        self.run_shoal("gc")
+        self.run_shoal("gc", "--min-age", "0")
         self.assertEqual(os.listdir(self.spills), [])
 
     def test_sigkill_of_the_job_ends_its_workers_and_the_next_run_cleans_up(self):
