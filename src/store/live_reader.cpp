@@ -195,7 +195,7 @@ Result<bool> LiveReader::load(ByteView key, std::span<StoredPart> stored) {
     if (stored.empty()) return true;
     read_files(stored);
     return check_loaded(
-        files_, key, stored,
+        key, stored,
         [&] {
             return look([&](Glance&) -> Result<std::optional<std::uint64_t>> {
                 const std::optional<Found> now = find(key, hash(key));
@@ -203,6 +203,7 @@ Result<bool> LiveReader::load(ByteView key, std::span<StoredPart> stored) {
             });
         },
         [this](StoredPart& part) {
+            files_.forget(stored_at(part.place).file);
             read_files({&part, 1});
         });
 }

@@ -170,7 +170,7 @@ Result<bool> StoreImpl::load(const KeyRef& key, std::span<StoredPart> stored) {
 
 Result<bool> StoreImpl::loaded(const KeyRef& key, std::span<StoredPart> stored) {
     return check_loaded(
-        files_, key.bytes, stored,
+        key.bytes, stored,
         [&]() -> Result<std::optional<std::uint64_t>> {
             auto inside = enter();
             if (!inside) return tl::unexpected(std::move(inside.error()));
@@ -178,6 +178,7 @@ Result<bool> StoreImpl::loaded(const KeyRef& key, std::span<StoredPart> stored) 
             return now ? std::optional(now->generation) : std::nullopt;
         },
         [this](StoredPart& part) {
+            files_.forget(stored_at(part.place).file);
             read_files({&part, 1});
         });
 }

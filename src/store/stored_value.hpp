@@ -30,8 +30,9 @@ namespace shoal {
 
 // After the parts, of one key, were loaded outside of every epoch. True: all are there. False: the key was erased
 // meanwhile, and its value is to be read anew. `generation_now`: of the key's chain, if it has one. `read_again`:
-// one part.
-[[nodiscard]] Result<bool> check_loaded(SpillFiles& files, ByteView key, std::span<StoredPart> stored,
+// one part, from a file that is opened anew: the one that is open under that number may have been removed, and
+// another made.
+[[nodiscard]] Result<bool> check_loaded(ByteView key, std::span<StoredPart> stored,
                                         const std::function<Result<std::optional<std::uint64_t>>()>& generation_now,
                                         const std::function<void(StoredPart&)>& read_again);
 
