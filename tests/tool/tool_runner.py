@@ -23,7 +23,9 @@ class ToolTest(unittest.TestCase):
         self.store = os.path.join(self.folder, "store")
 
     def tearDown(self):
-        subprocess.run([shoal_path, "destroy", "-f", self.store], capture_output=True, timeout=WATCHDOG_S)
+        for name in os.listdir(self.folder):
+            if os.path.exists(self.path(os.path.join(name, "store.meta"))):
+                subprocess.run([shoal_path, "destroy", "-f", self.path(name)], capture_output=True, timeout=WATCHDOG_S)
         shutil.rmtree(self.folder)
 
     def path(self, name):
