@@ -8,11 +8,7 @@
 // Thread safety: every function. Header only, since the shuffle uses it too, beside the shared library.
 #pragma once
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstdint>
 #include <limits>
@@ -20,25 +16,13 @@
 #include <string_view>
 #include <vector>
 
+#include "arena/kernel_file.hpp"
+
 namespace shoal {
 
 inline constexpr std::uint64_t kNoGroupLimit = std::numeric_limits<std::uint64_t>::max();
 
 namespace group_memory {
-
-// The whole of a file of the kernel's; empty where it cannot be read.
-[[nodiscard]] inline std::string text_of(const std::string& path) {
-    std::string text;
-    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (file < 0) return text;
-    std::array<char, 4096> part{};
-    for (ssize_t got = ::read(file, part.data(), part.size()); got > 0;
-         got = ::read(file, part.data(), part.size())) {
-        text.append(part.data(), static_cast<std::size_t>(got));
-    }
-    ::close(file);
-    return text;
-}
 
 // Cuts `text` at each `mark`. A mark at the end begins nothing.
 [[nodiscard]] inline std::vector<std::string_view> parts_of(std::string_view text, char mark) {
@@ -161,7 +145,7 @@ struct Mount {
     std::vector<Mount> version_2;
     // "31 23 0:28 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw": root and place are fields 3 and 4; the file
     // system's kind, source and options follow the dash.
-    const std::string mounts = group_memory::text_of(root + "/proc/self/mountinfo");
+    const std::string mounts = text_of(root + "/proc/self/mountinfo");
     for (const std::string_view line : group_memory::parts_of(mounts, '\n')) {
         const auto fields = group_memory::parts_of(line, ' ');
         const auto dash = std::find(fields.begin(), fields.end(), "-");
@@ -173,7 +157,7 @@ struct Mount {
     }
     std::uint64_t left = kNoGroupLimit;
     // "0::/system.slice" is version 2; "4:memory:/docker/5c" is version 1.
-    const std::string groups = group_memory::text_of(root + "/proc/self/cgroup");
+    const std::string groups = text_of(root + "/proc/self/cgroup");
     for (const std::string_view line : group_memory::parts_of(groups, '\n')) {
         const std::size_t first = line.find(':');
         const std::size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);

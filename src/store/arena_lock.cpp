@@ -7,8 +7,6 @@
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -17,6 +15,7 @@
 
 #include "arena/byte_lock.hpp"
 #include "arena/file_identity.hpp"
+#include "arena/kernel_file.hpp"
 
 namespace shoal {
 namespace {
@@ -46,11 +45,6 @@ bool is_locked_beside(int descriptor, std::uint64_t begin, std::uint64_t end, co
     };
     if (own == nullptr) return locked(begin, end);
     return locked(begin, *own) || locked(*own + 1, end);
-}
-
-std::string text_of(const std::string& file) {
-    std::ifstream stream(file);
-    return {std::istreambuf_iterator<char>(stream), {}};
 }
 
 // Whether /proc shows a lock on a descriptor of the process that means the file.

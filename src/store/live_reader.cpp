@@ -39,16 +39,7 @@ public:
                 if (piece.bytes != 0 || with_empty) made.spans_.emplace_back(copy.get() + piece.at, piece.bytes);
                 continue;
             }
-            const StoredPart& part = stored[piece.part - 1];
-            if (!with_empty || is_in_parts(part)) {  // boundaries do not matter; or one large record
-                if (part.bytes != 0) made.spans_.emplace_back(part.to, part.bytes);
-                continue;
-            }
-            std::uint64_t at = 0;
-            for (const std::uint32_t length : part.lengths) {
-                made.spans_.emplace_back(part.to + at, length);
-                at += length;
-            }
+            add_spans(stored[piece.part - 1], with_empty, made.spans_);
         }
         for (const ByteView span : made.spans_) made.bytes_ += span.size();
         made.loaded_ = std::move(copy);

@@ -57,16 +57,7 @@ public:
                 made.spans_.push_back(piece.resident);
                 continue;
             }
-            const StoredPart& part = stored_[piece.part - 1];
-            if (!with_empty_ || is_in_parts(part)) {  // boundaries do not matter; or one large record
-                if (part.bytes != 0) made.spans_.emplace_back(part.to, part.bytes);
-                continue;
-            }
-            std::uint64_t at = 0;
-            for (const std::uint32_t length : part.lengths) {
-                made.spans_.emplace_back(part.to + at, length);
-                at += length;
-            }
+            add_spans(stored_[piece.part - 1], with_empty_, made.spans_);
         }
         made.bytes_ = bytes_;
         made.loaded_ = std::move(loaded_);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include <shoal/bytes.hpp>
 #include <shoal/error.hpp>
@@ -26,6 +27,20 @@ namespace shoal {
     part.key = key;
     part.bytes = extent.reserve.payload_bytes();
     return part;
+}
+
+// What a view has of a part that is loaded, behind `spans`: a span per record, or one, where boundaries do not
+// matter or it is one large record; none for nothing then.
+inline void add_spans(const StoredPart& part, bool each_record, std::vector<ByteView>& spans) {
+    if (!each_record || is_in_parts(part)) {
+        if (part.bytes != 0) spans.emplace_back(part.to, part.bytes);
+        return;
+    }
+    std::uint64_t at = 0;
+    for (const std::uint32_t length : part.lengths) {
+        spans.emplace_back(part.to + at, length);
+        at += length;
+    }
 }
 
 // After the parts, of one key, were loaded outside of every epoch. True: all are there. False: the key was erased
