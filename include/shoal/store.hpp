@@ -99,7 +99,8 @@ public:
     // it; but kCopied where its spill folder is outside of it, and so the other store's. Of `options`
     // memory_limit_bytes, group and any_owner count. Errors: as open; kArenaGone where it was never synced,
     // kDamaged where the checkpoint is.
-    [[nodiscard]] static Result<Recovery> recover(const std::string& path, const Options& options = {});
+    [[nodiscard]] static Result<Recovery> recover(const std::string& path, const Options& options = {},
+                                                  const RecoverOptions& recover_options = {});
 
     // Makes a new store at `path` of a backup, whose file is `file` or whose bytes `source` gives in order, on any
     // machine and by this build or a later one than wrote it. The store is there when all of it is: until then no

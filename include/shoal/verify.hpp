@@ -2,12 +2,28 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include <shoal/options.hpp>
 
 namespace shoal {
+
+// How far a check is, or the restoring before it.
+struct CheckProgress {
+    enum class Step : std::uint8_t {
+        kRestoring,  // what the checkpoint names comes back into memory
+        kChecking,   // what is in files is read
+    };
+    Step step = Step::kChecking;
+    double fraction = 0;      // of the step, 0 to 1; an estimate
+    std::uint64_t bytes = 0;  // read in this step: of the checkpoint, or of payload
+};
+
+// Called about once for each MiB that is read, outside of every epoch, so that it may be slow. False ends the call
+// with kSystem and ECANCELED; a store that was being restored is as it was before then. It must not throw.
+using CheckCallback = std::function<bool(const CheckProgress& progress)>;
 
 struct VerifyOptions {
     // Recovers what the dead have left and gives leaked memory back. Only where nobody else has the store open and
@@ -17,6 +33,8 @@ struct VerifyOptions {
 
     // Reads all that is in spill files and the checkpoint, and checks that too. Costs a read of all of it.
     bool files = true;
+
+    CheckCallback progress{};  // of what is read from files; called from the caller's thread
 
     // Whose store is taken: `group` and `any_owner` alone are looked at, as by Store::attach.
     Options access{};
@@ -82,6 +100,10 @@ struct VerifyReport {
     std::uint64_t repaired_bytes = 0;  // 64 KiB pages and blocks together
 
     [[nodiscard]] bool sound() const noexcept { return damage_count == 0; }
+};
+
+struct RecoverOptions {
+    CheckCallback progress{};  // called from the caller's thread
 };
 
 // What Store::recover found and did.

@@ -30,4 +30,8 @@ tl::unexpected<Error> failed(const std::string& what, int cause) {
     return tl::unexpected(Error{code_of(cause), fmt::format("{}: {}{}", what, std::strerror(cause), hint), cause});
 }
 
+tl::unexpected<Error> stopped_by_caller(const std::string& what) {
+    return tl::unexpected(Error{Code::kSystem, what + " was stopped by its caller", ECANCELED, 0});
+}
+
 }  // namespace shoal

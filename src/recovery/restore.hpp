@@ -13,7 +13,7 @@ namespace shoal {
 // `tree` is the arena's first, and empty. Errors: those of the checkpoint; kIncompatible for a
 // spill file of a later version; kMemoryLimit and kNoSpace where the
 // arena is too small for so many keys, and says how many.
-[[nodiscard]] Result<void> restore(const ChainContext& context, Index& index, Epochs& epochs, SpillFiles& files,
-                                   ArenaOffset tree, CheckpointReader& checkpoint);
+[[nodiscard]] Result<void> restore(const ChainContext& context, Slots& slots, Index& index, Epochs& epochs,
+                                   SpillFiles& files, ArenaOffset tree, CheckpointReader& checkpoint);
 
 }  // namespace shoal

@@ -131,11 +131,15 @@ Result<BundleView> parse_bundle(ByteView bytes) {
 }
 
 Result<std::optional<BundleView::Found>> BundleView::find(std::uint64_t generation, std::uint32_t first_segment,
-                                                          std::uint32_t segments) const {
-    const std::byte* at = bytes_ + sizeof(BundleHeader);
+                                                          std::uint32_t segments, Cursor& cursor) const {
+    const std::byte* at = bytes_ + cursor.offset;
     const std::byte* const end = bytes_ + header_.bytes;
     const auto unreadable = [] { return wrong_bundle("the entries of the bundle cannot be read"); };
-    for (std::uint32_t number = 0; number < header_.entries; ++number) {
+    for (std::uint32_t looked = 0; looked < header_.entries; ++looked, ++cursor.number) {
+        if (cursor.number == header_.entries) {
+            cursor.number = 0;
+            at = bytes_ + sizeof(BundleHeader);
+        }
         BundledRun entry;
         if (!read_head(&at, end, &entry) || !read_table(&at, end, first_segment, segments, &entry))
             return unreadable();
@@ -160,6 +164,7 @@ Result<std::optional<BundleView::Found>> BundleView::find(std::uint64_t generati
             return unreadable();
         if (is_it) {
             if (of_found != entry.bytes_in) return unreadable();
+            cursor = {cursor.number + 1, static_cast<std::uint64_t>(at - bytes_) + entry.bytes};
             return Found{{at + entry.bytes_before, entry.bytes_in},
                          static_cast<std::uint32_t>(entry.records_in),
                          entry.lists_lengths ? RecordLengths(lengths, end, 0)

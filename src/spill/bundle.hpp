@@ -72,9 +72,21 @@ public:
         std::uint32_t records = 0;
         RecordLengths lengths;
     };
-    // kDamaged where the bundle's entries cannot be read. Nothing: those segments are not in it.
+    // Where a search begins, and where the last one ended: the entries before it come last. So who looks for
+    // entries in their order looks at each once.
+    struct Cursor {
+        std::uint32_t number = 0;
+        std::uint64_t offset = sizeof(BundleHeader);
+    };
+    // kDamaged where the bundle's entries cannot be read, of those it looks at. Nothing: those segments are not in
+    // it.
     [[nodiscard]] Result<std::optional<Found>> find(std::uint64_t generation, std::uint32_t first_segment,
-                                                    std::uint32_t segments) const;
+                                                    std::uint32_t segments, Cursor& cursor) const;
+    [[nodiscard]] Result<std::optional<Found>> find(std::uint64_t generation, std::uint32_t first_segment,
+                                                    std::uint32_t segments) const {
+        Cursor cursor;
+        return find(generation, first_segment, segments, cursor);
+    }
 
 private:
     friend Result<BundleView> parse_bundle(ByteView bytes);

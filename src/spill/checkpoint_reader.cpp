@@ -55,7 +55,8 @@ CheckpointReader::CheckpointReader(CheckpointReader&& other) noexcept
       at_(other.at_),
       offset_(other.offset_),
       blocks_(other.blocks_),
-      chains_(other.chains_) {}
+      chains_(other.chains_),
+      step_(std::move(other.step_)) {}
 
 CheckpointReader::~CheckpointReader() {
     if (descriptor_ >= 0) ::close(descriptor_);
@@ -80,7 +81,7 @@ Result<CheckpointReader> CheckpointReader::open(const std::string& path, const S
     }
     if (!S_ISREG(info.st_mode)) return reader.damaged("it is no regular file");
     if (auto read = reader.read_header(store_id); !read) return tl::unexpected(std::move(read.error()));
-    const std::uint64_t bytes = sizeof(CheckpointHeader) + reader.header_.body_bytes;
+    const std::uint64_t bytes = reader.bytes();
     if (static_cast<std::uint64_t>(info.st_size) != bytes) {
         return reader.damaged(fmt::format("it has {} bytes, not {}", info.st_size, bytes));
     }
@@ -142,6 +143,7 @@ Result<void> CheckpointReader::read_block() {
     at_ = 0;
     offset_ += sizeof block + block.bytes;
     blocks_ += 1;
+    if (step_ && !step_(offset_)) return stopped_by_caller("the reading of checkpoint " + path_);
     return {};
 }
 

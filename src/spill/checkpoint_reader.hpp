@@ -39,6 +39,11 @@ public:
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
     [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
 
+    // Calls `step` with the bytes that have been read, after each block, of 1 MiB or more. False: next() ends with
+    // kSystem and ECANCELED.
+    void on_block(std::function<bool(std::uint64_t bytes)> step) { step_ = std::move(step); }
+    [[nodiscard]] std::uint64_t bytes() const noexcept { return sizeof(CheckpointHeader) + header_.body_bytes; }
+
     // The next chain, by hash and generation; false behind the last.
     [[nodiscard]] Result<bool> next(CheckpointedChain& chain);
 
@@ -61,6 +66,7 @@ private:
     std::uint64_t offset_ = sizeof(CheckpointHeader);  // of the block behind, in the file
     std::uint64_t blocks_ = 0;                         // read
     std::uint64_t chains_ = 0;                         // given out
+    std::function<bool(std::uint64_t bytes)> step_;
 };
 
 }  // namespace shoal

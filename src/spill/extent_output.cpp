@@ -39,12 +39,12 @@ void ExtentOutput::leave_file() noexcept {
 
 Result<void> ExtentOutput::make_room(std::size_t bytes, std::uint64_t in_one) {
     if (!queue_) queue_.emplace(IoQueue::make(kBuffers));
-    if (in_one != 0 && !SpillFiles::has_room(kUnit, in_one)) {  // not even in a new one
+    if (in_one != 0 && !SpillFiles::has_room(kUnit, in_one, size_limit_)) {  // not even in a new one
         return failed(fmt::format("cannot write {} bytes to one file in {} (ulimit -f)", in_one, files_->folder()),
                       EFBIG);
     }
     const std::uint64_t wanted = in_one + kBufferBytes;  // with what is in the buffer, and padding
-    if (in_one != 0 && file_ != nullptr && !SpillFiles::has_room(offset(), wanted)) {
+    if (in_one != 0 && file_ != nullptr && !SpillFiles::has_room(offset(), wanted, size_limit_)) {
         if (auto done = finish(); !done) return done;
     }
     if (file_ == nullptr) {

@@ -32,7 +32,11 @@ public:
     // other in one file, from here on; 0: what was added last goes on.
     [[nodiscard]] bool has_room(std::size_t bytes, std::uint64_t in_one) const noexcept {
         return file_ != nullptr && used_ + bytes <= kBufferBytes &&
-               (in_one == 0 || SpillFiles::has_room(offset(), in_one));
+               (in_one == 0 || SpillFiles::has_room(offset(), in_one, size_limit_));
+    }
+    // Whether an extent may begin so many bytes behind offset().
+    [[nodiscard]] bool may_begin(std::uint64_t behind) const noexcept {
+        return SpillFiles::has_room(offset() + behind, 0, size_limit_);
     }
     // Makes that so; may write, and wait for it: outside of every epoch. kNoSpace, kPermission, kSystem.
     [[nodiscard]] Result<void> make_room(std::size_t bytes, std::uint64_t in_one);
@@ -77,6 +81,9 @@ private:
 
     SpillFiles* files_;
     Slot* slot_;
+    // As it was at the beginning: asking costs as much as copying a small segment, and where the limit has been
+    // lowered since, a write gives EFBIG.
+    std::uint64_t size_limit_ = file_size_limit();
     std::optional<IoQueue> queue_;
     std::array<Buffer, kBuffers> buffers_;
     std::size_t current_ = 0;

@@ -125,8 +125,7 @@ bool SpillFiles::try_own(SpillFile& file, std::uint64_t owner, std::uint64_t our
     return file.owner.compare_exchange_strong(owner, ours, std::memory_order_acquire, std::memory_order_relaxed);
 }
 
-bool SpillFiles::has_room(std::uint64_t end, std::uint64_t bytes) noexcept {
-    const std::uint64_t limit = file_size_limit();
+bool SpillFiles::has_room(std::uint64_t end, std::uint64_t bytes, std::uint64_t limit) noexcept {
     // Who takes the file over begins at the next block.
     return round_up(end, kSpillFileHeaderBytes) < kSpillFileBytes && bytes <= limit - std::min(limit, end);
 }

@@ -77,7 +77,8 @@ public:
 
     // Whether `bytes` may be written behind `end`, by the format and by the size that this process's files may have
     // (ulimit -f).
-    [[nodiscard]] static bool has_room(std::uint64_t end, std::uint64_t bytes) noexcept;
+    [[nodiscard]] static bool has_room(std::uint64_t end, std::uint64_t bytes,
+                                       std::uint64_t limit = file_size_limit()) noexcept;
     // A file with room for `bytes` at its end, made if need be, that `slot` alone writes to from now on, by a
     // descriptor of its own. `*number` is set. Errors as of open(2) and write(2).
     [[nodiscard]] Result<SharedSpillFile> take(const Slot& slot, std::uint64_t bytes, std::uint32_t* number);

@@ -272,8 +272,7 @@ Result<SyncPass::Step> SyncPass::copy(const Chain& chain, const Segment& segment
     const std::uint64_t beside = bundle_.is_open() && !bundle_is_passed_ ? kBundleBytes : 0;
     needed_ = std::max<std::size_t>(builder_.bytes_needed() + most, kBundleBytes) + beside;
     needed_in_one_ = needed_;
-    const bool has_place = SpillFiles::has_room(output_.offset() + beside, 0);
-    if (!output_.has_room(needed_, needed_in_one_) || !has_place) return Step::kNeedsRoom;
+    if (!output_.has_room(needed_, needed_in_one_) || !output_.may_begin(beside)) return Step::kNeedsRoom;
     const AtomicWord* frames = frames_of(context_.mapping, extent);
     SpilledCounts counts;
     builder_.begin_segment();

@@ -136,7 +136,7 @@ Result<ArenaFile> open_arena_file(const std::string& path, const Metadata& metad
     return ArenaFile{std::move(descriptor), bytes, header.flags == kTemporaryFlag, outdated};
 }
 
-Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Options& options, FillArena fill,
+Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Options& options, const FillArena& fill,
                             CheckpointReader* checkpoint) {
     const auto& [name, where, bytes, id, arena_id, store_path, hidden_path, meta, restore] = plans;
     if (const std::uint64_t most = file_size_limit(); bytes > most) {  // growing it would raise SIGXFSZ

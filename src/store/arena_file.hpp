@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include <shoal/error.hpp>
@@ -20,8 +21,8 @@ class CheckpointReader;
 
 // How a new arena's contents come to be: called with its tables real and zeroed, before it has a name. Empty, or as
 // the checkpoint says, if there is one. `store_path`: the store's directory; empty in memory.
-using FillArena = Result<void> (*)(Mapping& mapping, const Options& options, const std::string& store_path,
-                                   CheckpointReader* checkpoint);
+using FillArena = std::function<Result<void>(Mapping& mapping, const Options& options,
+                                             const std::string& store_path, CheckpointReader* checkpoint)>;
 
 struct ArenaFile {
     Descriptor descriptor;
@@ -62,7 +63,7 @@ struct ArenaPlans {
 
 // Makes an arena of the empty file, mapped whole.
 [[nodiscard]] Result<Mapping> build_arena(int descriptor, const ArenaPlans& plans, const Options& options,
-                                          FillArena fill, CheckpointReader* checkpoint = nullptr);
+                                          const FillArena& fill, CheckpointReader* checkpoint = nullptr);
 
 // Tells everybody who has the arena open that the store is destroyed. 0 or an errno.
 [[nodiscard]] int announce_destruction(int descriptor) noexcept;

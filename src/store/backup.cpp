@@ -34,6 +34,7 @@
 
 #include <fmt/format.h>
 
+#include "arena/system_failure.hpp"
 #include "backup/file.hpp"
 #include "spill/codec_word.hpp"
 #include "store/group_look_up.hpp"
@@ -551,7 +552,7 @@ Result<void> BackupRun::tell_progress() {
     if (!progress_) return {};
     const BackupPosition& now = writer_.position();
     if (progress_({std::min(fraction_, 1.0), now.keys, now.records, now.payload_bytes, now.file_bytes})) return {};
-    return tl::unexpected(Error{Code::kSystem, "the backup was stopped by its caller", ECANCELED, 0});
+    return stopped_by_caller("the backup");
 }
 
 BackupHeader StoreImpl::backup_header() const {

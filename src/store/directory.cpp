@@ -213,7 +213,7 @@ void remove_unnamed(int folder, const std::string& name, int arena, const Metada
 // One try to create, with a spill_dir as spill_folder_of() gives it; kSystem with EEXIST or kNotFound when another
 // creator or a destroyer was quicker.
 Result<OpenedArena> create(int directory, const std::string& path, const Options& options, const Access& access,
-                           FillArena fill, const FillStore& fill_store = {}) {
+                           const FillArena& fill, const FillStore& fill_store = {}) {
     auto place = choose_place(options, path);
     if (!place) return tl::unexpected(std::move(place.error()));
     auto id = new_store_id(path);
@@ -369,7 +369,7 @@ Result<void> check_restore(const OpenedArena& opened, const Metadata& metadata, 
 
 // `fill`: to restore an arena that is gone, by `options`; null: it stays gone.
 Result<OpenedArena> attach_resolved(const std::string& path, const Access& access, const Options& options,
-                                    FillArena fill, bool as_own) {
+                                    const FillArena& fill, bool as_own) {
     for (int turn = 0;; ++turn) {
         auto directory = open_directory(path, access);
         if (!directory) return tl::unexpected(std::move(directory.error()));
@@ -492,7 +492,7 @@ Result<OpenedArena> attach_existing(const std::string& path, const Options& opti
     return attach_or_restore(path, options, nullptr);
 }
 
-Result<OpenedArena> attach_or_restore(const std::string& path, const Options& options, FillArena fill,
+Result<OpenedArena> attach_or_restore(const std::string& path, const Options& options, const FillArena& fill,
                                       bool as_own) {
     auto access = Access::from(options);
     if (!access) return tl::unexpected(std::move(access.error()));
@@ -501,7 +501,7 @@ Result<OpenedArena> attach_or_restore(const std::string& path, const Options& op
     return attach_resolved(*whole, *access, options, fill, as_own);
 }
 
-Result<OpenedArena> open_or_create(const std::string& path, const Options& options, FillArena fill) {
+Result<OpenedArena> open_or_create(const std::string& path, const Options& options, const FillArena& fill) {
     auto access = Access::from(options);
     if (!access) return tl::unexpected(std::move(access.error()));
     auto whole = resolved_path(path);
@@ -535,7 +535,7 @@ Result<OpenedArena> open_or_create(const std::string& path, const Options& optio
     }
 }
 
-Result<OpenedArena> create_filled(const std::string& path, const Options& options, FillArena fill,
+Result<OpenedArena> create_filled(const std::string& path, const Options& options, const FillArena& fill,
                                   const FillStore& fill_store) {
     auto access = Access::from(options);
     if (!access) return tl::unexpected(std::move(access.error()));
@@ -569,7 +569,7 @@ Result<OpenedArena> create_filled(const std::string& path, const Options& option
     return created;
 }
 
-Result<OpenedArena> create_in_memory(const Options& options, FillArena fill) {
+Result<OpenedArena> create_in_memory(const Options& options, const FillArena& fill) {
     if (!options.spill_dir.empty()) {  // nobody would take its files away if its processes are killed
         return tl::unexpected(
             Error{Code::kInvalidArgument,

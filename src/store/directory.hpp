@@ -38,20 +38,21 @@ struct OpenedArena {
 // Of `options` those that attach and destroy look at are group and any_owner (store/access.hpp), and attach at
 // read_only: then nothing is written or made, and the mapping is for reading alone, or of an arena of this
 // process's own.
-[[nodiscard]] Result<OpenedArena> open_or_create(const std::string& path, const Options& options, FillArena fill);
+[[nodiscard]] Result<OpenedArena> open_or_create(const std::string& path, const Options& options,
+                                                 const FillArena& fill);
 [[nodiscard]] Result<OpenedArena> attach_existing(const std::string& path, const Options& options = {});
 // The same, and where the arena is gone and the store was synced, it is made anew (store/restore.hpp). `as_own`: a
 // copy of a store that lives becomes a store of its own (store/kin.hpp).
-[[nodiscard]] Result<OpenedArena> attach_or_restore(const std::string& path, const Options& options, FillArena fill,
-                                                    bool as_own = false);
+[[nodiscard]] Result<OpenedArena> attach_or_restore(const std::string& path, const Options& options,
+                                                    const FillArena& fill, bool as_own = false);
 // Creates a store, and fills it before store.meta names it: `fill_store` gets the arena, opened once more, and has
 // let it go when it returns. What was filled into spill files is durable by then, and so is the store's name in the
 // end. Fails with kInvalidArgument and EEXIST where a store is there. A failure leaves nothing behind, and a crash
 // an arena that no store.meta names.
 using FillStore = std::function<Result<void>(OpenedArena&& arena)>;
-[[nodiscard]] Result<OpenedArena> create_filled(const std::string& path, const Options& options, FillArena fill,
-                                                const FillStore& fill_store);
-[[nodiscard]] Result<OpenedArena> create_in_memory(const Options& options, FillArena fill);
+[[nodiscard]] Result<OpenedArena> create_filled(const std::string& path, const Options& options,
+                                                const FillArena& fill, const FillStore& fill_store);
+[[nodiscard]] Result<OpenedArena> create_in_memory(const Options& options, const FillArena& fill);
 [[nodiscard]] Result<void> destroy_store(const std::string& path, const Options& options = {});
 
 }  // namespace shoal

@@ -156,7 +156,8 @@ Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options, con
     // relaxed: published with the arena
     header.generations.store(checkpoint->header().generations, std::memory_order_relaxed);
     SpillFiles files(mapping, slots, {}, false, store_path);
-    return restore({mapping, blocks, *slot, slots.number(*slot)}, index, epochs, files, tree.offset, *checkpoint);
+    return restore({mapping, blocks, *slot, slots.number(*slot)}, slots, index, epochs, files, tree.offset,
+                   *checkpoint);
 }
 
 Result<KeyRef> StoreImpl::key_ref(ByteView key) const {

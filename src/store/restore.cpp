@@ -81,8 +81,8 @@ int remove_outdated(int folder, const std::string& name, const std::string& path
 }  // namespace
 
 Result<std::optional<OpenedArena>> restore_store(int directory, const std::string& path, const Metadata& metadata,
-                                                 const Options& options, const Access& access, FillArena fill,
-                                                 ArenaLock& lock, bool outdated) {
+                                                 const Options& options, const Access& access,
+                                                 const FillArena& fill, ArenaLock& lock, bool outdated) {
     const auto look_again = [] { return Result<std::optional<OpenedArena>>(std::nullopt); };
     const std::size_t slash = metadata.arena_path.rfind('/');
     const std::string dir = slash == 0 ? "/" : metadata.arena_path.substr(0, slash);
@@ -167,7 +167,7 @@ Result<std::optional<OpenedArena>> restore_store(int directory, const std::strin
 }
 
 Result<OpenedArena> restore_to_read(const std::string& path, const Metadata& metadata, const Options& options,
-                                    const Access& access, FillArena fill, bool outdated) {
+                                    const Access& access, const FillArena& fill, bool outdated) {
     if (metadata.spill_folder.empty()) return tl::unexpected(never_synced(path, metadata.arena_path, outdated));
     const std::string id = id_text(metadata.id);
     const auto check = [&](const struct stat& info, const std::string& what) {

@@ -21,13 +21,13 @@ namespace shoal {
 // kPermission among them; kMemoryLimit, kNoSpace, kSystem.
 [[nodiscard]] Result<std::optional<OpenedArena>> restore_store(int directory, const std::string& path,
                                                                const Metadata& metadata, const Options& options,
-                                                               const Access& access, FillArena fill,
+                                                               const Access& access, const FillArena& fill,
                                                                ArenaLock& lock, bool outdated);
 
 // The same for a process that only reads, into memory of its own: nothing is locked, written or made, and another
 // may restore the store meanwhile. Errors: as above, but for kInUse.
 [[nodiscard]] Result<OpenedArena> restore_to_read(const std::string& path, const Metadata& metadata,
-                                                  const Options& options, const Access& access, FillArena fill,
-                                                  bool outdated);
+                                                  const Options& options, const Access& access,
+                                                  const FillArena& fill, bool outdated);
 
 }  // namespace shoal

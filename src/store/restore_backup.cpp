@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "arena/plan.hpp"
+#include "arena/system_failure.hpp"
 #include "backup/file.hpp"
 #include "backup/reader.hpp"
 #include "spill/codec_word.hpp"
@@ -99,7 +100,7 @@ Result<Restored> StoreImpl::fill_from(BackupReader& reader, std::uint64_t file_b
         const double fraction =
             file_bytes == 0 ? 0 : static_cast<double>(now.file_bytes) / static_cast<double>(file_bytes);
         if (!progress({std::min(fraction, 1.0), now.keys, now.records, now.payload_bytes, now.file_bytes})) {
-            return tl::unexpected(Error{Code::kSystem, "the restoring was stopped by its caller", ECANCELED, 0});
+            return stopped_by_caller("the restoring");
         }
     }
     if (auto ended = reader.finish(); !ended) return tl::unexpected(std::move(ended.error()));

@@ -20,10 +20,11 @@ ProgressLine::ProgressLine(std::string what) : on_(::isatty(STDERR_FILENO) == 1)
 
 void ProgressLine::show(double fraction, std::uint64_t bytes) {
     const auto now = Clock::now();
+    if (!begun_) begun_ = now;
     if (!on_ || now < next_) return;
     next_ = now + kBetween;
     const double part = std::clamp(fraction, 0.0, 1.0);
-    const double seconds = std::chrono::duration<double>(now - begun_).count();
+    const double seconds = std::chrono::duration<double>(now - *begun_).count();
     const auto filled = static_cast<std::size_t>(part * static_cast<double>(kWidth));
     const double megabytes = static_cast<double>(bytes) * 1e-6;
     const std::string line = fmt::format("\r\033[K{} [{}{}] {:3.0f} %  {:.0f} MB  {:.0f} MB/s", what_,

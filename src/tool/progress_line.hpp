@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace shoal::tool {
@@ -14,7 +15,7 @@ public:
     ProgressLine(const ProgressLine&) = delete;
     ProgressLine& operator=(const ProgressLine&) = delete;
 
-    // Draws it, some times a second at most: that part of all is done, and that many bytes.
+    // Draws it, some times a second at most: that part of all is done, and that many bytes since the first call.
     void show(double fraction, std::uint64_t bytes);
     // Leaves an empty line, to which an error can be written.
     void clear();
@@ -25,8 +26,8 @@ private:
     bool on_;
     bool drawn_ = false;
     std::string what_;
-    Clock::time_point begun_ = Clock::now();
-    Clock::time_point next_ = begun_;
+    std::optional<Clock::time_point> begun_;
+    Clock::time_point next_;
 };
 
 }  // namespace shoal::tool

@@ -12,6 +12,7 @@
 #include "tool/failure.hpp"
 #include "tool/operands.hpp"
 #include "tool/printable.hpp"
+#include "tool/progress_line.hpp"
 #include "tool/streams.hpp"
 #include "tool/validators.hpp"
 
@@ -55,7 +56,19 @@ int run_sync(const SyncArguments& arguments) {
 }
 
 int run_recover(const SyncArguments& arguments) {
-    const auto recovery = Store::recover(arguments.store, arguments.options);
+    ProgressLine restoring("restore");
+    ProgressLine checking("check");
+    RecoverOptions options;
+    options.progress = [&](const CheckProgress& progress) {
+        if (progress.step == CheckProgress::Step::kRestoring) {
+            restoring.show(progress.fraction, progress.bytes);
+        } else {
+            checking.show(progress.fraction, progress.bytes);
+        }
+        return true;
+    };
+    const auto recovery = Store::recover(arguments.store, arguments.options, options);
+    checking.clear();
     if (!recovery) return fail(recovery.error());
     const VerifyReport& found = recovery->found;
     Output output;

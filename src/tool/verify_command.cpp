@@ -13,6 +13,7 @@
 #include "tool/failure.hpp"
 #include "tool/operands.hpp"
 #include "tool/printable.hpp"
+#include "tool/progress_line.hpp"
 #include "tool/streams.hpp"
 
 namespace shoal::tool {
@@ -134,8 +135,14 @@ std::string as_json(const VerifyReport& report) {
     return fields.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
-int run_verify(const VerifyArguments& arguments) {
+int run_verify(VerifyArguments& arguments) {
+    ProgressLine line("check");
+    arguments.options.progress = [&line](const CheckProgress& progress) {
+        line.show(progress.fraction, progress.bytes);
+        return true;
+    };
     const auto report = Store::verify(arguments.store, arguments.options);
+    line.clear();
     if (!report) return fail(report.error());
     Output output;
     output.add(arguments.json ? as_json(*report) : as_text(*report));

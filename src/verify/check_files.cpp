@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "arena/system_failure.hpp"
 #include "spill/checkpoint_reader.hpp"
 #include "spill/sync_finish.hpp"
 
@@ -28,10 +29,10 @@ void FilesCheck::read_again(StoredPart& part, bool named_by_segments) {
     report_damage({"extent", stored_at(part.place).offset, std::move(what)});
 }
 
-void FilesCheck::add(const StoredPart& part) {
+void FilesCheck::add(const StoredPart& part, std::uint64_t hash) {
     report_->extents_read += 1;
     report_->stored_payload_read += part.bytes;
-    scan_.add(part);
+    scan_.add(part, hash);
 }
 
 // What the chains of the leaf that holds *from have in files; *from becomes where the next leaf begins.
@@ -45,7 +46,7 @@ Result<void> FilesCheck::add_leaf(std::uint64_t* from) {
         // relaxed: never changes but for the codec
         const std::uint64_t generation = generation_of(chain.identity.load(std::memory_order_relaxed));
         for (const StoredPart& part : store_->stored_parts({chain.key(), chain.hash, nullptr}, {cut, generation}))
-            add(part);
+            add(part, chain.hash);
         return true;
     };
     const auto next = store_->index_.visit_leaf(store_->index_.tree(), *from, add_chain);
@@ -55,13 +56,13 @@ Result<void> FilesCheck::add_leaf(std::uint64_t* from) {
 }
 
 Result<void> FilesCheck::check_keys() {
-    const auto always = [] { return true; };
-    const auto doubtful = [this](StoredPart& part) { read_again(part, true); };
     std::uint64_t from = 0;
+    const auto step = [&] { return goes_on(from == 0 ? 1 : static_cast<double>(from) * 0x1p-64); };
+    const auto doubtful = [this](StoredPart& part) { read_again(part, true); };
     do {
         if (auto added = add_leaf(&from); !added) return added;
-        if (scan_.is_full() || from == 0) scan_.run(always, doubtful);
-    } while (from != 0);
+        if (scan_.is_full() || from == 0) scan_.run(step, doubtful);
+    } while (from != 0 && !stopped_);
     return {};
 }
 
@@ -76,11 +77,19 @@ bool FilesCheck::read_checkpoint(std::uint64_t turn) {
     }
     report_->synced_unix_s = checkpoint->header().written_unix_s;
     report_->synced_keys = 0;
-    const auto goes_on = [&] { return turns.step(turn, SyncPhase::kCopying); };
+    const auto has_turn = [&] { return turns.step(turn, SyncPhase::kCopying); };
+    std::uint64_t read = 0;
+    checkpoint->on_block([&](std::uint64_t bytes) {
+        read = bytes;
+        return true;
+    });
+    const auto step = [&] {
+        return goes_on(static_cast<double>(read) / static_cast<double>(checkpoint->bytes())) && has_turn();
+    };
     const auto doubtful = [this](StoredPart& part) { read_again(part, false); };
     CheckpointedChain chain;
     std::vector<StoredPart> parts;
-    while (goes_on()) {
+    while (!stopped_ && has_turn()) {
         const auto next = checkpoint->next(chain);
         if (!next) damaged(next.error());
         if (!next || !*next) break;
@@ -97,11 +106,11 @@ bool FilesCheck::read_checkpoint(std::uint64_t turn) {
             part.bytes = spilled_counts(segment.counts).payload_bytes;
             static_cast<void>(add_part(parts, !parts.empty(), std::move(part)));
         }
-        for (const StoredPart& one : parts) add(one);
-        if (scan_.is_full()) scan_.run(goes_on, doubtful);
+        for (const StoredPart& one : parts) add(one, chain.hash);
+        if (scan_.is_full()) scan_.run(step, doubtful);
     }
-    scan_.run(goes_on, doubtful);
-    return turns.is_at(turn, SyncPhase::kCopying);
+    scan_.run(step, doubtful);
+    return stopped_ || turns.is_at(turn, SyncPhase::kCopying);
 }
 
 Result<void> FilesCheck::check_checkpoint() {
@@ -125,8 +134,22 @@ Result<void> FilesCheck::check_checkpoint() {
 }
 
 Result<void> FilesCheck::run() {
+    if (SyncTurns(store_->mapping_.header()).checkpoint() != 0) passes_ = 2;
     if (auto checked = check_keys(); !checked) return checked;
-    return check_checkpoint();
+    pass_ = 1;
+    if (!stopped_) {
+        if (auto checked = check_checkpoint(); !checked) return checked;
+    }
+    if (stopped_) return stopped_by_caller("the check");
+    return {};
+}
+
+bool FilesCheck::goes_on(double of_pass) {
+    const double fraction = (pass_ + of_pass) / passes_;
+    if (*progress_ && !stopped_) {
+        stopped_ = !(*progress_)({CheckProgress::Step::kChecking, fraction, report_->stored_payload_read});
+    }
+    return !stopped_;
 }
 
 }  // namespace shoal

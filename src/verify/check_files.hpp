@@ -15,10 +15,13 @@ namespace shoal {
 
 class FilesCheck {
 public:
-    FilesCheck(StoreImpl& store, VerifyReport& report)
-        : store_(&store), report_(&report), scan_(store.files_, store.mapping_.header().store_id) {}
+    FilesCheck(StoreImpl& store, const CheckCallback& progress, VerifyReport& report)
+        : store_(&store),
+          progress_(&progress),
+          report_(&report),
+          scan_(store.files_, store.mapping_.header().store_id) {}
 
-    // Adds to the report what it finds. kDestroyed and what else every call may give.
+    // Adds to the report what it finds. kDestroyed and what else every call may give; ECANCELED as CheckCallback.
     [[nodiscard]] Result<void> run();
 
 private:
@@ -27,14 +30,20 @@ private:
     [[nodiscard]] Result<void> check_checkpoint();
     // With the turn of that number. False: it was lost, and what was found may be of what others have replaced.
     [[nodiscard]] bool read_checkpoint(std::uint64_t turn);
-    void add(const StoredPart& part);
+    // With the part of a pass over the keys, or over the checkpoint, that is done. False: it is to end.
+    [[nodiscard]] bool goes_on(double of_pass);
+    void add(const StoredPart& part, std::uint64_t hash);
     void read_again(StoredPart& part, bool named_by_segments);
     void report_damage(Damage damage);
 
     StoreImpl* store_;
+    const CheckCallback* progress_;
     VerifyReport* report_;
     ExtentScan scan_;
     std::vector<std::byte> memory_;
+    int passes_ = 1;
+    int pass_ = 0;
+    bool stopped_ = false;
 };
 
 }  // namespace shoal

@@ -4,22 +4,21 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <tuple>
 #include <utility>
-
-#include "spill/bundle.hpp"
 
 namespace shoal {
 
-void ExtentScan::add(const StoredPart& part) {
-    Part& added = waiting_.emplace_back(Part{part, keys_.size(), part.key.size()});
+void ExtentScan::add(const StoredPart& part, std::uint64_t hash) {
+    Part& added = waiting_.emplace_back(Part{part, hash, keys_.size(), part.key.size()});
     keys_.append(part.key.text());
     added.part.key = {};
 }
 
 void ExtentScan::run(const std::function<bool()>& step, const std::function<void(StoredPart& part)>& doubtful) {
-    const auto order = [](const Part& part) {
+    const auto order = [](const Part& part) {  // by hashes, as a sync puts them into a bundle
         const StoredAt at = stored_at(part.part.place);
-        return std::pair(at.file, at.offset);
+        return std::tuple(at.file, at.offset, part.hash);
     };
     std::sort(waiting_.begin(), waiting_.end(),
               [&](const Part& one, const Part& other) { return order(one) < order(other); });
@@ -72,6 +71,7 @@ bool ExtentScan::read_window(std::size_t first, std::size_t end) {
     }
     window_at_ = begin.offset;
     window_bytes_ = 0;
+    bundle_.reset();
     const auto file = files_->open(begin.file);
     if (!file) return false;
     memory_.resize(std::max<std::size_t>(memory_.size(), wanted));
@@ -87,12 +87,7 @@ bool ExtentScan::read_window(std::size_t first, std::size_t end) {
 
 // As I1 of spill/load.hpp.
 bool ExtentScan::is_right(const StoredPart& part, ByteView extent) {
-    if (stored_at(part.place).in_bundle) {
-        const auto bundle = parse_bundle(extent);
-        if (!bundle || bundle->store_id() != store_id_) return false;
-        const auto found = bundle->find(part.generation, part.first_segment, part.segments);
-        return found && *found && (*found)->payload.size() == part.bytes;
-    }
+    if (stored_at(part.place).in_bundle) return is_in_bundle(part, extent);
     const auto view = parse_extent(extent);
     if (!view) return false;
     const ExtentHeader& header = view->header();
@@ -113,6 +108,20 @@ bool ExtentScan::is_right(const StoredPart& part, ByteView extent) {
     if (header.codec == CodecId::kNone) return check_stored(header, stored).has_value();
     payload_.resize(header.payload_bytes);
     return unpack_payload(header, stored, payload_, decompressor_).has_value();
+}
+
+bool ExtentScan::is_in_bundle(const StoredPart& part, ByteView bundle) {
+    if (!bundle_ || bundle_place_ != part.place) {
+        bundle_.reset();
+        auto parsed = parse_bundle(bundle);
+        if (!parsed) return false;
+        bundle_.emplace(*parsed);
+        bundle_place_ = part.place;
+        bundle_cursor_ = {};
+    }
+    if (bundle_->store_id() != store_id_) return false;
+    const auto found = bundle_->find(part.generation, part.first_segment, part.segments, bundle_cursor_);
+    return found && *found && (*found)->payload.size() == part.bytes;
 }
 
 }  // namespace shoal

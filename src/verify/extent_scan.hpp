@@ -10,9 +10,11 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "spill/bundle.hpp"
 #include "spill/load.hpp"
 
 namespace shoal {
@@ -21,15 +23,16 @@ class ExtentScan {
 public:
     ExtentScan(SpillFiles& files, const SpillStoreId& store_id) : files_(&files), store_id_(store_id) {}
 
-    // Of each key, as StoredPart, without a place to read to. The key is copied.
-    void add(const StoredPart& part);
+    // Of each key, as StoredPart, without a place to read to. The key, of that hash, is copied.
+    void add(const StoredPart& part, std::uint64_t hash);
     // Enough is gathered: the next call is to be run().
     [[nodiscard]] bool is_full() const noexcept {
         return waiting_.size() >= kMostParts || keys_.size() >= kMostKeyBytes;
     }
 
     struct Part {
-        StoredPart part;  // without its key
+        StoredPart part;         // without its key
+        std::uint64_t hash = 0;  // of the key
         std::size_t key_begins = 0;
         std::size_t key_bytes = 0;
     };
@@ -47,6 +50,7 @@ private:
     // Whether the window, or what the file has of it, is in memory_ now.
     [[nodiscard]] bool read_window(std::size_t first, std::size_t end);
     [[nodiscard]] bool is_right(const StoredPart& part, ByteView extent);
+    [[nodiscard]] bool is_in_bundle(const StoredPart& part, ByteView bundle);
 
     SpillFiles* files_;
     SpillStoreId store_id_;
@@ -57,6 +61,9 @@ private:
     std::uint64_t window_bytes_ = 0;  // that were read
     std::vector<std::byte> payload_;
     Decompressor decompressor_;
+    std::optional<BundleView> bundle_;  // the one that was looked at last, of this window
+    std::uint64_t bundle_place_ = 0;
+    BundleView::Cursor bundle_cursor_;
 };
 
 }  // namespace shoal

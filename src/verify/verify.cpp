@@ -12,6 +12,7 @@
 #include "arena/descriptor.hpp"
 #include "arena/plan.hpp"
 #include "arena/presence.hpp"
+#include "spill/checkpoint_reader.hpp"
 #include "store/impl.hpp"
 #include "store/metadata.hpp"
 #include "verify/check_blocks.hpp"
@@ -255,7 +256,7 @@ Result<void> check_files(const std::string& path, const VerifyOptions& options, 
     if (!again) return tl::unexpected(std::move(again.error()));
     if (again->mapping.header().spill_files_at == 0) return {};
     const auto store = std::make_shared<StoreImpl>(std::move(*again), without_spilling());
-    return FilesCheck(*store, *report).run();
+    return FilesCheck(*store, options.progress, *report).run();
 }
 
 }  // namespace
@@ -297,7 +298,8 @@ Result<VerifyReport> Store::verify(const std::string& path, const VerifyOptions&
     return verify_store(path, options);
 }
 
-Result<Recovery> Store::recover(const std::string& path, const Options& options) {
+Result<Recovery> Store::recover(const std::string& path, const Options& options,
+                                const RecoverOptions& recover_options) {
     if (options.read_only) return tl::unexpected(not_read_only("recover"));
     Recovery recovery;
     Options quietly = options;
@@ -305,13 +307,25 @@ Result<Recovery> Store::recover(const std::string& path, const Options& options)
     if (auto there = attach_existing(path, quietly); !there) {
         const Code code = there.error().code;
         if (code != Code::kArenaGone && code != Code::kCopied) return tl::unexpected(std::move(there.error()));
-        auto restored = attach_or_restore(path, quietly, StoreImpl::fill_arena, true);
+        const CheckCallback& progress = recover_options.progress;
+        const auto fill = [&](Mapping& mapping, const Options& as_before, const std::string& store_path,
+                              CheckpointReader* checkpoint) {
+            if (checkpoint != nullptr && progress) {
+                checkpoint->on_block(
+                    [&progress, all = static_cast<double>(checkpoint->bytes())](std::uint64_t bytes) {
+                        return progress({CheckProgress::Step::kRestoring, static_cast<double>(bytes) / all, bytes});
+                    });
+            }
+            return StoreImpl::fill_arena(mapping, as_before, store_path, checkpoint);
+        };
+        auto restored = attach_or_restore(path, quietly, fill, true);
         if (!restored) return tl::unexpected(std::move(restored.error()));
         const auto store = std::make_shared<StoreImpl>(std::move(*restored), quietly);
         recovery.restored = true;
     }
     VerifyOptions checked;
     checked.access = options;
+    checked.progress = recover_options.progress;
     auto found = verify_store(path, checked);
     if (!found) return tl::unexpected(std::move(found.error()));
     recovery.found = std::move(*found);

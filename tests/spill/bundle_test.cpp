@@ -1,4 +1,5 @@
 // A bundle gives back what was put into it, segment by segment, and nothing else, whatever its bytes say.
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <string>
@@ -90,6 +91,22 @@ TEST_CASE("Each run of segments is found in a bundle by its generation, and no o
     }
     CHECK(bundle_of(kChains, true).size() == shoal::kBundleBytes);
     CHECK(shoal::parse_bundle(bundle_of(kChains, true) + "what follows").has_value());
+}
+
+TEST_CASE("A search that goes on where the one before it ended finds the same, in any order") {
+    const std::string bytes = bundle_of(kChains);
+    const auto bundle = shoal::parse_bundle(bytes);
+    REQUIRE(bundle.has_value());
+    shoal::BundleView::Cursor cursor;
+    for (const std::uint64_t generation : {7ULL, 8ULL, 300ULL, 7ULL, 7ULL, 1ULL << 39, 6ULL, 300ULL, 6ULL, 8ULL}) {
+        const auto chain = std::find_if(kChains.begin(), kChains.end(),
+                                        [&](const Chain& one) { return one.generation == generation; });
+        const std::uint32_t first = chain == kChains.end() ? 0 : chain->first_segment;
+        const auto found = bundle->find(generation, first, 1, cursor);
+        REQUIRE(found.has_value());
+        CHECK(found->has_value() == (chain != kChains.end()));
+        if (*found) CHECK((*found)->records == chain->segments[0].size());
+    }
 }
 
 TEST_CASE("Keys of 60 bytes of payload take 1.3 times as much in a bundle, at most, and 192 bytes by themselves") {

@@ -1,6 +1,7 @@
 // What a sync makes durable outlives the arena: all of it, and what was erased stays erased.
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -324,6 +325,50 @@ TEST_CASE("an arena too small for the keys of a checkpoint is refused, and a lar
     REQUIRE_OK(store);
     CHECK(store->stats()->memory_limit_bytes == 64 * kMiB);
     CHECK(store->keys()->size() == 100'000);
+}
+
+TEST_CASE("a restoring and a check tell how far they are, and end when they are told to") {
+    constexpr int kKeys = 40'000;
+    const DurablePlace place;
+    {
+        Store store = opened(place, place.options(64 * kMiB));
+        for (int number = 0; number < kKeys; ++number)
+            REQUIRE_OK(store.append(std::to_string(number), std::string(200, 'x')));
+        REQUIRE_OK(store.sync());
+    }
+    place.lose_memory();
+    const auto stop = [](const shoal::CheckProgress&) { return false; };
+    const auto stopped = Store::recover(place.path(), {}, {stop});
+    REQUIRE_CODE(stopped, Code::kSystem);
+    CHECK(stopped.error().system_errno == ECANCELED);
+    CHECK_FALSE(place.has_arena());
+
+    std::vector<shoal::CheckProgress> told;
+    const auto recovered = Store::recover(place.path(), {}, {[&](const shoal::CheckProgress& progress) {
+                                              told.push_back(progress);
+                                              return true;
+                                          }});
+    REQUIRE_OK(recovered);
+    CHECK(recovered->restored);
+    CHECK(recovered->found.keys == kKeys);
+    REQUIRE(told.size() > 8);  // of some 3 MiB of checkpoint, and of 8 MB that are read twice
+    for (std::size_t at = 0; at < told.size(); ++at) {
+        CHECK((told[at].fraction >= 0 && told[at].fraction <= 1));
+        if (at == 0 || told[at].step != told[at - 1].step) continue;
+        CHECK(told[at].fraction >= told[at - 1].fraction);
+        CHECK(told[at].bytes >= told[at - 1].bytes);
+    }
+    CHECK(told.front().step == shoal::CheckProgress::Step::kRestoring);
+    CHECK(told.back().step == shoal::CheckProgress::Step::kChecking);
+    CHECK(told.back().bytes == 2 * kKeys * 200);
+
+    shoal::VerifyOptions options;
+    options.progress = stop;
+    const auto verified = Store::verify(place.path(), options);
+    REQUIRE_CODE(verified, Code::kSystem);
+    CHECK(verified.error().system_errno == ECANCELED);
+    REQUIRE_OK(Store::verify(place.path()));
+    REQUIRE_OK(opened(place, {}).sync());  // the check has given back the turn to sync
 }
 
 TEST_CASE(

@@ -129,22 +129,9 @@ class Backup(ToolTest):
     def test_progress_is_drawn_on_a_terminal_alone_and_no_backup_is_written_to_one(self):
         self.shoal("append", self.store, "--memory", "64M", "key", stdin=os.urandom(30_000_000))
         for arguments in (("backup", self.store, self.file), ("restore", self.file, self.restored)):
-            outer, inner = pty.openpty()
-            process = self.start_shoal(*arguments, stdout=subprocess.DEVNULL, stderr=inner)
-            os.close(inner)
-            drawn = b""
-            while True:
-                try:
-                    some = os.read(outer, 4096)
-                except OSError:  # its end, of a terminal
-                    break
-                if not some:
-                    break
-                drawn += some
-            self.assertEqual(process.wait(tool_runner.WATCHDOG_S), 0)
+            drawn = self.run_on_terminal(*arguments)
             self.assertRegex(drawn, rb"%s \[#* *\] +\d+ %%  \d+ MB  \d+ MB/s" % arguments[0].encode())
             self.assertTrue(drawn.endswith(b"\r\x1b[K"), drawn)
-            os.close(outer)
         outer, inner = pty.openpty()
         result = self.run_shoal("backup", self.store, "-", stdout=inner)
         self.assertEqual(result.returncode, 2)

@@ -113,6 +113,17 @@ class Sync(ToolTest):
         self.assertEqual(result.returncode, 3)
         self.assertIn(checkpoint.encode(), result.stderr)
 
+    def test_recover_and_verify_draw_how_far_they_are_on_a_terminal(self):
+        keys = b"".join(b'{"key": "%d", "record": "%s"}\n' % (key, b"x" * 200) for key in range(50000))
+        self.shoal("import", self.store, "--jsonl", "--memory", "64M", "--spill-dir", self.spills, stdin=keys)
+        self.shoal("sync", self.store)
+        self.lose_memory()
+        drawn = self.run_on_terminal("recover", self.store)
+        for what in (b"restore", b"check"):
+            self.assertRegex(drawn, rb"%s \[#* *\] +\d+ %%  \d+ MB  \d+ MB/s" % what)
+        self.assertTrue(drawn.endswith(b"\r\x1b[K"), drawn)
+        self.assertRegex(self.run_on_terminal("verify", self.store), rb"check \[#* *\] +\d+ %")
+
     def test_sync_of_a_store_that_does_not_spill_says_what_is_missing(self):
         self.shoal("append", self.store, "key", "value")
         result = self.run_shoal("sync", self.store)

@@ -6,6 +6,7 @@ which tools/test adds up.
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -52,6 +53,24 @@ class ToolTest(unittest.TestCase):
         else:
             self.assertRegex(result.stderr, rb"\Ashoal: ")
         return result.stdout
+
+    def run_on_terminal(self, *arguments):
+        """Runs the command to its end with a terminal as its standard error; returns what it has drawn there."""
+        outer, inner = pty.openpty()
+        process = self.start_shoal(*arguments, stdout=subprocess.DEVNULL, stderr=inner)
+        os.close(inner)
+        drawn = b""
+        while True:
+            try:
+                some = os.read(outer, 4096)
+            except OSError:  # its end, of a terminal
+                break
+            if not some:
+                break
+            drawn += some
+        os.close(outer)
+        self.assertEqual(process.wait(WATCHDOG_S), 0)
+        return drawn
 
     def start_shoal(self, *arguments, **options):
         process = subprocess.Popen([shoal_path, *arguments], **options)
