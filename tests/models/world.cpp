@@ -103,7 +103,7 @@ Cell& cell_of(Word word) {
 
 struct Event {
     const char* what;
-    const Cell* cell;
+    const char* name;  // of the cell, which may be gone when this is printed
     const void* address;
     std::uint64_t before;
     std::uint64_t after;
@@ -111,7 +111,7 @@ struct Event {
 
     void output(std::ostream& out) const {
         constexpr std::array kOrders{"relaxed", "consume", "acquire", "release", "acq_rel", "seq_cst"};
-        out << what << ' ' << cell->name << " [" << address << "] " << std::hex << before << " -> " << after
+        out << what << ' ' << name << " [" << address << "] " << std::hex << before << " -> " << after
             << std::dec << ' ' << kOrders[static_cast<std::size_t>(order)];
     }
 };
@@ -281,7 +281,7 @@ std::uint64_t load(Word word, std::memory_order order, const std::source_locatio
     context().sched();
     std::uint64_t& value = world.threads[this_thread()].last_loaded;
     if (!is_left_out(mutant)) value = cell.values[read(cell.data, order)];
-    log({value == cell.value ? "load" : "load of old", &cell, word.address, value, value, order}, where);
+    log({value == cell.value ? "load" : "load of old", cell.name, word.address, value, value, order}, where);
     return value;
 }
 
@@ -293,7 +293,7 @@ void store(Word word, std::uint64_t value, std::memory_order order, const std::s
     order = order_with(mutant, order);
     context().sched();
     if (is_left_out(mutant)) return;
-    log({"store", &cell, word.address, cell.value, value, order}, where);
+    log({"store", cell.name, word.address, cell.value, value, order}, where);
     cell.values[write(cell.data, order)] = value;
     cell.value = value;
 }
@@ -309,7 +309,7 @@ std::uint64_t change(Word word, std::uint64_t (*of)(const void* change, std::uin
     const std::uint64_t before = cell.value;
     if (is_left_out(mutant)) return before;
     cell.value = of(change, before);
-    log({"change", &cell, word.address, before, cell.value, order}, where);
+    log({"change", cell.name, word.address, before, cell.value, order}, where);
     cell.values[read_and_write(cell.data, order)] = cell.value;
     if (cell.value == before && is_watched(word.address, where)) expect(false, world.watched.what);
     return before;
@@ -327,14 +327,14 @@ bool compare_exchange(Word word, std::uint64_t* expected, std::uint64_t value, b
     if (is_left_out(mutant)) return true;
     const bool equal = before == *expected || is_unchecked(mutant);
     if (equal && !(weak && context().rand(4, rl::sched_type_cas_fail) == 0)) {
-        log({"exchange", &cell, word.address, before, value, success}, where);
+        log({"exchange", cell.name, word.address, before, value, success}, where);
         cell.value = value;
         cell.values[read_and_write(cell.data, success)] = value;
         return true;
     }
     read_last(cell.data, failure);
     *expected = before;
-    log({"exchange failed", &cell, word.address, before, value, failure}, where);
+    log({"exchange failed", cell.name, word.address, before, value, failure}, where);
     return false;
 }
 
