@@ -33,6 +33,8 @@
     POINT(SealBegun)                                                    \
     POINT(SealPadded)                                                   \
     POINT(SealWritten)                                                  \
+    POINT(ChangeSaid)                                                   \
+    POINT(WatchEnded)                                                   \
     /* segment/hand_over.hpp, spill/batch*.cpp: spilling */             \
     POINT(SegmentInHand)                                                \
     POINT(SpillJournalled)                                              \
@@ -50,6 +52,8 @@
     /* spill/sync_pass.cpp and the like, recovery/restore.cpp: syncs */ \
     POINT(SyncBegun)                                                    \
     POINT(CheckpointBegun)                                              \
+    POINT(SyncSaid)                                                     \
+    POINT(WatchBegun)                                                   \
     POINT(SyncCounted)                                                  \
     POINT(SyncWriting)                                                  \
     POINT(SyncFilesDurable)                                             \

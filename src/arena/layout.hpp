@@ -21,7 +21,7 @@
 namespace shoal {
 
 inline constexpr std::uint64_t kArenaMagic = 0x4152'4c41'4f48'5301;  // bytes 01 "SHOALRA" in the file
-inline constexpr std::uint32_t kArenaVersion = 7;
+inline constexpr std::uint32_t kArenaVersion = 8;
 
 inline constexpr std::uint64_t kPieceBytes = kPiecePages * kPageBytes;
 inline constexpr std::uint32_t kEpochBuckets = 3;
@@ -99,9 +99,13 @@ struct ArenaHeader {
 
     // --- written as bytes of the file, never through the mapping (arena/store_home.hpp) ---
     alignas(64) StoreHome home;
+
+    // --- read by whatever changes the store, seldom written (segment/watch.hpp) ---
+    alignas(64) Atomic<std::uint64_t> unchanged_since;  // number of the sync since whose beginning nothing has
+                                                        // changed; 0: something has
 };
 
-static_assert(sizeof(ArenaHeader) == 2816, "part of the format: src/FORMAT.md");
+static_assert(sizeof(ArenaHeader) == 2880, "part of the format: src/FORMAT.md");
 static_assert(sizeof(ArenaHeader) <= kSlotsAt, "the home is written inside of one page");
 static_assert(offsetof(ArenaHeader, magic) == 0, "a damaged or foreign file must fail on its first word");
 static_assert(offsetof(ArenaHeader, signature) == 8, "an incompatible build reads this much");
@@ -123,6 +127,7 @@ static_assert(offsetof(ArenaHeader, spare_journal) == 1640);
 static_assert(offsetof(ArenaHeader, sync) == 1664 && offsetof(ArenaHeader, checkpoint) == 1680);
 static_assert(offsetof(ArenaHeader, sync_progress) == 1688 && offsetof(ArenaHeader, sync_ends) == 1692);
 static_assert(offsetof(ArenaHeader, home) == 1728);
+static_assert(offsetof(ArenaHeader, unchanged_since) == 2816);
 static_assert(std::is_standard_layout_v<ArenaHeader>, "offsets must mean the same in every build");
 
 // One attached thread's entry in the process table. Its owner alone writes it, but for recovery of the dead,

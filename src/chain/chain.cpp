@@ -64,7 +64,8 @@ NewSegment make_segment(const ChainContext& context, ArenaOffset after, std::uin
     // relaxed throughout: published by the link's release
     const bool single = single_bytes != 0;
     segment->reserve.store(single ? 1 : 0, std::memory_order_relaxed);  // 1 of 0: closed from the start
-    segment->claimable_units = single ? 0 : static_cast<std::uint32_t>(block_bytes / kUnitBytes);
+    segment->claimable.store(single ? 0 : static_cast<std::uint32_t>(block_bytes / kUnitBytes),
+                             std::memory_order_relaxed);
     segment->growth_bytes = growth_bytes;
     segment->data_units = block_bytes / kUnitBytes;
     segment->single_bytes = single_bytes;
@@ -266,6 +267,7 @@ AppendOutcome append_slowly(const ChainContext& context, Chain& chain, const Pay
             if (own) close(context.mapping, segment);
             const NewSegment made = make_next(context, chain, tail, payload, false);
             if (is_null(made.offset)) return made.failure;
+            say_changed(context.mapping.header());
             // release: the segment is whole when it can be reached; a failed try: another linked, or erased
             ours = segment.next.compare_exchange_strong(next, raw(made.offset), std::memory_order_acq_rel,
                                                         std::memory_order_acquire);
@@ -280,9 +282,7 @@ AppendOutcome append_slowly(const ChainContext& context, Chain& chain, const Pay
         }
         if (is_erased(next)) return AppendOutcome::kErased;
         crash_point(CrashPoint::kTailLags);
-        // release: pairs with the acquire of whoever loads the tail; a failed try: somebody moved it on already
-        std::uint64_t expected = raw(tail);
-        chain.tail.compare_exchange_strong(expected, next, std::memory_order_acq_rel, std::memory_order_relaxed);
+        move_tail(chain, tail, next);
         crash_point(CrashPoint::kTailMoved);
         if (ours && own) return AppendOutcome::kAppended;
     }
@@ -338,6 +338,7 @@ std::optional<std::uint64_t> payload_bound(const Mapping& mapping, const Cut& cu
 bool mark_erased(const ChainContext& context, Chain& chain) noexcept {
     const std::uint64_t mark =  // relaxed: our own slot's word
         erased_mark(context.slot_number, context.slot.generation.load(std::memory_order_relaxed));
+    say_changed(context.mapping.header());
     for (int turn = 0; turn < kMostTurns; ++turn) {
         const auto tail = static_cast<ArenaOffset>(chain.tail.load(std::memory_order_acquire));  // as in append_to
         Segment& segment = *context.mapping.at<Segment>(tail);
@@ -350,9 +351,7 @@ bool mark_erased(const ChainContext& context, Chain& chain) noexcept {
             return true;
         }
         if (is_erased(next)) return false;
-        std::uint64_t expected = raw(tail);
-        // release and a failed try: as in append_slowly
-        chain.tail.compare_exchange_strong(expected, next, std::memory_order_acq_rel, std::memory_order_relaxed);
+        move_tail(chain, tail, next);
     }
     return false;  // the segments of a damaged arena, in a circle
 }

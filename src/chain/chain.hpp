@@ -55,6 +55,14 @@ struct NewChain {
 void discard_segment(const Mapping& mapping, Blocks& blocks, Slot& slot, ArenaOffset segment) noexcept;
 void discard_chain(const Mapping& mapping, Blocks& blocks, Slot& slot) noexcept;
 
+// Moves the tail on to the segment that is linked behind it: by the thread that linked it, or any other, since that
+// one may be dead.
+inline void move_tail(Chain& chain, ArenaOffset tail, std::uint64_t next) noexcept {
+    // release: pairs with the acquire of whoever loads the tail; a failed try: another thread moved it on already
+    std::uint64_t expected = raw(tail);
+    chain.tail.compare_exchange_strong(expected, next, std::memory_order_acq_rel, std::memory_order_relaxed);
+}
+
 // What claim_and_write could not do in the tail: close, link, move on, until the payload is in.
 [[nodiscard]] AppendOutcome append_slowly(const ChainContext& context, Chain& chain,
                                           const Payload& payload) noexcept;

@@ -94,6 +94,7 @@ ArenaOffset Index::tree_to_read() const noexcept {
 
 bool Index::replace_tree(ArenaOffset old, ArenaOffset fresh, std::uint32_t slot_number) noexcept {
     std::uint64_t expected = 0;
+    say_changed(mapping_->header());
     // release: the fresh tree is whole when it can be reached; a failed try: another drop was quicker
     const bool won = mapping_->at<Tree>(old)->successor.compare_exchange_strong(
         expected, dropped_by(slot_number, fresh), std::memory_order_acq_rel, std::memory_order_acquire);
@@ -121,6 +122,7 @@ Leaf* Index::make_leaf(ArenaOffset offset, std::uint32_t depth) const noexcept {
 Index::Inserted Index::insert(ArenaOffset tree, ArenaOffset fresh, Slot& slot) noexcept {
     const Chain& chain = *mapping_->at<Chain>(fresh);
     const std::uint64_t hash = snapshot(chain.hash);
+    say_changed(mapping_->header());
     for (int turn = 0; turn < kMostReplacements; ++turn) {  // it ends here, or with the leaf replaced
         Leaf& leaf = const_cast<Leaf&>(leaf_for(tree, hash));
         settle(tree, leaf, hash, slot);

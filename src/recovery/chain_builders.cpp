@@ -20,12 +20,13 @@ ArenaOffset make_stored_segment(const ChainContext& context, const CheckpointSeg
     const bool single = (from.units & kSingleBit) != 0;
     const ArenaHeader& header = context.mapping.header();
     segment->data_units = from.units & ~kSingleBit;
-    segment->claimable_units = single ? 0 : static_cast<std::uint32_t>(segment->data_units);
+    segment->claimable.store(single ? 0 : static_cast<std::uint32_t>(segment->data_units),
+                             std::memory_order_relaxed);
     segment->growth_bytes =
         single ? header.first_segment_bytes : static_cast<std::uint32_t>(segment->data_units * kUnitBytes);
     segment->single_bytes = single ? counts.payload_bytes : 0;
     // relaxed, all: published with the arena. One unit more than may be claimed: closed (segment I1).
-    segment->reserve.store(segment->claimable_units + 1ULL, std::memory_order_relaxed);
+    segment->reserve.store(segment->claimable_units() + 1ULL, std::memory_order_relaxed);
     if (!single) segment->sealed.store(kSealedBit | pack(counted(counts)), std::memory_order_relaxed);
     segment->spill.store(pack(counts) | kCheckpointedBit, std::memory_order_relaxed);
     segment->block.store(from.place, std::memory_order_relaxed);

@@ -29,6 +29,7 @@
 #include "arena/mapping.hpp"
 #include "segment/layout.hpp"
 #include "segment/reserve.hpp"
+#include "segment/watch.hpp"
 
 namespace shoal {
 
@@ -107,14 +108,14 @@ inline void write_claim(AtomicWord* first, const Payload& payload, std::uint64_t
 inline void seal(const Mapping& mapping, Segment& segment, std::uint64_t before) noexcept {
     const std::uint64_t end = reserved_units(before);
     crash_point(CrashPoint::kSealBegun);
-    if (end < segment.claimable_units) {
+    if (end < segment.claimable_units()) {
         // relaxed: where it is in the arena, that is since before we could claim. It may be spilled already, by who
         // took us for dead or found nothing missing; else it stays as long as we are in our epoch.
         const std::uint64_t block = segment.block.load(std::memory_order_relaxed);
         // release: pairs with walk()
         if (!is_stored(block)) {
             frame_at(mapping, block, end)
-                ->store(padding_header(segment.claimable_units - end), std::memory_order_release);
+                ->store(padding_header(segment.claimable_units() - end), std::memory_order_release);
         }
     }
     crash_point(CrashPoint::kSealPadded);
@@ -127,7 +128,7 @@ enum class ClaimOutcome { kWritten, kClosed };
 // nothing was added. seq_cst: see claim_and_write.
 [[nodiscard, gnu::noinline]] inline std::uint64_t add_unless_closed(Segment& segment, std::uint64_t seen,
                                                                     std::uint64_t claim) noexcept {
-    while (reserved_units(seen) <= segment.claimable_units) {  // a failed turn: another claimed
+    while (reserved_units(seen) <= segment.claimable_units()) {  // a failed turn: another claimed
         if (segment.reserve.compare_exchange_weak(seen, seen + claim, std::memory_order_seq_cst,
                                                   std::memory_order_acquire)) {
             break;
@@ -143,7 +144,11 @@ enum class ClaimOutcome { kWritten, kClosed };
     // A filter that keeps a closed segment's word from growing; the fetch_add decides. acquire: who goes on to the
     // next segment comes after every claim in this one (closed cut)
     const std::uint64_t seen = segment.reserve.load(std::memory_order_acquire);
-    if (reserved_units(seen) > segment.claimable_units) return ClaimOutcome::kClosed;
+    // relaxed: the look behind the claim decides
+    if (!may_claim(reserved_units(seen), segment.claimable.load(std::memory_order_relaxed))) [[unlikely]] {
+        if (reserved_units(seen) > segment.claimable_units()) return ClaimOutcome::kClosed;
+        stop_watching(mapping.header(), segment);
+    }
     // From here on this slot may own a hole in the segment; the fetch_add comes after it for everyone. release: who
     // sees us here, and no longer in another segment, sees what we committed there (Slots::anyone_writes_to)
     slot.segment.store(raw(segment_offset), std::memory_order_release);
@@ -154,30 +159,36 @@ enum class ClaimOutcome { kWritten, kClosed };
                                      ? segment.reserve.fetch_add(pack(payload.claim), std::memory_order_seq_cst)
                                      : add_unless_closed(segment, seen, pack(payload.claim));
     const std::uint64_t at = reserved_units(before);
-    if (at + payload.claim.units <= segment.claimable_units) [[likely]] {
-        crash_point(CrashPoint::kClaimAdded);
-        AtomicWord* first =
-            // relaxed: nobody spills it while our claim is open (segment/hand_over.hpp)
-            frame_at(mapping, segment.block.load(std::memory_order_relaxed), at);
-        // relaxed: our own slot's word
-        write_claim(
-            first, payload,
-            claimed_header(payload.claim.units, slot_number, slot.generation.load(std::memory_order_relaxed)));
-        crash_point(CrashPoint::kClaimCommitted);
-        slot.segment.store(0, std::memory_order_release);  // pairs with the acquire of whoever judges a hole
-        return ClaimOutcome::kWritten;
+    // seq_cst: the claim comes before this look; pairs with watch(), and with stop_watching: who finds the segment
+    // not watched comes after the change that was said
+    const std::uint32_t claimable = segment.claimable.load(std::memory_order_seq_cst);
+    if (!may_claim(at + payload.claim.units, claimable)) [[unlikely]] {
+        if ((claimable & kWatchedBit) != 0) stop_watching(mapping.header(), segment);
+        const std::uint32_t units = claimable & ~kWatchedBit;
+        if (at + payload.claim.units > units) {
+            if (at <= units) seal(mapping, segment, before);
+            crash_point(CrashPoint::kSealWritten);
+            slot.segment.store(0, std::memory_order_release);  // pairs with the acquire of whoever judges a hole
+            return ClaimOutcome::kClosed;
+        }
     }
-    if (at <= segment.claimable_units) seal(mapping, segment, before);
-    crash_point(CrashPoint::kSealWritten);
+    crash_point(CrashPoint::kClaimAdded);
+    AtomicWord* first =
+        // relaxed: nobody spills it while our claim is open (segment/hand_over.hpp)
+        frame_at(mapping, segment.block.load(std::memory_order_relaxed), at);
+    // relaxed: our own slot's word
+    write_claim(first, payload,
+                claimed_header(payload.claim.units, slot_number, slot.generation.load(std::memory_order_relaxed)));
+    crash_point(CrashPoint::kClaimCommitted);
     slot.segment.store(0, std::memory_order_release);  // as above
-    return ClaimOutcome::kClosed;
+    return ClaimOutcome::kWritten;
 }
 
 // Closes the segment if it is open, so that something other than one more claim can follow it.
 inline void close(const Mapping& mapping, Segment& segment) noexcept {
     std::uint64_t word = segment.reserve.load(std::memory_order_acquire);  // as in claim_and_write
-    while (reserved_units(word) <= segment.claimable_units) {              // a failed turn: another claimed
-        const std::uint64_t closed = word + segment.claimable_units + 1;
+    while (reserved_units(word) <= segment.claimable_units()) {            // a failed turn: another claimed
+        const std::uint64_t closed = word + segment.claimable_units() + 1;
         if (segment.reserve.compare_exchange_weak(word, closed, std::memory_order_acq_rel,
                                                   std::memory_order_acquire)) {
             seal(mapping, segment, word);

@@ -24,7 +24,7 @@ namespace shoal {
 
 [[nodiscard]] inline bool is_closed(const Segment& segment) noexcept {
     // acquire: what was claimed before the close is seen by settle
-    return reserved_units(segment.reserve.load(std::memory_order_acquire)) > segment.claimable_units;
+    return reserved_units(segment.reserve.load(std::memory_order_acquire)) > segment.claimable_units();
 }
 
 // Whether a spiller that lives has it in hand.
@@ -50,6 +50,21 @@ namespace shoal {
 // Back to being resident, in nobody's hand.
 inline void let_go(Segment& segment) noexcept {
     segment.spill.store(0, std::memory_order_release);  // pairs with take_in_hand
+}
+
+// Whether every claim below the end that was taken is committed, or of the dead: then it is padding. A hole that a
+// dead writer left is padding when nobody is found who writes to the segment (unblock I2). The segment may be open.
+[[nodiscard]] inline bool settle_claims(const Mapping& mapping, const Segment& segment, const SegmentExtent& extent,
+                                        Slots& slots) noexcept {
+    AtomicWord* frames = frames_of(mapping, extent);
+    if (frames == nullptr) return false;
+    if (has_no_open_claims(frames, extent.units)) return true;
+    const auto offset = static_cast<std::uint64_t>(reinterpret_cast<const std::byte*>(&segment) -
+                                                   mapping.at<std::byte>(std::uint64_t{0}));
+    slots.recover_dead_writers(offset);
+    if (slots.anyone_writes_to(offset)) return false;
+    pad_holes(mapping, extent);
+    return has_no_open_claims(frames, extent.units);
 }
 
 // Whether the bytes of a closed segment are final. What the dead have left in it is padded on the way; false where

@@ -28,19 +28,33 @@ struct Segment {
     Atomic<std::uint64_t> next;                 // offset of the next segment, 0 while last, or erased_mark()
     Atomic<std::uint64_t> sealed;               // kSealedBit and the reserve at the end, by whoever closed it
 
-    // --- immutable once linked, but for the spiller ---
-    Atomic<std::uint64_t> block;    // offset of the bytes; once spilled, where they are stored (arena/location.hpp)
-    std::uint32_t claimable_units;  // units that may be claimed; 0 where one large record fills it
-    std::uint32_t growth_bytes;     // of the key's segments up to this one, as far as the next one's size needs it
-    std::uint64_t data_units;       // units of the block that may hold frames
-    std::uint64_t single_bytes;     // payload of the one large record; else 0
-    Atomic<std::uint64_t> spill;    // who has it in hand to spill it, or what the extent holds of it; 0 else.
-                                    // kCheckpointedBit: by a sync, of what is stored
+    // --- immutable once linked, but for the spiller and for syncs ---
+    Atomic<std::uint64_t> block;  // offset of the bytes; once spilled, where they are stored (arena/location.hpp)
+    Atomic<std::uint32_t> claimable;  // units that may be claimed; 0 where one large record fills it. kWatchedBit:
+                                      // by syncs, until somebody claims (segment/watch.hpp)
+    std::uint32_t growth_bytes;   // of the key's segments up to this one, as far as the next one's size needs it
+    std::uint64_t data_units;     // units of the block that may hold frames
+    std::uint64_t single_bytes;   // payload of the one large record; else 0
+    Atomic<std::uint64_t> spill;  // who has it in hand to spill it, or what the extent holds of it; 0 else.
+                                  // kCheckpointedBit: by a sync, of what is stored
+
+    [[nodiscard]] std::uint32_t claimable_units() const noexcept;
 };
+
+inline constexpr std::uint32_t kWatchedBit = 1U << 31;
+
+// Whether so many units may be claimed; never of a watched segment. `claimable`: that word.
+[[nodiscard]] constexpr bool may_claim(std::uint64_t units, std::uint32_t claimable) noexcept {
+    return static_cast<std::int64_t>(units) <= static_cast<std::int32_t>(claimable);
+}
+
+inline std::uint32_t Segment::claimable_units() const noexcept {
+    return claimable.load(std::memory_order_relaxed) & ~kWatchedBit;  // relaxed: these bits never change
+}
 
 static_assert(sizeof(Segment) == 64 && alignof(Segment) == 64, "one line, one miss; 64 B a key matter");
 static_assert(offsetof(Segment, reserve) == 0 && offsetof(Segment, next) == 8 && offsetof(Segment, sealed) == 16);
-static_assert(offsetof(Segment, block) == 24 && offsetof(Segment, claimable_units) == 32);
+static_assert(offsetof(Segment, block) == 24 && offsetof(Segment, claimable) == 32);
 static_assert(offsetof(Segment, growth_bytes) == 36 && offsetof(Segment, data_units) == 40);
 static_assert(offsetof(Segment, single_bytes) == 48 && offsetof(Segment, spill) == 56);
 static_assert(std::is_standard_layout_v<Segment>, "offsets must mean the same in every build");

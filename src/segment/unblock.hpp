@@ -51,6 +51,15 @@ inline void pad_claims(const Mapping& mapping, Segment& segment, std::uint32_t s
         }));
 }
 
+// Whether every claim in so many units is committed, or padding since its owner is dead.
+[[nodiscard]] inline bool has_no_open_claims(AtomicWord* frames, std::uint64_t units) noexcept {
+    bool open = false;
+    const bool sound = walk_headers(frames, units, [&](AtomicWord&, std::uint64_t header, std::uint64_t) {
+        open |= header == 0 || frame_state(header) == FrameState::kClaimed;
+    });
+    return sound && !open;
+}
+
 // Turns the holes before a segment's end into padding. The end was taken first, and then nobody was found who
 // writes to the segment: whoever claimed below it has said so in Slot::segment before, and is done since, or dead
 // (I2).

@@ -47,9 +47,10 @@ struct SegmentExtent {
     // acquire: pairs with claim_and_write: whatever was acknowledged before the last claim is visible to the walk
     const std::uint64_t word = segment.reserve.load(std::memory_order_acquire);
     const bool exact = (word & kAbandonedBit) == 0;
-    if (reserved_units(word) <= segment.claimable_units) return {reserved_units(word), exact, unpack(word), block};
+    if (reserved_units(word) <= segment.claimable_units())
+        return {reserved_units(word), exact, unpack(word), block};
     const std::uint64_t sealed = segment.sealed.load(std::memory_order_acquire);  // pairs with seal()
-    if ((sealed & kSealedBit) == 0) return {segment.claimable_units, false, {}, block};
+    if ((sealed & kSealedBit) == 0) return {segment.claimable_units(), false, {}, block};
     return {reserved_units(sealed), exact, unpack(sealed), block};
 }
 

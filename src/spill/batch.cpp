@@ -178,6 +178,7 @@ void Batch::publish() noexcept {
     // relaxed: before the segments name it, by whose release it is seen (I3 of spill/file_table.hpp)
     file.live_bytes.fetch_add(stored_bytes_, std::memory_order_relaxed);
     crash_point(CrashPoint::kSpillWritten);
+    say_changed(context_.mapping.header());  // the next checkpoint names these places, not the copies that it has
     for (const Item& item : items_) publish_spilled(*item.segment, item.counts, item.place);
     journal_.publish();
     leave();

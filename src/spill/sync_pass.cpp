@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <ctime>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -17,6 +19,8 @@
 
 namespace shoal {
 namespace {
+
+constexpr std::chrono::milliseconds kWatchPatience{100};
 
 tl::unexpected<Error> damaged_frame(ByteView key) {
     return tl::unexpected(
@@ -37,6 +41,7 @@ Result<SyncPass::Outcome> SyncPass::run() {
     if (auto begun = writer_.begin(context_.files.grant()); !begun) return tl::unexpected(std::move(begun.error()));
     // After it was announced nobody looks for files any more: this one is found, or we see that.
     if (context_.epochs.destroyed()) return tl::unexpected(Error{Code::kDestroyed, ""});
+    begin_watching();
     auto walked = walk();
     if (walked) end_bundle();
     if (walked) walked = output_.finish();
@@ -51,6 +56,25 @@ Result<SyncPass::Outcome> SyncPass::run() {
     outcome_.keys = writer_.chains();
     outcome_.written_bytes = output_.written_bytes() + writer_.bytes();
     return outcome_;
+}
+
+// I3 of segment/watch.hpp. Where a thread does not leave its operation for so long, this sync watches nothing, and
+// the next one goes round everything.
+void SyncPass::begin_watching() {
+    const std::uint64_t wanted = say_number(context_.mapping.header(), context_.number, context_.epochs);
+    const auto end = std::chrono::steady_clock::now() + kWatchPatience;
+    while (context_.epochs.current() < wanted) {
+        const bool moved = context_.epochs.reclaim(context_.slot, true);
+        if (std::chrono::steady_clock::now() > end || !step()) return be_unsure();
+        if (moved) continue;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    watches_ = true;
+}
+
+void SyncPass::be_unsure() noexcept {
+    watches_ = false;
+    say_changed(context_.mapping.header());
 }
 
 // A checkpoint that cannot be read is as good as none: everything is copied anew.
@@ -117,7 +141,7 @@ Result<SyncPass::Step> SyncPass::visit_leaf(std::uint64_t* from) {
     return Step::kDone;
 }
 
-Result<SyncPass::Step> SyncPass::visit_chain(const Chain& chain) {
+Result<SyncPass::Step> SyncPass::visit_chain(Chain& chain) {
     const std::uint64_t identity = chain.identity.load(std::memory_order_relaxed);  // relaxed: see make_chain
     if (!under_.active) {
         under_ = {};
@@ -141,6 +165,11 @@ Result<SyncPass::Step> SyncPass::visit_chain(const Chain& chain) {
         if (next == 0 || is_erased(next) || left == 0) return damaged_frame(chain.key());
         under_.at = static_cast<ArenaOffset>(next);
     }
+    // What has come behind it since is in the next sync. acquire: pairs with the link
+    const std::uint64_t behind = context_.mapping.at<Segment>(under_.last)->next.load(std::memory_order_acquire);
+    if (watches_ && behind != 0) be_unsure();
+    // The thread that linked it may be dead: then no sync would ever find nothing to do.
+    if (behind != 0 && !is_erased(behind)) move_tail(chain, under_.last, behind);
     end_extent(chain);
     writer_.add(under_.hash, identity, chain.key(), under_.segments);
     for (const CheckpointSegment& segment : under_.segments) {
@@ -152,6 +181,8 @@ Result<SyncPass::Step> SyncPass::visit_chain(const Chain& chain) {
 }
 
 Result<SyncPass::Step> SyncPass::visit_segment(const Chain& chain, Segment& segment) {
+    // A closed one takes no claims, and what is linked behind it is said.
+    if (watches_ && under_.at == under_.last && !is_closed(segment)) watch(segment);
     const SegmentExtent extent = extent_of(segment);
     if (extent.stored()) {
         end_extent(chain);
@@ -274,6 +305,9 @@ Result<SyncPass::Step> SyncPass::copy(const Chain& chain, const Segment& segment
     needed_in_one_ = needed_;
     if (!output_.has_room(needed_, needed_in_one_) || !output_.may_begin(beside)) return Step::kNeedsRoom;
     const AtomicWord* frames = frames_of(context_.mapping, extent);
+    // Of one whose claims do not count. First: what is committed between this look and the next is not missed.
+    const bool settled =
+        extent.exact || (watches_ && settle_claims(context_.mapping, segment, extent, context_.slots));
     SpilledCounts counts;
     builder_.begin_segment();
     const auto gather = [&](const std::byte* payload, std::uint64_t length) {
@@ -284,6 +318,7 @@ Result<SyncPass::Step> SyncPass::copy(const Chain& chain, const Segment& segment
     if (frames == nullptr || !shoal::walk(frames, extent.units, gather)) return damaged_frame(chain.key());
     // What is being written at this moment was not acknowledged when the sync began, and is in the next one.
     const bool whole = extent.exact && counts.records == extent.reserve.records;
+    if (watches_ && !(extent.exact ? whole : settled)) be_unsure();
     const bool single = segment.single_bytes != 0;
     if (!is_closed(segment)) builder_.mark_open();
     under_.segments.push_back({0, pack(counts), segment.data_units | (single ? kSingleBit : 0),

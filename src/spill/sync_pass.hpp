@@ -16,7 +16,9 @@
 //             I2 a checkpoint is named when every extent in it is durable: the checkpoint before names it, or its
 //                file was synced by this sync;
 //             I3 of its own copies, which nothing names yet, a sync gives the room back when it fails or has lost
-//                its turn, and never when its checkpoint may get a name.
+//                its turn, and never when its checkpoint may get a name;
+//             I4 where its number stands in unchanged_since when it ends, all that can be seen in the store is in
+//                its checkpoint (segment/watch.hpp): else it says that the store has changed.
 #pragma once
 
 #include <array>
@@ -38,7 +40,8 @@ namespace shoal {
 struct SyncContext {
     Mapping& mapping;
     const Index& index;
-    const Epochs& epochs;
+    Slots& slots;
+    Epochs& epochs;
     SpillFiles& files;
     Slot& slot;            // the calling thread's
     std::uint64_t number;  // of the turn, which the caller has taken
@@ -76,9 +79,11 @@ private:
         std::size_t extent_begins = 0;  // index of its first segment
     };
 
+    void begin_watching();
+    void be_unsure() noexcept;
     [[nodiscard]] Result<void> walk();
     [[nodiscard]] Result<Step> visit_leaf(std::uint64_t* from);
-    [[nodiscard]] Result<Step> visit_chain(const Chain& chain);
+    [[nodiscard]] Result<Step> visit_chain(Chain& chain);
     [[nodiscard]] Result<Step> visit_segment(const Chain& chain, Segment& segment);
     [[nodiscard]] Result<Step> copy(const Chain& chain, const Segment& segment, const SegmentExtent& extent);
     [[nodiscard]] Result<Step> copy_parts(const Chain& chain, const Segment& segment, const SegmentExtent& extent);
@@ -108,6 +113,8 @@ private:
     std::optional<CheckpointReader> before_;
     CheckpointedChain before_chain_;  // where before_ stands
     bool has_before_ = false;
+
+    bool watches_ = false;  // see begin_watching
 
     std::uint64_t done_hash_ = 0;  // the last chain that is in the checkpoint
     std::uint64_t done_generation_ = 0;

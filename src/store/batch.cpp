@@ -100,7 +100,7 @@ private:
         const Segment& segment = *store_.mapping_.at<Segment>(tails_[at]);
         // relaxed, both: only a guess at where the frame will go
         const std::uint64_t end = reserved_units(segment.reserve.load(std::memory_order_relaxed));
-        if (end >= segment.claimable_units) return;
+        if (end >= segment.claimable_units()) return;
         prefetch_to_write(frame_at(store_.mapping_, segment.block.load(std::memory_order_relaxed), end),
                           std::min<std::uint64_t>(values_[at].size() + kUnitBytes, kPrefetchBytes));
     }

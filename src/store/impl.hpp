@@ -157,6 +157,7 @@ private:
     [[nodiscard]] std::uint64_t sync_hand(const Slot& slot) const noexcept;  // as the owner of a turn
     [[nodiscard]] Result<Synced> sync_whole(bool is_named);
     [[nodiscard]] Result<Synced> synced_by_another();
+    [[nodiscard]] std::optional<Synced> unchanged() const;
     [[nodiscard]] std::optional<Error> lost_after_sync() const;
     [[nodiscard]] std::string path_now() const;  // of the store's directory, which may have been moved
 

@@ -126,6 +126,20 @@ Result<Synced> StoreImpl::synced_by_another() {
     }
 }
 
+// What the checkpoint has, where nothing has changed since it was begun (segment/watch.hpp). The caller has the
+// turn.
+std::optional<Synced> StoreImpl::unchanged() const {
+    const std::uint64_t number = SyncTurns(mapping_.header()).checkpoint();
+    // acquire: what the caller has seen changed was said before
+    if (number == 0 || mapping_.header().unchanged_since.load(std::memory_order_acquire) != number)
+        return std::nullopt;
+    const auto checkpoint =
+        CheckpointReader::open(files_.checkpoint_path(number), mapping_.header().store_id, {}, number);
+    if (!checkpoint) return std::nullopt;  // removed by hand, or damaged: it is written anew
+    const CheckpointHeader& header = checkpoint->header();
+    return Synced{header.chains, header.records, header.payload_bytes, 0, 0};
+}
+
 Result<Synced> StoreImpl::sync_whole(bool is_named) {
     if (!files_.enabled()) return tl::unexpected(does_not_spill());
     if (epochs_.destroyed()) return tl::unexpected(destroyed());
@@ -161,7 +175,12 @@ Result<Synced> StoreImpl::sync_whole(bool is_named) {
             return synced_by_another();
         }
         const HeldSyncTurn turn(turns, **number, sync_hand(*slot));
-        auto outcome = SyncPass({mapping_, index_, epochs_, files_, *slot, **number}).run();
+        if (const auto synced = unchanged()) {
+            static_cast<void>(give_up_sync(mapping_, **number));
+            if (auto lost = lost_after_sync()) return tl::unexpected(std::move(*lost));
+            return *synced;
+        }
+        auto outcome = SyncPass({mapping_, index_, slots_, epochs_, files_, *slot, **number}).run();
         if (outcome) {
             auto finished = finish_sync({mapping_, epochs_, files_, *slot}, **number);
             if (finished && turns.checkpoint() < **number) {

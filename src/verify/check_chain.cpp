@@ -119,7 +119,7 @@ CheckedSegment check_segment(Inspection& inspection, std::uint64_t at, std::uint
     const Segment& segment = *inspection.mapping().at<Segment>(at);
     // The end first: what is read afterwards is at least as new. acquire: as extent_of
     Fields fields{};
-    fields.claimable_units = snapshot(segment.claimable_units);
+    fields.claimable_units = segment.claimable_units();
     fields.growth_bytes = snapshot(segment.growth_bytes);
     fields.data_units = snapshot(segment.data_units);
     fields.single_bytes = snapshot(segment.single_bytes);

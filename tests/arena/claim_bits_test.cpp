@@ -23,7 +23,7 @@ TEST_CASE("A claimed header names any slot, of a generation, and the units of an
 
 TEST_CASE("A thread of a slot behind the first ones adds nothing to a segment that was closed after its look") {
     Segment segment{};
-    segment.claimable_units = 100;
+    segment.claimable.store(100, std::memory_order_relaxed);
     const std::uint64_t open = pack(Reserve{90, 9, 0});
     segment.reserve.store(pack(Reserve{120, 12, 0}),
                           std::memory_order_relaxed);  // another's claim, since that look

@@ -43,6 +43,8 @@ const std::vector<Window>& windows() {
         {CrashPoint::kSealBegun, kErase},
         {CrashPoint::kSealPadded, kErase},
         {CrashPoint::kSealWritten, kAppend},
+        {CrashPoint::kChangeSaid, kAppendSynced},
+        {CrashPoint::kWatchEnded, kAppendSynced},
         // segments
         {CrashPoint::kSegmentTaken, kAppend, 1, 64},
         {CrashPoint::kSegmentTaken, kAppendLarge, 1, 64},

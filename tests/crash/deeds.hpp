@@ -225,6 +225,16 @@ inline const Deed kSync{"sync", kSpill.prepare,
                         },
                         true};
 
+// Of a key that was synced as it is, which the one who appends finds watched.
+inline const Deed kAppendSynced{"append to what was synced", kSpill.prepare,
+                                [](Scene& scene, Store& own, std::uint64_t) -> std::string {
+                                    EXPECT_OK(scene.records.append(own, scene.actor));
+                                    EXPECT_OK(own.sync());
+                                    EXPECT_OK(scene.records.append(own, scene.actor));
+                                    return {};
+                                },
+                                true};
+
 // All that is in files goes, and the files with it.
 inline const Deed kDropSpilled{"drop of what is spilled",
                                [](Scene& scene) {

@@ -56,13 +56,14 @@ struct SyncWindow {
 const std::vector<SyncWindow>& syncing() {
     static const std::vector<SyncWindow> all{
         {CrashPoint::kSyncBegun, false},         {CrashPoint::kCheckpointBegun, false},
-        {CrashPoint::kSyncCounted, false},       {CrashPoint::kSyncWriting, false},
-        {CrashPoint::kSyncWriting, false, 2},    {CrashPoint::kSyncFilesDurable, false},
-        {CrashPoint::kCheckpointWritten, false}, {CrashPoint::kSyncNaming, false},
-        {CrashPoint::kCheckpointNamed, true},    {CrashPoint::kCheckpointDurable, true},
-        {CrashPoint::kSyncGivingRoom, true},     {CrashPoint::kSyncGivingRoom, true, 2},
-        {CrashPoint::kSyncRoomGivenBack, true},  {CrashPoint::kCheckpointReplaced, true},
-        {CrashPoint::kCheckpointsRemoved, true},
+        {CrashPoint::kSyncSaid, false},          {CrashPoint::kWatchBegun, false},
+        {CrashPoint::kWatchBegun, false, 3},     {CrashPoint::kSyncCounted, false},
+        {CrashPoint::kSyncWriting, false},       {CrashPoint::kSyncWriting, false, 2},
+        {CrashPoint::kSyncFilesDurable, false},  {CrashPoint::kCheckpointWritten, false},
+        {CrashPoint::kSyncNaming, false},        {CrashPoint::kCheckpointNamed, true},
+        {CrashPoint::kCheckpointDurable, true},  {CrashPoint::kSyncGivingRoom, true},
+        {CrashPoint::kSyncGivingRoom, true, 2},  {CrashPoint::kSyncRoomGivenBack, true},
+        {CrashPoint::kCheckpointReplaced, true}, {CrashPoint::kCheckpointsRemoved, true},
     };
     return all;
 }
@@ -97,6 +98,7 @@ public:
         REQUIRE_OK(store->append("grows", pattern(300'000, 2)));
         REQUIRE_OK(store->erase("is erased"));
         REQUIRE_OK(store->append("new", pattern(2 * kMiB, 2)));
+        for (const char* key : {"open 1", "open 2", "open 3"}) REQUIRE_OK(store->append(key, "room for more"));
         now = values_of(*store);
     }
 
@@ -507,6 +509,47 @@ TEST_CASE(
             CHECK(MovableFolders::has_all(*Store::attach(folders.path())));
             REQUIRE_OK(Store::destroy(folders.path()));
             CHECK(folders.are_empty());
+        }
+    }
+}
+
+// The one window in which a record is there, or is about to be, and the store says that nothing has changed.
+TEST_CASE("A thread that dies or is stopped where it says a change after a sync costs the next sync no record",
+          "[process]") {
+    for (const CrashPoint point :
+         {CrashPoint::kChangeSaid, CrashPoint::kWatchEnded, CrashPoint::kClaimNamed, CrashPoint::kClaimAdded,
+          CrashPoint::kClaimCopied, CrashPoint::kClaimCommitted}) {
+        for (const bool dies : {true, false}) {
+            DYNAMIC_SECTION(shoal::crash::name(point) << (dies ? ", dies" : ", is stopped")) {
+                Synced synced;
+                REQUIRE_OK(synced.store->append("watched", "a"));  // its segment has room for more
+                REQUIRE_OK(synced.store->sync());
+                REQUIRE(synced.store->sync()->written_bytes == 0);
+                Child child = Child::start([&]() -> std::string {
+                    shoal::crash::at(point, 1, dies ? shoal::crash::kill_here : shoal::crash::stop_here);
+                    EXPECT_OK(synced.store->append("watched", "of the child"));
+                    return {};
+                });
+                if (dies) {
+                    (void)child.wait();
+                    REQUIRE(child.killed_by() == SIGKILL);
+                } else {
+                    REQUIRE(has_stopped(child));
+                }
+                // By one who saw no change to say, as the child may have said it.
+                REQUIRE_OK(synced.store->append("watched", "of another"));
+                REQUIRE_OK(synced.store->sync());
+                SECTION("another appends once more") { REQUIRE_OK(synced.store->append("watched", ", and more")); }
+                bool goes_on = false;
+                SECTION("the child goes on") { goes_on = !dies; }
+                if (goes_on) child.kill(SIGCONT);
+                if (goes_on) REQUIRE(child.wait() == "");
+                REQUIRE_OK(synced.store->sync());
+                synced.now = values_of(*synced.store);
+                if (!dies && !goes_on) child.kill(SIGKILL);
+                if (!dies && !goes_on) (void)child.wait();
+                synced.check_that_come_back(synced.now);
+            }
         }
     }
 }

@@ -24,7 +24,7 @@ public:
         segment_at_ = place.offset;
         segment_ = arena_.at<Segment>(place.offset);
         segment_->block.store(raw(block.offset), std::memory_order_relaxed);
-        segment_->claimable_units = kUnits;
+        segment_->claimable.store(kUnits, std::memory_order_relaxed);
         segment_->data_units = kUnits;
         name(&segment_->reserve, "reserve");
     }

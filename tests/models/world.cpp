@@ -111,8 +111,8 @@ struct Event {
 
     void output(std::ostream& out) const {
         constexpr std::array kOrders{"relaxed", "consume", "acquire", "release", "acq_rel", "seq_cst"};
-        out << what << ' ' << name << " [" << address << "] " << std::hex << before << " -> " << after
-            << std::dec << ' ' << kOrders[static_cast<std::size_t>(order)];
+        out << what << ' ' << name << " [" << address << "] " << std::hex << before << " -> " << after << std::dec
+            << ' ' << kOrders[static_cast<std::size_t>(order)];
     }
 };
 

@@ -1,6 +1,7 @@
 // What a sync makes durable outlives the arena: all of it, and what was erased stays erased.
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cerrno>
 #include <filesystem>
 #include <string>
@@ -167,6 +168,129 @@ TEST_CASE("a sync writes what changed since the last one, and leaves what is res
     CHECK(report->copied_bytes <= 200'000 + 4);
     CHECK(store.view("key 3")->loaded_bytes() == 0);
     CHECK(store.stats()->spilled_bytes == 0);
+}
+
+TEST_CASE("a sync that finds nothing changed writes nothing, and says what is durable") {
+    const DurablePlace place;
+    Store store = opened(place, place.options(32 * kMiB));
+    fill(store);
+    const auto first = store.sync();
+    REQUIRE_OK(first);
+    const std::string checkpoint = place.checkpoint();
+    for (int turn = 0; turn < 3; ++turn) {
+        const auto again = store.sync();
+        REQUIRE_OK(again);
+        CHECK(again->keys == first->keys);
+        CHECK(again->records == first->records);
+        CHECK(again->payload_bytes == first->payload_bytes);
+        CHECK(again->copied_bytes == 0);
+        CHECK(again->written_bytes == 0);
+        CHECK(place.checkpoint() == checkpoint);
+    }
+    // Reading changes nothing.
+    REQUIRE_OK(store.get("long"));
+    REQUIRE_OK(store.size("large"));
+    CHECK_FALSE(store.iset("late", "is there").value());
+    CHECK_FALSE(store.erase("is not there").value());
+    CHECK(store.sync()->written_bytes == 0);
+    // A checkpoint that was removed by hand is written anew.
+    std::filesystem::remove(checkpoint);
+    CHECK(store.sync()->written_bytes != 0);
+    const Values synced = values_of(store);
+    { const Store gone = std::move(store); }
+    place.lose_memory();
+    CHECK(values_of(opened(place, place.options(32 * kMiB))) == synced);
+}
+
+TEST_CASE("whatever changes a store that was synced, by this process or another, the next sync has it") {
+    struct Change {
+        const char* what;
+        void (*make)(Store& store);
+    };
+    const Change change =
+        GENERATE(Change{"append", [](Store& store) { REQUIRE_OK(store.append("late", "!")); }},
+                 Change{"append of nothing", [](Store& store) { REQUIRE_OK(store.append("late", "")); }},
+                 Change{"append to a spilled key", [](Store& store) { REQUIRE_OK(store.append("large", "!")); }},
+                 Change{"append beyond the end of a segment",
+                        [](Store& store) { REQUIRE_OK(store.append("small 7", pattern(5000, 3))); }},
+                 Change{"append of a large record",
+                        [](Store& store) { REQUIRE_OK(store.append("late", pattern(kMiB, 3))); }},
+                 Change{"append of a very large record",
+                        [](Store& store) { REQUIRE_OK(store.append("late", pattern(3 * kMiB, 3))); }},
+                 Change{"batch",
+                        [](Store& store) {
+                            const std::vector<shoal::Pair> batch{{"late", "a"}, {"late", "b"}, {"small 3", "c"}};
+                            REQUIRE_OK(store.append(batch));
+                        }},
+                 Change{"new key", [](Store& store) { REQUIRE_OK(store.append("new", "!")); }},
+                 Change{"iset", [](Store& store) { REQUIRE(store.iset("new", "!").value()); }},
+                 Change{"erase", [](Store& store) { REQUIRE(store.erase("small 9").value()); }},
+                 Change{"erase of a spilled key", [](Store& store) { REQUIRE(store.erase("large").value()); }},
+                 Change{"a key made anew",
+                        [](Store& store) {
+                            REQUIRE(store.erase("late").value());
+                            REQUIRE_OK(store.append("late", "only in memory"));
+                        }},
+                 Change{"drop", [](Store& store) { REQUIRE_OK(store.drop()); }});
+    const bool by_another = GENERATE(false, true);
+    CAPTURE(change.what, by_another);
+    const DurablePlace place;
+    Values synced;
+    {
+        Store store = opened(place, place.options(48 * kMiB));
+        fill(store);
+        REQUIRE_OK(store.sync());
+        for (int turn = 0; turn < 2; ++turn) {  // once more, when it has been synced again
+            REQUIRE(store.sync()->written_bytes == 0);
+            if (turn == 1) REQUIRE_OK(store.iset("late", "made by a drop"));
+            if (by_another && !kThreadSanitizer) {
+                Store other = opened(place, place.options(48 * kMiB));
+                change.make(other);
+            } else {
+                change.make(store);
+            }
+            CHECK(store.sync()->written_bytes != 0);
+            if (turn == 0 && !std::string(change.what).starts_with("append") && std::string(change.what) != "batch")
+                break;  // once is all that these can do
+        }
+        synced = values_of(store);
+    }
+    place.lose_memory();
+    CHECK(values_of(opened(place, place.options(48 * kMiB))) == synced);
+}
+
+TEST_CASE("while threads append, syncs that follow each other miss nothing, whether they find changes or none") {
+    const DurablePlace place;
+    Values synced;
+    {
+        Store store = opened(place, place.options(48 * kMiB));
+        std::atomic<bool> ended{false};
+        std::atomic<int> failures{0};
+        std::vector<std::thread> threads;
+        for (int number = 0; number < 2; ++number) {
+            threads.emplace_back([&, number] {
+                for (int record = 0; record < 3000; ++record) {
+                    const std::string key = "key " + std::to_string(record % 5 + number);
+                    if (!store.append(key, pattern(20, static_cast<std::uint64_t>(record)))) failures += 1;
+                }
+            });
+        }
+        std::thread syncer([&] {
+            while (!ended) {
+                if (!store.sync()) failures += 1;
+            }
+        });
+        for (std::thread& thread : threads) thread.join();
+        const auto last = store.sync();
+        ended = true;
+        syncer.join();
+        REQUIRE_OK(last);
+        CHECK(failures == 0);
+        CHECK(last->records == 6000);
+        synced = values_of(store);
+    }
+    place.lose_memory();
+    CHECK(values_of(opened(place, place.options(48 * kMiB))) == synced);
 }
 
 TEST_CASE("the room of what a sync had copied comes back with the sync after its end") {

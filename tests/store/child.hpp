@@ -68,7 +68,8 @@ public:
     }
 
     pid_t pid() const { return pid_; }
-    void kill(int number = SIGKILL) const {  // one that was waited for has no pid: 0 would be this process's own group
+    void kill(
+        int number = SIGKILL) const {  // one that was waited for has no pid: 0 would be this process's own group
         if (pid_ > 0) ::kill(pid_, number);
     }
     // Without a wait; wait() still says how.

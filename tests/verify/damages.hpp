@@ -186,7 +186,7 @@ inline const std::vector<Damaging> kDamages{
     {"segment I3", "something stands behind what was claimed",
      [](ArenaEditor& arena) {
          auto& segment = arena.segment("long", -1);
-         arena.set(arena.frame(segment, segment.claimable_units - 1), 1);
+         arena.set(arena.frame(segment, segment.claimable_units() - 1), 1);
      }},
     {"segment I4", "an open segment is sealed",
      [](ArenaEditor& arena) { arena.set(arena.segment("twin", 0).sealed, kSealedBit | 2); }},
@@ -196,7 +196,7 @@ inline const std::vector<Damaging> kDamages{
          arena.set(sealed, ArenaEditor::get(sealed) + (kBit << kUnitsBits));
      }},
     {"segment I5", "a segment of no size",
-     [](ArenaEditor& arena) { arena.set(arena.segment("twin", 0).claimable_units, 9); }},
+     [](ArenaEditor& arena) { arena.set(arena.segment("twin", 0).claimable, 9); }},
     {"segment I5", "a record of its own segment is not as long as that",
      [](ArenaEditor& arena) { arena.set(arena.frame(arena.segment("large", 0), 0), committed_header(299'999)); }},
     {"claim I1", "the counters are too high",
@@ -225,7 +225,7 @@ inline const std::vector<Damaging> kDamages{
     {"chain I4", "the mark of an erase names no slot",
      [](ArenaEditor& arena) {
          auto& segment = arena.segment("twin", 0);
-         arena.set(segment.reserve, ArenaEditor::get(segment.reserve) + segment.claimable_units + 1);
+         arena.set(segment.reserve, ArenaEditor::get(segment.reserve) + segment.claimable_units() + 1);
          arena.set(segment.next, erased_mark(kSlots, 1));
      }},
     {"chain I5", "a key too long for one",
