@@ -26,6 +26,7 @@ bool RoomWait::again(AppendOutcome outcome) {
         moved_ = 0;
         failures_ = store_.spiller_.failures();
         called_ = false;
+        holders_.clear();
     }
     const auto left = store_.patience() - std::chrono::floor<std::chrono::milliseconds>(now - begun_);
     const bool spills = store_.spiller_.enabled();
@@ -38,13 +39,25 @@ bool RoomWait::again_in_memory(bool may_wait) {
     const bool freed = store_.make_room();
     const std::uint64_t epoch = store_.epochs_.current();
     const bool moved = std::exchange(last_epoch_, epoch) != epoch;
-    moved_ += moved ? 1 : 0;
+    // What a thread has kept since the try before is not what others took: it may wait for a processor.
+    const bool kept = is_kept();
+    moved_ += moved && !kept ? 1 : 0;
     // Others may have freed everything since this append found no room.
     if (tried_ == 1 && !store_.epochs_.has_retired()) return true;
     if (tried_ < kTries) return freed || moved || may_wait;
+    if (kept) return may_wait;
     // Perhaps others take what comes free each time, or it is none of use, as a page that this append itself has
     // taken.
     return moved_ < kMostMoved && (moved || may_wait);
+}
+
+bool RoomWait::is_kept() {
+    std::vector<StoreImpl::Holder> now = store_.holders();
+    const bool kept = std::any_of(now.begin(), now.end(), [this](const StoreImpl::Holder& holder) {
+        return std::find(holders_.begin(), holders_.end(), holder) != holders_.end();
+    });
+    holders_ = std::move(now);
+    return kept;
 }
 
 bool RoomWait::again_by_spilling(std::chrono::milliseconds left) {

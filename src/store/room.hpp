@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <vector>
 
 #include "store/impl.hpp"
 
@@ -25,13 +26,16 @@ private:
 
     [[nodiscard]] bool again_in_memory(bool may_wait);
     [[nodiscard]] bool again_by_spilling(std::chrono::milliseconds left);
+    // Whether a thread keeps the same memory from reuse as at the try before.
+    [[nodiscard]] bool is_kept();
 
     StoreImpl& store_;
     int tried_ = 0;
     std::uint64_t last_epoch_ = 0;  // when no room was last found
-    int moved_ = 0;                 // how often it was another one by then
-    bool called_ = false;           // spillers, since the first time
-    std::uint32_t failures_ = 0;    // of spillers, when we began
+    int moved_ = 0;                 // how often it was another one by then, and no memory was kept meanwhile
+    std::vector<StoreImpl::Holder> holders_;  // at the last try
+    bool called_ = false;                     // spillers, since the first time
+    std::uint32_t failures_ = 0;              // of spillers, when we began
     std::chrono::steady_clock::time_point begun_;
 };
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "../refused_calls.hpp"
+#include "../store/threads.hpp"
 #include "../store/turnover.hpp"
 #include "catch.hpp"
 #include "scene.hpp"
@@ -215,6 +216,47 @@ TEST_CASE("What a stopped process has in its hand to free is named where it is m
     }
     REQUIRE_OK(store->append("k", std::string(9 * kMiB, 'x')));
     CHECK(store->stats()->held_back_by.empty());
+}
+
+TEST_CASE("An append waits for what a thread has in its hand to free, though others move the epoch many times",
+          "[process]") {
+    TemporaryStore place;
+    REQUIRE_OK(Store::open(place.path(), with_limit(16 * kMiB)));
+    auto store = Store::attach(place.path(), counting());
+    REQUIRE_OK(store);
+    SharedCounters steps(2);
+    Child freeing = Child::start([&]() -> std::string {
+        auto own = Store::attach(place.path(), without_spill_thread());
+        EXPECT_OK(own);
+        EXPECT_OK(own->append("large", std::string(9 * kMiB, 'l')));
+        EXPECT_OK(own->erase("large"));
+        // Not stopped, as /proc would show: it has no processor.
+        shoal::crash::at(CrashPoint::kObjectTaken, 1, [&] {
+            steps[0] = 1;
+            while (steps[1] == 0) ::usleep(100);
+        });
+        for (int turn = 0; turn < 4; ++turn) EXPECT_OK(own->stats());  // frees what is retired
+        return {};
+    });
+    while (steps[0] == 0 && !freeing.has_ended()) ::usleep(100);
+    REQUIRE(steps[0] == 1);
+    std::atomic<bool> done{false};
+    Threads threads;
+    threads.start([&]() -> std::string {
+        while (!done) {
+            if (waits > 100) steps[1] = 1;  // more than an append waits for what others take
+            EXPECT_OK(store->append("small", "value"));
+            EXPECT_OK(store->erase("small"));
+            EXPECT_OK(store->stats());  // moves the epoch
+        }
+        return {};
+    });
+    const auto appended = store->append("k", std::string(9 * kMiB, 'x'));
+    done = true;
+    steps[1] = 1;
+    CHECK(threads.join() == "");
+    CHECK(freeing.wait() == "");
+    REQUIRE_OK(appended);
 }
 
 TEST_CASE("A spiller stopped inside its epoch is named, and appends do not wait for it each time", "[process]") {
