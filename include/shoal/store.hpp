@@ -217,15 +217,19 @@ public:
 
     // Makes durable what was acknowledged, and what was erased, before the call: when it returns, that outlives the
     // machine's memory, and an open after a reboot, when the arena is gone, brings it back. What is resident stays
-    // so; what changed since the last sync is written to the spill files, and a list of all keys beside them. The
-    // room of what was erased or spilled since comes back with it, too. Others append and read meanwhile.
-    // One sync at a time: blocks while another makes steps, and returns when one that began after this call has
-    // ended, with copied_bytes and written_bytes 0 if another thread or process made it. Takes the turn of a sync
-    // whose process is dead at once, and of one that has made no step for 1 s, because its process is stopped: 2 s
-    // for the next such sync before any ends, then 4 s, and so on. A stopped sync that goes on does no harm, and
-    // returns as if it had waited. Errors: kNoSpace, kPermission, kSystem of the files: then the sync before holds;
-    // kInvalidArgument in a store that does not spill. Cost: what changed, and some 100 bytes per key; where
-    // nothing has changed since the last sync, no more than a few system calls: written_bytes is 0 then.
+    // so; what changed since the last sync is written to the spill files, and a list of the keys that changed
+    // beside them. The room of what was erased or spilled since comes back with it, too. Others append and read
+    // meanwhile. One sync at a time: blocks while another makes steps, and returns when one that began after this
+    // call has ended, with copied_bytes and written_bytes 0 if another thread or process made it. Takes the turn of
+    // a sync whose process is dead at once, and of one that has made no step for 1 s, because its process is
+    // stopped: 2 s for the next such sync before any ends, then 4 s, and so on. A stopped sync that goes on does no
+    // harm, and returns as if it had waited. Errors: kNoSpace, kPermission, kSystem of the files: then the sync
+    // before holds; kInvalidArgument in a store that does not spill. Cost: what changed, some 100 bytes per key
+    // that changed, and one pass over the lists of the syncs before, at the rate at which a file is read; where
+    // nothing has changed since the last sync, no more than a few system calls: written_bytes is 0 then. The list
+    // is of all keys, some 100 bytes each, with the first sync, after a drop, where more keys have changed than
+    // 1/8192 of the memory limit in bytes (at least 8192), and whenever the lists since the last such one are half
+    // as long as that, or 16.
     [[nodiscard]] Result<Synced> sync();
 
     // --- backups ----------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@
     POINT(SealBegun)                                                    \
     POINT(SealPadded)                                                   \
     POINT(SealWritten)                                                  \
+    POINT(ChangeCounted)                                                \
     POINT(ChangeSaid)                                                   \
     POINT(WatchEnded)                                                   \
     /* segment/hand_over.hpp, spill/batch*.cpp: spilling */             \
@@ -52,7 +53,7 @@
     /* spill/sync_pass.cpp and the like, recovery/restore.cpp: syncs */ \
     POINT(SyncBegun)                                                    \
     POINT(CheckpointBegun)                                              \
-    POINT(SyncSaid)                                                     \
+    POINT(ChangesOn)                                                    \
     POINT(WatchBegun)                                                   \
     POINT(SyncCounted)                                                  \
     POINT(SyncWriting)                                                  \

@@ -100,12 +100,16 @@ struct ArenaHeader {
     // --- written as bytes of the file, never through the mapping (arena/store_home.hpp) ---
     alignas(64) StoreHome home;
 
-    // --- read by whatever changes the store, seldom written (segment/watch.hpp) ---
-    alignas(64) Atomic<std::uint64_t> unchanged_since;  // number of the sync since whose beginning nothing has
-                                                        // changed; 0: something has
+    // --- the log of changes (arena/changes.hpp): read by whatever changes the store, seldom written ---
+    alignas(64) Atomic<std::uint64_t> changes_from;  // position from which on every change is in it; 0: it is off
+    std::uint64_t changes_at;                        // offset of its words; 0 where the store does not spill
+    std::uint64_t changes_most;                      // how many they are
+
+    // --- written by changes to keys that were synced ---
+    alignas(64) Atomic<std::uint64_t> changes_end;  // position behind the last one, from 1
 };
 
-static_assert(sizeof(ArenaHeader) == 2880, "part of the format: src/FORMAT.md");
+static_assert(sizeof(ArenaHeader) == 2944, "part of the format: src/FORMAT.md");
 static_assert(sizeof(ArenaHeader) <= kSlotsAt, "the home is written inside of one page");
 static_assert(offsetof(ArenaHeader, magic) == 0, "a damaged or foreign file must fail on its first word");
 static_assert(offsetof(ArenaHeader, signature) == 8, "an incompatible build reads this much");
@@ -127,7 +131,7 @@ static_assert(offsetof(ArenaHeader, spare_journal) == 1640);
 static_assert(offsetof(ArenaHeader, sync) == 1664 && offsetof(ArenaHeader, checkpoint) == 1680);
 static_assert(offsetof(ArenaHeader, sync_progress) == 1688 && offsetof(ArenaHeader, sync_ends) == 1692);
 static_assert(offsetof(ArenaHeader, home) == 1728);
-static_assert(offsetof(ArenaHeader, unchanged_since) == 2816);
+static_assert(offsetof(ArenaHeader, changes_from) == 2816 && offsetof(ArenaHeader, changes_end) == 2880);
 static_assert(std::is_standard_layout_v<ArenaHeader>, "offsets must mean the same in every build");
 
 // One attached thread's entry in the process table. Its owner alone writes it, but for recovery of the dead,

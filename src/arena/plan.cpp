@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "arena/blocks.hpp"
+#include "arena/changes.hpp"
 
 namespace shoal {
 
@@ -97,6 +98,13 @@ std::string check_header(const ArenaHeader& header, std::uint64_t file_bytes) {
     const std::uint64_t files = header.spill_files_at;  // a page, or none
     if (files != 0 && (files < plan.pages_at || files > file_bytes - kPageBytes || files % kPageBytes != 0)) {
         return fmt::format("its spill files' table at {} is no page of the data", files);
+    }
+    const std::uint64_t log = header.changes_at;  // pages, where there is that table
+    const std::uint64_t log_bytes = change_log_bytes(file_bytes);
+    if ((log != 0) != (files != 0) ||
+        (log != 0 && (log < plan.pages_at || log > file_bytes - log_bytes || log % kPageBytes != 0 ||
+                      header.changes_most != log_bytes / sizeof(std::uint64_t)))) {
+        return fmt::format("its log of changes at {} is no run of pages of the data", log);
     }
     if (header.flags != 0 && header.flags != kTemporaryFlag) return "its flags cannot be";
     if (header.spill_folder.back() != '\0' || (header.spill_folder.front() == '\0') != (files == 0)) {

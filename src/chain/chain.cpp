@@ -257,8 +257,8 @@ AppendOutcome append_slowly(const ChainContext& context, Chain& chain, const Pay
     for (int turn = 0; turn < kMostTurns; ++turn) {
         const auto tail = static_cast<ArenaOffset>(chain.tail.load(std::memory_order_acquire));  // as in append_to
         Segment& segment = *context.mapping.at<Segment>(tail);
-        if (!own && claim_and_write(context.mapping, segment, tail, payload, context.slot, context.slot_number) ==
-                        ClaimOutcome::kWritten) {
+        if (!own && claim_and_write(context.mapping, segment, tail, payload, context.slot, context.slot_number,
+                                    chain.hash) == ClaimOutcome::kWritten) {
             return AppendOutcome::kAppended;
         }
         std::uint64_t next = segment.next.load(std::memory_order_acquire);  // pairs with the link below
@@ -267,7 +267,7 @@ AppendOutcome append_slowly(const ChainContext& context, Chain& chain, const Pay
             if (own) close(context.mapping, segment);
             const NewSegment made = make_next(context, chain, tail, payload, false);
             if (is_null(made.offset)) return made.failure;
-            say_changed(context.mapping.header());
+            log_change(context.mapping, chain.hash);
             // release: the segment is whole when it can be reached; a failed try: another linked, or erased
             ours = segment.next.compare_exchange_strong(next, raw(made.offset), std::memory_order_acq_rel,
                                                         std::memory_order_acquire);
@@ -338,7 +338,7 @@ std::optional<std::uint64_t> payload_bound(const Mapping& mapping, const Cut& cu
 bool mark_erased(const ChainContext& context, Chain& chain) noexcept {
     const std::uint64_t mark =  // relaxed: our own slot's word
         erased_mark(context.slot_number, context.slot.generation.load(std::memory_order_relaxed));
-    say_changed(context.mapping.header());
+    log_change(context.mapping, chain.hash);
     for (int turn = 0; turn < kMostTurns; ++turn) {
         const auto tail = static_cast<ArenaOffset>(chain.tail.load(std::memory_order_acquire));  // as in append_to
         Segment& segment = *context.mapping.at<Segment>(tail);

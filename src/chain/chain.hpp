@@ -73,8 +73,8 @@ inline void move_tail(Chain& chain, ArenaOffset tail, std::uint64_t next) noexce
         // acquire: pairs with the release that moved the tail here: the segment is whole
         const auto tail = static_cast<ArenaOffset>(chain.tail.load(std::memory_order_acquire));
         Segment& segment = *context.mapping.at<Segment>(tail);
-        if (claim_and_write(context.mapping, segment, tail, payload, context.slot, context.slot_number) ==
-            ClaimOutcome::kWritten) [[likely]] {
+        if (claim_and_write(context.mapping, segment, tail, payload, context.slot, context.slot_number,
+                            chain.hash) == ClaimOutcome::kWritten) [[likely]] {
             return AppendOutcome::kAppended;
         }
     }

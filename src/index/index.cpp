@@ -94,7 +94,7 @@ ArenaOffset Index::tree_to_read() const noexcept {
 
 bool Index::replace_tree(ArenaOffset old, ArenaOffset fresh, std::uint32_t slot_number) noexcept {
     std::uint64_t expected = 0;
-    say_changed(mapping_->header());
+    turn_changes_off(mapping_->header());
     // release: the fresh tree is whole when it can be reached; a failed try: another drop was quicker
     const bool won = mapping_->at<Tree>(old)->successor.compare_exchange_strong(
         expected, dropped_by(slot_number, fresh), std::memory_order_acq_rel, std::memory_order_acquire);
@@ -122,7 +122,7 @@ Leaf* Index::make_leaf(ArenaOffset offset, std::uint32_t depth) const noexcept {
 Index::Inserted Index::insert(ArenaOffset tree, ArenaOffset fresh, Slot& slot) noexcept {
     const Chain& chain = *mapping_->at<Chain>(fresh);
     const std::uint64_t hash = snapshot(chain.hash);
-    say_changed(mapping_->header());
+    log_change(*mapping_, hash);
     for (int turn = 0; turn < kMostReplacements; ++turn) {  // it ends here, or with the leaf replaced
         Leaf& leaf = const_cast<Leaf&>(leaf_for(tree, hash));
         settle(tree, leaf, hash, slot);
@@ -243,6 +243,22 @@ std::optional<std::uint64_t> Index::visit_leaf(ArenaOffset tree, std::uint64_t f
         if (!is_marked_erased(*mapping_, chain) && !visit(chains[at])) break;
     }
     return leaf_behind(leaf, from);
+}
+
+void Index::visit_hash(ArenaOffset tree, std::uint64_t hash, const std::function<void(ArenaOffset)>& visit) const {
+    const Leaf& leaf = leaf_for(tree, hash);
+    std::array<ArenaOffset, kLeafSlots> chains;  // first, as in visit_leaf
+    std::size_t count = 0;
+    std::uint32_t at = home_slot(hash);
+    for (std::uint32_t probed = 0; probed < kLeafSlots; ++probed, at = next_slot(at)) {
+        const std::uint64_t word = leaf.slots[at].load(std::memory_order_acquire);  // pairs with insert's release
+        if (is_empty_slot(word)) break;
+        if (tag_matches(word, hash) && is_chain(word)) chains[count++] = slot_chain(word);
+    }
+    for (std::size_t each = 0; each < count; ++each) {
+        const Chain& chain = *mapping_->at<Chain>(chains[each]);
+        if (chain.hash == hash && !is_marked_erased(*mapping_, chain)) visit(chains[each]);
+    }
 }
 
 std::optional<std::uint64_t> Index::next_leaf(ArenaOffset tree, std::uint64_t from) const {

@@ -130,7 +130,9 @@ public:
     // returns false. The hash at which the next leaf begins, 0 after the last; nothing when the arena is damaged.
     std::optional<std::uint64_t> visit_leaf(ArenaOffset tree, std::uint64_t from,
                                             const std::function<bool(ArenaOffset)>& visit) const;
-    // The same without a visit.
+    // As for_each, for the chains of that hash.
+    void visit_hash(ArenaOffset tree, std::uint64_t hash, const std::function<void(ArenaOffset)>& visit) const;
+    // The hash at which the leaf behind that of `from` begins, as visit_leaf.
     [[nodiscard]] std::optional<std::uint64_t> next_leaf(ArenaOffset tree, std::uint64_t from) const;
 
     // Frees all that hangs from a tree that nobody can reach. May be broken off by a crash and begun anew: it leaks

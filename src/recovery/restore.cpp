@@ -28,6 +28,15 @@ Error too_small(const ChainContext& context, std::uint64_t keys) {
         0, 0};
 }
 
+// Its files are the checkpoint's until the next one, though no segment names them: no other file takes their
+// numbers.
+void find_ends(const CheckpointedChain& chain, std::vector<Named>& files) {
+    for (const CheckpointSegment& segment : chain.segments) {
+        const StoredAt at = stored_at(segment.place);
+        files[at.file].end = std::max(files[at.file].end, at.offset + at.bytes);
+    }
+}
+
 void count(const CheckpointedChain& chain, std::vector<Named>& files) {
     std::uint64_t last_place = 0;
     for (const CheckpointSegment& segment : chain.segments) {
@@ -36,8 +45,8 @@ void count(const CheckpointedChain& chain, std::vector<Named>& files) {
         const StoredAt at = stored_at(segment.place);
         if (same && !at.in_bundle) continue;
         files[at.file].live_bytes += at.in_bundle ? bundled_bytes(spilled_counts(segment.counts)) : at.bytes;
-        files[at.file].end = std::max(files[at.file].end, at.offset + at.bytes);
     }
+    find_ends(chain, files);
 }
 
 }  // namespace
@@ -53,7 +62,10 @@ Result<void> restore(const ChainContext& context, Slots& slots, Index& index, Ep
         CheckpointedChain& chain = builders.next();
         std::swap(chain, ahead);
         has = checkpoint.next(ahead);
-        if (has && *has && ahead.hash == chain.hash && ahead.key == chain.key) continue;
+        if (has && *has && ahead.hash == chain.hash && ahead.key == chain.key) {
+            find_ends(chain, named);
+            continue;
+        }
         count(chain, named);
         wanted = builders.add();
     }
@@ -71,16 +83,21 @@ Result<void> restore(const ChainContext& context, Slots& slots, Index& index, Ep
                                                   checkpoint.path())});
     }
     for (std::uint32_t number = 0; number < kSpillFiles; ++number) {
-        if (named[number].live_bytes == 0) continue;
+        if (named[number].end == 0) continue;
         files.adopt(number, round_up(named[number].end, kSpillFileHeaderBytes), named[number].live_bytes,
                     checkpoint.number());
         if (auto known = files.look_at_adopted(number); !known) return known;
     }
     ArenaHeader& header = context.mapping.header();
-    // relaxed, both: published with the arena
+    // relaxed, all: published with the arena
     header.sync.store(pack(SyncTurn{std::max(checkpoint.number(), first_sync_of(header.restore))}),
                       std::memory_order_relaxed);
     header.checkpoint.store(checkpoint.number(), std::memory_order_relaxed);
+    // The store is what that checkpoint has, and every change from here on is logged, as from the position on that
+    // it bears. Without one the log is off, and any position is behind those of checkpoints before.
+    const std::uint64_t position = checkpoint.tail().changes;
+    header.changes_end.store(std::max(position, std::uint64_t{1}), std::memory_order_relaxed);
+    header.changes_from.store(position, std::memory_order_relaxed);
     return {};
 }
 

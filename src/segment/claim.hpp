@@ -137,17 +137,18 @@ enum class ClaimOutcome { kWritten, kClosed };
     return seen;
 }
 
-// One try to put the payload into this segment. kClosed: it is closed now, by this claim or before.
+// One try to put the payload into this segment. kClosed: it is closed now, by this claim or before. `hash`: of the
+// key, read only where the segment is watched.
 [[nodiscard]] inline ClaimOutcome claim_and_write(const Mapping& mapping, Segment& segment,
                                                   ArenaOffset segment_offset, const Payload& payload, Slot& slot,
-                                                  std::uint32_t slot_number) noexcept {
+                                                  std::uint32_t slot_number, const std::uint64_t& hash) noexcept {
     // A filter that keeps a closed segment's word from growing; the fetch_add decides. acquire: who goes on to the
     // next segment comes after every claim in this one (closed cut)
     const std::uint64_t seen = segment.reserve.load(std::memory_order_acquire);
     // relaxed: the look behind the claim decides
     if (!may_claim(reserved_units(seen), segment.claimable.load(std::memory_order_relaxed))) [[unlikely]] {
         if (reserved_units(seen) > segment.claimable_units()) return ClaimOutcome::kClosed;
-        stop_watching(mapping.header(), segment);
+        stop_watching(mapping, segment, hash);
     }
     // From here on this slot may own a hole in the segment; the fetch_add comes after it for everyone. release: who
     // sees us here, and no longer in another segment, sees what we committed there (Slots::anyone_writes_to)
@@ -163,7 +164,7 @@ enum class ClaimOutcome { kWritten, kClosed };
     // not watched comes after the change that was said
     const std::uint32_t claimable = segment.claimable.load(std::memory_order_seq_cst);
     if (!may_claim(at + payload.claim.units, claimable)) [[unlikely]] {
-        if ((claimable & kWatchedBit) != 0) stop_watching(mapping.header(), segment);
+        if ((claimable & kWatchedBit) != 0) stop_watching(mapping, segment, hash);
         const std::uint32_t units = claimable & ~kWatchedBit;
         if (at + payload.claim.units > units) {
             if (at <= units) seal(mapping, segment, before);

@@ -38,6 +38,7 @@ ExtentOrigin Batch::origin(const Chain& chain, std::uint64_t generation, std::ui
 void Batch::begin_extent(const Chain& chain, std::uint64_t generation, std::uint64_t ordinal) {
     builder_.begin(origin(chain, generation, ordinal));
     extent_begins_ = items_.size();
+    extent_hash_ = chain.hash;
 }
 
 // In hand, settled and journalled; or nothing has changed.
@@ -74,7 +75,7 @@ Batch::Added Batch::add(Segment& segment, ArenaOffset offset) {
     }
     reserve_item();
     if (!take(segment, offset, extent)) return Added::kNotNow;
-    Item& item = items_.emplace_back(Item{&segment, {}, 0});
+    Item& item = items_.emplace_back(Item{&segment, {}, 0, extent_hash_});
     builder_.begin_segment();
     const AtomicWord* frames = frames_of(context_.mapping, extent);
     const auto gather = [&](const std::byte* payload, std::uint64_t length) {
@@ -140,7 +141,7 @@ Batch::Added Batch::add_parts(const Chain& chain, std::uint64_t generation, std:
     const ByteView record(reinterpret_cast<const std::byte*>(frames + 1), record_bytes);
     end_bundle();  // it may be written before the parts are
     extent_begins_ = items_.size();
-    items_.push_back({&segment, {1, record_bytes}, 0});
+    items_.push_back({&segment, {1, record_bytes}, 0, chain.hash});
     const std::uint64_t begin = file_offset_ + used_;
     for (std::uint32_t part = 0; part < parts_of(record_bytes); ++part) {
         if (used_ + part_bytes_needed(origin.key.size(), record_bytes, part) > kBufferBytes) {
@@ -178,8 +179,13 @@ void Batch::publish() noexcept {
     // relaxed: before the segments name it, by whose release it is seen (I3 of spill/file_table.hpp)
     file.live_bytes.fetch_add(stored_bytes_, std::memory_order_relaxed);
     crash_point(CrashPoint::kSpillWritten);
-    say_changed(context_.mapping.header());  // the next checkpoint names these places, not the copies that it has
-    for (const Item& item : items_) publish_spilled(*item.segment, item.counts, item.place);
+    std::uint64_t logged = 0;  // neighbours in the batch are segments of one key
+    for (const Item& item : items_) {
+        // The next checkpoint names these places, not the copies that the one before has.
+        if (&item == items_.data() || item.hash != logged) log_change(context_.mapping, item.hash);
+        logged = item.hash;
+        publish_spilled(*item.segment, item.counts, item.place);
+    }
     journal_.publish();
     leave();
 }

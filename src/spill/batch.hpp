@@ -84,6 +84,7 @@ private:
         Segment* segment;
         SpilledCounts counts;
         std::uint64_t place;  // 0 until its extent is ended
+        std::uint64_t hash;   // of the key
     };
 
     [[nodiscard]] ExtentOrigin origin(const Chain& chain, std::uint64_t generation, std::uint64_t ordinal) const;
@@ -114,6 +115,7 @@ private:
     bool bundle_is_passed_ = false;  // no more: extents follow it, behind kBundleBytes that are its own
     std::vector<Item> items_;
     std::size_t extent_begins_ = 0;  // index of its first item
+    std::uint64_t extent_hash_ = 0;  // of its key
     std::uint64_t block_bytes_ = 0;
     std::uint64_t stored_bytes_ = 0;  // of extents that are ended, as their places have them
 };

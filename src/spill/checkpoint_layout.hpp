@@ -3,6 +3,7 @@
 // ever.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -19,11 +20,16 @@ inline constexpr std::uint64_t kCheckpointMagic = 0x4b43'4c41'4f48'5301;
 inline constexpr std::uint64_t kRestoredCheckpointMagic = kCheckpointMagic + 1;
 // Version 3: of an arena of either kind, and places may be in bundles.
 inline constexpr std::uint64_t kBundlesCheckpointMagic = kCheckpointMagic + 2;
+// Version 4: a CheckpointTail follows the blocks, and the checkpoint may be a delta: of what changed since another.
+inline constexpr std::uint64_t kDeltaCheckpointMagic = kCheckpointMagic + 3;
+inline constexpr std::uint64_t kNewestCheckpointMagic = kDeltaCheckpointMagic;
 inline constexpr std::uint64_t kCheckpointBlockMagic = 0x4243'4c41'4f48'5301;
+inline constexpr std::uint64_t kCheckpointTailMagic = 0x5443'4c41'4f48'5301;
 
-// At offset 0, written last. What it counts is of the whole file.
+// At offset 0, written last. body_bytes and blocks are of this file; chains, segments, records and payload_bytes of
+// the store as it was, those of a delta too.
 struct CheckpointHeader {
-    std::uint64_t magic;     // kCheckpointMagic
+    std::uint64_t magic;     // kCheckpointMagic, or of a later version
     std::uint64_t checksum;  // XXH3-64 of what follows, to the end of the struct
     SpillStoreId store_id;
     std::uint64_t written_unix_s;
@@ -50,7 +56,8 @@ struct CheckpointBlock {
 };
 
 // In a block. The key follows, zeroes up to a multiple of 8, and then `segments` CheckpointSegments. A chain that
-// one block has no room for goes on in the next, with its key again.
+// one block has no room for goes on in the next, with its key again. A delta has, of each hash that it speaks of,
+// all chains; where there is none any more, one CheckpointChain without a key and without segments.
 struct CheckpointChain {
     std::uint64_t hash;      // XXH3 of the key with hash_seed
     std::uint64_t identity;  // generation and codec, as in the chain
@@ -64,6 +71,24 @@ struct CheckpointSegment {
     std::uint64_t counts;   // pack(SpilledCounts): of what it holds of the segment
     std::uint64_t units;    // of the segment's block, 8 B each; kSingleBit where one large record fills it
     std::uint64_t reserve;  // of the segment when it was written, while that may change; 0: do not compare
+};
+
+// Behind the blocks, from version 4 on. `freed` places follow: what the checkpoints before name and this one does
+// not, where this is a delta, each a packed StoredAt. A reader of a delta reads `before` too, which may be one
+// itself.
+struct CheckpointTail {
+    std::uint64_t magic;     // kCheckpointTailMagic
+    std::uint64_t checksum;  // XXH3-64 of what follows, to the end of the struct
+    std::uint64_t before;    // number of the checkpoint of which this is a delta; 0: it is a base
+    std::uint64_t
+        changes;  // position in the arena's log of changes, from which on they are not all in it; 0: unknown
+    std::uint64_t chains;                 // in this file, a hash without chains counting as one
+    std::uint64_t deltas;                 // that a reader reads with the base, this one included; 0: it is a base
+    std::uint64_t base_bytes;             // of the base
+    std::uint64_t delta_bytes;            // of those deltas
+    std::uint64_t freed;                  // places that follow
+    std::uint64_t freed_checksum;         // XXH3-64 of them
+    std::array<std::uint64_t, 32> files;  // a bit per spill file in which the base or a delta names something
 };
 
 inline constexpr std::uint64_t kSingleBit = 1ULL << 63;
@@ -85,6 +110,7 @@ static_assert(offsetof(CheckpointHeader, codec) == 56 && offsetof(CheckpointHead
 static_assert(offsetof(CheckpointHeader, first_segment_bytes) == 72);
 static_assert(offsetof(CheckpointHeader, body_bytes) == 80 && offsetof(CheckpointHeader, payload_bytes) == 120);
 static_assert(offsetof(CheckpointChain, key_bytes) == 16 && offsetof(CheckpointChain, first_segment) == 24);
+static_assert(sizeof(CheckpointTail) == 336 && offsetof(CheckpointTail, files) == 80);
 static_assert(offsetof(CheckpointSegment, counts) == 8 && offsetof(CheckpointSegment, units) == 16);
 static_assert(std::is_standard_layout_v<CheckpointHeader> && std::is_trivially_copyable_v<CheckpointHeader>);
 

@@ -1,72 +1,61 @@
-// Reads a checkpoint, chain by chain: nothing in it is trusted, and memory is bounded by its largest chain.
+// Reads a checkpoint, chain by chain: a base, and the deltas that followed it, as one. Nothing in the files is
+// trusted, and memory is bounded by the largest chain and one block per file.
 //
-// Errors are kDamaged, or kIncompatible for another version, and name the file and where in it; kNotFound where
-// there is no such file; kSystem as of open(2) and read(2).
+// Of each hash the newest file that speaks of it says all: the chains that the store had of it, or that there was
+// none.
+//
+// Thread safety: none. Errors are those of spill/checkpoint_file.hpp.
 #pragma once
 
-#include <sys/stat.h>
-
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <shoal/error.hpp>
 
-#include "spill/checkpoint_layout.hpp"
+#include "spill/checkpoint_file.hpp"
 
 namespace shoal {
 
-struct CheckpointedChain {
-    std::uint64_t hash = 0;
-    std::uint64_t identity = 0;
-    std::string key;
-    std::vector<CheckpointSegment> segments;  // all of them, from ordinal 0; one at least
-};
+inline constexpr std::uint64_t kMostDeltas =
+    16;  // behind one base: files that are open at once, and passes to merge
 
 class CheckpointReader {
 public:
-    // Whether the file is one to be read, by its owner; an error is passed on.
-    using Check = std::function<Result<void>(const struct stat& info, const std::string& what)>;
+    using Check = CheckpointFile::Check;
 
-    // Reads the header, which must be of this store. `number`: of the checkpoint, by its name.
+    // Reads the headers of the newest file, which is at `path`, and of those that it is a delta of, which lie
+    // beside it. `number`: of the checkpoint, by its name.
     [[nodiscard]] static Result<CheckpointReader> open(const std::string& path, const SpillStoreId& store_id,
                                                        const Check& check = {}, std::uint64_t number = 0);
-    CheckpointReader(CheckpointReader&& other) noexcept;
-    CheckpointReader& operator=(CheckpointReader&&) = delete;
-    ~CheckpointReader();
 
-    [[nodiscard]] const CheckpointHeader& header() const noexcept { return header_; }
-    [[nodiscard]] const std::string& path() const noexcept { return path_; }
+    // Of the newest file, which counts all that the checkpoint has.
+    [[nodiscard]] const CheckpointHeader& header() const noexcept { return newest().header(); }
+    [[nodiscard]] const CheckpointTail& tail() const noexcept { return newest().tail(); }
+    [[nodiscard]] const std::string& path() const noexcept { return newest().path(); }
     [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
+    [[nodiscard]] const CheckpointFile& newest() const noexcept { return *files_.front(); }
+    // Those of its files, the newest first.
+    [[nodiscard]] const std::vector<std::uint64_t>& numbers() const noexcept { return numbers_; }
 
-    // Calls `step` with the bytes that have been read, after each block, of 1 MiB or more. False: next() ends with
+    // Calls `step` with the bytes that have been read, after each block, mostly of 1 MiB. False: next() ends with
     // kSystem and ECANCELED.
-    void on_block(std::function<bool(std::uint64_t bytes)> step) { step_ = std::move(step); }
-    [[nodiscard]] std::uint64_t bytes() const noexcept { return sizeof(CheckpointHeader) + header_.body_bytes; }
+    void on_block(std::function<bool(std::uint64_t bytes)> step);
+    [[nodiscard]] std::uint64_t bytes() const noexcept;  // of all its files
 
     // The next chain, by hash and generation; false behind the last.
     [[nodiscard]] Result<bool> next(CheckpointedChain& chain);
+    // Goes on with the first chain of that hash or above.
+    [[nodiscard]] Result<void> skip_to(std::uint64_t hash);
 
 private:
-    CheckpointReader(std::string path, int descriptor, std::uint64_t number)
-        : path_(std::move(path)), descriptor_(descriptor), number_(number) {}
+    CheckpointReader() = default;
 
-    [[nodiscard]] Result<void> read(std::uint64_t offset, std::byte* to, std::uint64_t bytes) const;
-    [[nodiscard]] Result<void> read_header(const SpillStoreId& store_id);
-    [[nodiscard]] Result<void> read_block();
-    [[nodiscard]] Result<void> take_piece(CheckpointedChain& chain, bool* more);
-    [[nodiscard]] tl::unexpected<Error> damaged(const std::string& what) const;
-
-    std::string path_;
-    int descriptor_;
-    std::uint64_t number_;
-    CheckpointHeader header_{};
-    std::vector<std::byte> block_;                     // what follows its struct
-    std::size_t at_ = 0;                               // in it
-    std::uint64_t offset_ = sizeof(CheckpointHeader);  // of the block behind, in the file
-    std::uint64_t blocks_ = 0;                         // read
-    std::uint64_t chains_ = 0;                         // given out
-    std::function<bool(std::uint64_t bytes)> step_;
+    std::vector<std::unique_ptr<CheckpointFile>> files_;  // the newest first
+    std::vector<std::uint64_t> numbers_;
+    std::uint64_t number_ = 0;
 };
 
 }  // namespace shoal

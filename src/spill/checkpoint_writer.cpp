@@ -73,6 +73,17 @@ void CheckpointWriter::end_block() {
     in_block_ = false;
 }
 
+void CheckpointWriter::make_room() {
+    if (in_block_ && kept_.size() - block_ >= kCheckpointBlockBytes) end_block();
+    if (!in_block_) begin_block();
+}
+
+void CheckpointWriter::add_none(std::uint64_t hash) {
+    make_room();
+    put(kept_, CheckpointChain{hash, 0, 0, 0, 0});
+    none_ += 1;
+}
+
 void CheckpointWriter::add(std::uint64_t hash, std::uint64_t identity, ByteView key,
                            std::span<const CheckpointSegment> segments) {
     chains_ += 1;
@@ -82,8 +93,7 @@ void CheckpointWriter::add(std::uint64_t hash, std::uint64_t identity, ByteView 
         payload_bytes_ += spilled_counts(segment.counts).payload_bytes;
     }
     for (std::uint64_t first = 0; first < segments.size();) {
-        if (in_block_ && kept_.size() - block_ >= kCheckpointBlockBytes) end_block();
-        if (!in_block_) begin_block();
+        make_room();
         const std::uint64_t count = std::min<std::uint64_t>(segments.size() - first, kMostCheckpointSegments);
         put(kept_, CheckpointChain{hash, identity, static_cast<std::uint32_t>(key.size()),
                                    static_cast<std::uint32_t>(count), first});
@@ -103,15 +113,32 @@ Result<void> CheckpointWriter::flush(bool all) {
     return {};
 }
 
-Result<void> CheckpointWriter::finish(CheckpointHeader header) {
+Result<void> CheckpointWriter::finish(CheckpointHeader header, CheckpointTail tail,
+                                      std::span<const std::uint64_t> freed) {
     if (auto flushed = flush(true); !flushed) return flushed;
-    if (header.magic == 0) header.magic = kCheckpointMagic;
+    header.magic = kDeltaCheckpointMagic;
     header.body_bytes = written_;
     header.blocks = blocks_;
-    header.chains = chains_;
-    header.segments = segments_;
-    header.records = records_;
-    header.payload_bytes = payload_bytes_;
+    if (tail.before == 0) {
+        header.chains = chains_;
+        header.segments = segments_;
+        header.records = records_;
+        header.payload_bytes = payload_bytes_;
+        tail.base_bytes = written_;
+    } else {
+        tail.delta_bytes += written_;
+    }
+    tail.magic = kCheckpointTailMagic;
+    tail.chains = chains_ + none_;
+    tail.freed = freed.size();
+    tail.freed_checksum = XXH3_64bits(freed.data(), freed.size_bytes());
+    constexpr std::size_t kTailFrom = offsetof(CheckpointTail, before);
+    const auto* end = reinterpret_cast<const std::byte*>(&tail);
+    tail.checksum = XXH3_64bits(end + kTailFrom, sizeof tail - kTailFrom);
+    const std::uint64_t behind = sizeof header + written_;
+    if (auto written = write(behind, {end, sizeof tail}); !written) return written;
+    if (auto written = write(behind + sizeof tail, std::as_bytes(freed)); !written) return written;
+    behind_ = sizeof tail + freed.size_bytes();
     constexpr std::size_t kFrom = offsetof(CheckpointHeader, store_id);
     header.checksum = XXH3_64bits(reinterpret_cast<const std::byte*>(&header) + kFrom, sizeof header - kFrom);
     const auto* bytes = reinterpret_cast<const std::byte*>(&header);

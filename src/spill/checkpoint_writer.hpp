@@ -45,16 +45,22 @@ public:
     // Writes what is kept; does nothing before there is enough of it, unless `all`.
     [[nodiscard]] Result<void> flush(bool all);
 
-    // The header, whose counts of the body are made here; then the file is durable.
-    [[nodiscard]] Result<void> finish(CheckpointHeader header);
+    // Of a delta: the hash has no chain any more.
+    void add_none(std::uint64_t hash);
+
+    // Header and tail, whose counts of the file are made here, and `freed` behind them; then the file is durable.
+    // Of a base the header's other counts too.
+    [[nodiscard]] Result<void> finish(CheckpointHeader header, CheckpointTail tail = {},
+                                      std::span<const std::uint64_t> freed = {});
     // The file is wanted: this object does not remove it.
     void keep() noexcept;
 
     [[nodiscard]] std::uint64_t chains() const noexcept { return chains_; }
-    [[nodiscard]] std::uint64_t bytes() const noexcept { return sizeof(CheckpointHeader) + written_; }
+    [[nodiscard]] std::uint64_t bytes() const noexcept { return sizeof(CheckpointHeader) + written_ + behind_; }
 
 private:
     void begin_block();
+    void make_room();
     void end_block();
     [[nodiscard]] Result<void> write(std::uint64_t offset, std::span<const std::byte> bytes) const;
 
@@ -64,8 +70,10 @@ private:
     std::size_t block_ = 0;        // where that begins in kept_
     bool in_block_ = false;
     std::uint64_t written_ = 0;  // bytes of the body
+    std::uint64_t behind_ = 0;   // and behind it
     std::uint64_t blocks_ = 0;
     std::uint64_t chains_ = 0;
+    std::uint64_t none_ = 0;  // hashes without chains
     std::uint64_t segments_ = 0;
     std::uint64_t records_ = 0;
     std::uint64_t payload_bytes_ = 0;

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "arena/changes.hpp"
 #include "arena/crash_point.hpp"
 #include "arena/system_failure.hpp"
 #include "chain/layout.hpp"
@@ -64,10 +65,16 @@ public:
 
     void run() {
         const SpillStoreId& id = context_.mapping.header().store_id;
+        const auto newest = CheckpointFile::open(context_.files.checkpoint_path(number_), id, {});
+        if (!newest) return;  // what this one keeps is not guessed
+        if ((*newest)->tail().before != 0) {
+            if ((*newest)->tail().before == before_) give_back_freed(**newest);
+            return;
+        }
         auto old = CheckpointReader::open(context_.files.checkpoint_path(before_), id);
         if (!old) return;  // there is none, or one that says nothing
         auto now = CheckpointReader::open(context_.files.checkpoint_path(number_), id);
-        if (!now) return;  // what this one keeps is not guessed
+        if (!now) return;
         CheckpointedChain kept_chain;
         CheckpointedChain old_chain;
         auto has_kept = now->next(kept_chain);
@@ -86,6 +93,15 @@ public:
     }
 
 private:
+    // Of a delta, which says itself what that is.
+    void give_back_freed(const CheckpointFile& delta) {
+        const auto freed = delta.freed();
+        for (const std::uint64_t place : freed ? *freed : std::vector<std::uint64_t>{}) {
+            if (!turns_.step(number_, SyncPhase::kGivingBack)) return;
+            crash_point(CrashPoint::kSyncGivingRoom);
+            if (!punch(stored_at(place))) return;
+        }
+    }
     static std::pair<std::uint64_t, std::uint64_t> order(const CheckpointedChain& chain) {
         return {chain.hash, generation_of(chain.identity)};
     }
@@ -120,11 +136,19 @@ private:
     std::vector<std::uint64_t> named_;
 };
 
-// Checkpoints before that one, or only those that were never named.
-void remove_checkpoints_before(const SpillFiles& files, std::uint64_t number, bool only_unpublished) {
+// Checkpoints before that one, but those that it is a delta of; or only those that were never named.
+void remove_checkpoints_before(const SpillFiles& files, const SpillStoreId& id, std::uint64_t number,
+                               bool only_unpublished) {
+    std::vector<std::uint64_t> read;
+    if (!only_unpublished) {
+        const auto checkpoint = CheckpointReader::open(files.checkpoint_path(number), id);
+        if (!checkpoint) return;  // what it is a delta of is not guessed
+        read = checkpoint->numbers();
+    }
     const auto all = checkpoints_in(files.folder(), files.id_text());
     for (const CheckpointName& name : all ? *all : std::vector<CheckpointName>{}) {
         if (name.number >= number || (only_unpublished && !name.is_unpublished)) continue;
+        if (!name.is_unpublished && std::find(read.begin(), read.end(), name.number) != read.end()) continue;
         std::string path = files.checkpoint_path(name.number);
         if (name.is_unpublished) path += kUnpublishedEnding;
         ::unlink(path.c_str());
@@ -132,15 +156,18 @@ void remove_checkpoints_before(const SpillFiles& files, std::uint64_t number, bo
 }
 
 void replace_checkpoints(const SyncFinishContext& context, std::uint64_t number) {
-    SyncTurns turns(context.mapping.header());
+    ArenaHeader& header = context.mapping.header();
+    SyncTurns turns(header);
     if (const std::uint64_t before = turns.checkpoint(); before < number) {
         RoomGivenBack(context, before, number).run();
         crash_point(CrashPoint::kSyncRoomGivenBack);
         turns.replace_checkpoint(number);
         crash_point(CrashPoint::kCheckpointReplaced);
     }
+    if (const auto newest = CheckpointFile::open(context.files.checkpoint_path(number), header.store_id, {}))
+        forget_changes_before(header, (*newest)->tail().changes);
     context.files.remove_empty(context.slot);
-    remove_checkpoints_before(context.files, number, false);
+    remove_checkpoints_before(context.files, header.store_id, number, false);
     crash_point(CrashPoint::kCheckpointsRemoved);
 }
 
@@ -163,7 +190,7 @@ bool give_up_sync(Mapping& mapping, std::uint64_t number) noexcept {
 }
 
 void remove_unpublished_before(const SpillFiles& files, std::uint64_t number) {
-    remove_checkpoints_before(files, number, true);
+    remove_checkpoints_before(files, {}, number, true);
 }
 
 Result<void> sync_folder(const std::string& folder) {

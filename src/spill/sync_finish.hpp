@@ -3,6 +3,8 @@
 // The sync that wrote it does this; where that one has died or is stopped, another does, from the beginning or
 // beside it.
 //
+// A delta leaves the checkpoints that it is a delta of, and says itself what room they named that it does not.
+//
 // Thread safety: any number of threads for one sync, at any time, a thread that was stopped for long among them.
 // A crash leaves the rest to the next sync, but for a file without readers: see remove_spill_files.
 // Invariants: I1 room is given back when the checkpoint that does not name it any more is durable;

@@ -20,7 +20,8 @@
 namespace shoal {
 namespace {
 
-constexpr std::chrono::milliseconds kWatchPatience{100};
+constexpr std::uint64_t kFewChanges = 1024;               // whatever part of the keys they are
+constexpr std::chrono::milliseconds kEpochPatience{100};  // of a sync, each time
 
 tl::unexpected<Error> damaged_frame(ByteView key) {
     return tl::unexpected(
@@ -41,8 +42,8 @@ Result<SyncPass::Outcome> SyncPass::run() {
     if (auto begun = writer_.begin(context_.files.grant()); !begun) return tl::unexpected(std::move(begun.error()));
     // After it was announced nobody looks for files any more: this one is found, or we see that.
     if (context_.epochs.destroyed()) return tl::unexpected(Error{Code::kDestroyed, ""});
-    begin_watching();
-    auto walked = walk();
+    auto walked = begin_changes();
+    if (walked) walked = is_delta_ ? walk_changes() : walk();
     if (walked) end_bundle();
     if (walked) walked = output_.finish();
     if (walked) walked = make_durable();
@@ -53,28 +54,61 @@ Result<SyncPass::Outcome> SyncPass::run() {
     }
     writer_.keep();
     crash_point(CrashPoint::kSyncNaming);
-    outcome_.keys = writer_.chains();
+    outcome_.keys = counts_.chains;
+    outcome_.records = counts_.records;
+    outcome_.payload_bytes = counts_.payload_bytes;
     outcome_.written_bytes = output_.written_bytes() + writer_.bytes();
     return outcome_;
 }
 
-// I3 of segment/watch.hpp. Where a thread does not leave its operation for so long, this sync watches nothing, and
-// the next one goes round everything.
-void SyncPass::begin_watching() {
-    const std::uint64_t wanted = say_number(context_.mapping.header(), context_.number, context_.epochs);
-    const auto end = std::chrono::steady_clock::now() + kWatchPatience;
+// Where a thread does not leave its operation for so long, the next sync has all that this one has to visit.
+bool SyncPass::wait_for_epoch(std::uint64_t wanted) {
+    const auto end = std::chrono::steady_clock::now() + kEpochPatience;
     while (context_.epochs.current() < wanted) {
         const bool moved = context_.epochs.reclaim(context_.slot, true);
-        if (std::chrono::steady_clock::now() > end || !step()) return be_unsure();
+        if (std::chrono::steady_clock::now() > end || !step()) return false;
         if (moved) continue;
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    watches_ = true;
+    return true;
 }
 
-void SyncPass::be_unsure() noexcept {
-    watches_ = false;
-    say_changed(context_.mapping.header());
+// The base is read where the store comes back, and each delta besides; and a file of bundles in which nothing
+// counts any more goes with the next base. Where many keys have changed, a base costs little more than a delta.
+bool SyncPass::is_to_fold(std::uint64_t changes) const {
+    const CheckpointTail& tail = before_->tail();
+    return tail.deltas >= kMostDeltas || tail.delta_bytes > tail.base_bytes / 2 ||
+           changes > std::max(kFewChanges, before_->header().chains / 4);
+}
+
+// I5. Without a position the next sync goes round the index.
+Result<void> SyncPass::begin_changes() {
+    ArenaHeader& header = context_.mapping.header();
+    open_before();
+    // Of one without a number no delta can say that it is one.
+    const std::uint64_t before = before_ && turns_.checkpoint() != 0 ? before_->tail().changes : 0;
+    // acquire, here and below: pairs with the release of a thread that has turned it on
+    const bool was_off = header.changes_from.load(std::memory_order_acquire) == 0;
+    std::uint64_t end = 0;
+    std::uint64_t wanted = end_of_changes(header, context_.epochs, &end);
+    bool waited = wait_for_epoch(wanted);
+    is_delta_ = before != 0 && has_changes_since(header, before, end) && !is_to_fold(end - before);
+    // C3 of arena/changes.hpp: off since before the wait
+    if (was_off && waited && header.changes_from.load(std::memory_order_acquire) == 0) {
+        wanted = turn_changes_on(header, context_.epochs, &end);
+        waited = wait_for_epoch(wanted);
+    }
+    position_ = waited ? end : is_delta_ ? before : 0;
+    if (is_delta_) {
+        changed_ = changes_between(context_.mapping, before, end);
+        counts_ = before_->header();
+        for (std::uint32_t number = 0; number < kSpillFiles; ++number) {  // I4
+            if ((before_->tail().files[number / 64] >> number % 64 & 1) == 0) continue;
+            context_.files.keep_for_checkpoint(number, context_.number);
+            kept_.set(number);
+        }
+    }
+    return step();
 }
 
 // A checkpoint that cannot be read is as good as none: everything is copied anew.
@@ -83,7 +117,36 @@ void SyncPass::open_before() {
     auto opened = CheckpointReader::open(path, context_.mapping.header().store_id);
     if (!opened || opened->header().hash_seed != context_.mapping.header().hash_seed) return;
     before_.emplace(std::move(*opened));
-    has_before_ = before_->next(before_chain_).value_or(false);
+    const auto has = before_->next(before_chain_);
+    if (!has) before_.reset();
+    has_before_ = has.value_or(false);
+}
+
+// before_chains_. A delta fails where they cannot be read; else everything that follows is copied anew.
+Result<void> SyncPass::load_before(std::uint64_t hash) {
+    if (before_count_ != 0 && before_chains_.front().hash == hash) return {};
+    before_count_ = 0;
+    const auto lost = [this](Error error) -> Result<void> {
+        has_before_ = false;
+        if (!is_delta_) return {};
+        has_lost_before_ = true;
+        turn_changes_off(context_.mapping.header());
+        return tl::unexpected(std::move(error));
+    };
+    if (has_before_ && before_chain_.hash < hash) {
+        if (auto skipped = before_->skip_to(hash); !skipped) return lost(std::move(skipped.error()));
+        auto has = before_->next(before_chain_);
+        if (!has) return lost(std::move(has.error()));
+        has_before_ = *has;
+    }
+    while (has_before_ && before_chain_.hash == hash) {
+        if (before_count_ == before_chains_.size()) before_chains_.emplace_back();
+        std::swap(before_chains_[before_count_++], before_chain_);
+        auto has = before_->next(before_chain_);
+        if (!has) return lost(std::move(has.error()));
+        has_before_ = *has;
+    }
+    return {};
 }
 
 Result<void> SyncPass::step() {
@@ -91,24 +154,47 @@ Result<void> SyncPass::step() {
     return tl::unexpected(Error{Code::kSystem, "another sync has taken the turn of this one", EAGAIN});
 }
 
+// What follows a step: room for the next one, and the checkpoint's blocks to its file.
+Result<void> SyncPass::go_on(const Result<Step>& step) {
+    if (!step) return tl::unexpected(step.error());
+    if (auto ours = this->step(); !ours) return ours;
+    if (*step == Step::kNeedsRoom) {
+        end_bundle();  // what is behind it goes to another buffer, or file
+        if (auto room = output_.make_room(needed_, needed_in_one_); !room) return room;
+    }
+    return writer_.flush(false);
+}
+
 Result<void> SyncPass::walk() {
-    open_before();
     std::uint64_t from = 0;
-    do {
-        auto step = [&]() -> Result<Step> {
+    for (;;) {
+        const auto step = [&]() -> Result<Step> {
             const Epochs::Stay inside(context_.epochs, context_.slot);
             if (!inside.entered()) return tl::unexpected(Error{Code::kDestroyed, ""});
             return visit_leaf(&from);
         }();
-        if (!step) return tl::unexpected(std::move(step.error()));
-        if (auto ours = this->step(); !ours) return ours;
-        if (*step == Step::kNeedsRoom) {
-            end_bundle();  // what is behind it goes to another buffer, or file
-            if (auto room = output_.make_room(needed_, needed_in_one_); !room) return room;
-        }
-        if (auto flushed = writer_.flush(false); !flushed) return flushed;
+        if (auto gone_on = go_on(step); !gone_on) return gone_on;
         if (*step == Step::kDone && from == 0) return {};
-    } while (true);
+    }
+}
+
+Result<void> SyncPass::walk_changes() {
+    for (const std::uint64_t hash : changed_) {
+        hash_places_.clear();
+        hash_chains_ = 0;
+        if (auto loaded = load_before(hash); !loaded) return loaded;
+        for (bool done = false; !done;) {
+            const auto step = [&]() -> Result<Step> {
+                const Epochs::Stay inside(context_.epochs, context_.slot);
+                if (!inside.entered()) return tl::unexpected(Error{Code::kDestroyed, ""});
+                return visit_hash(hash);
+            }();
+            if (auto gone_on = go_on(step); !gone_on) return gone_on;
+            done = *step == Step::kDone;
+        }
+        end_hash(hash);
+    }
+    return {};
 }
 
 // The leaf that holds *from, which becomes where the next one begins; as it stands where there is no room.
@@ -119,6 +205,37 @@ Result<SyncPass::Step> SyncPass::visit_leaf(std::uint64_t* from) {
         return true;
     });
     if (!next) return tl::unexpected(Error{Code::kDamaged, "the index cannot be right; see 'shoal verify'"});
+    auto step = visit_chains(chains);
+    if (step && *step == Step::kDone) *from = *next;
+    return step;
+}
+
+Result<SyncPass::Step> SyncPass::visit_hash(std::uint64_t hash) {
+    std::vector<ArenaOffset> chains;
+    context_.index.visit_hash(context_.index.tree(), hash, [&](ArenaOffset chain) { chains.push_back(chain); });
+    return visit_chains(chains);
+}
+
+// What a delta has of that hash is in it: what it says besides.
+void SyncPass::end_hash(std::uint64_t hash) {
+    if (hash_chains_ == 0 && before_count_ != 0) writer_.add_none(hash);
+    std::sort(hash_places_.begin(), hash_places_.end());
+    std::uint64_t last = 0;
+    for (std::size_t at = 0; at < before_count_; ++at) {
+        counts_.chains -= 1;
+        for (const CheckpointSegment& segment : before_chains_[at].segments) {
+            counts_.segments -= 1;
+            counts_.records -= spilled_counts(segment.counts).records;
+            counts_.payload_bytes -= spilled_counts(segment.counts).payload_bytes;
+            const bool same = std::exchange(last, segment.place) == segment.place;  // neighbours in one extent
+            if (same || stored_at(segment.place).in_bundle) continue;  // a bundle's room comes back with its file
+            if (!std::binary_search(hash_places_.begin(), hash_places_.end(), segment.place))
+                freed_.push_back(segment.place);
+        }
+    }
+}
+
+Result<SyncPass::Step> SyncPass::visit_chains(std::vector<ArenaOffset>& chains) {
     const auto order = [&](ArenaOffset offset) {
         const Chain& chain = *context_.mapping.at<Chain>(offset);
         // relaxed: see make_chain
@@ -137,7 +254,6 @@ Result<SyncPass::Step> SyncPass::visit_leaf(std::uint64_t* from) {
         done_generation_ = generation;
     }
     under_ = {};
-    *from = *next;
     return Step::kDone;
 }
 
@@ -147,6 +263,7 @@ Result<SyncPass::Step> SyncPass::visit_chain(Chain& chain) {
         under_ = {};
         under_.active = true;
         under_.hash = chain.hash;
+        if (auto loaded = load_before(under_.hash); !loaded) return tl::unexpected(std::move(loaded.error()));
         under_.generation = generation_of(identity);
         under_.at = static_cast<ArenaOffset>(chain.root);
         // acquire: whoever acknowledged before this sync began has moved the tail this far, or further
@@ -167,14 +284,18 @@ Result<SyncPass::Step> SyncPass::visit_chain(Chain& chain) {
     }
     // What has come behind it since is in the next sync. acquire: pairs with the link
     const std::uint64_t behind = context_.mapping.at<Segment>(under_.last)->next.load(std::memory_order_acquire);
-    if (watches_ && behind != 0) be_unsure();
+    if (behind != 0) log_change(context_.mapping, under_.hash);
     // The thread that linked it may be dead: then no sync would ever find nothing to do.
     if (behind != 0 && !is_erased(behind)) move_tail(chain, under_.last, behind);
     end_extent(chain);
     writer_.add(under_.hash, identity, chain.key(), under_.segments);
+    counts_.chains += 1;
+    hash_chains_ += 1;
     for (const CheckpointSegment& segment : under_.segments) {
-        outcome_.records += spilled_counts(segment.counts).records;
-        outcome_.payload_bytes += spilled_counts(segment.counts).payload_bytes;
+        counts_.segments += 1;
+        counts_.records += spilled_counts(segment.counts).records;
+        counts_.payload_bytes += spilled_counts(segment.counts).payload_bytes;
+        if (is_delta_) hash_places_.push_back(segment.place);
     }
     under_ = {};
     return Step::kDone;
@@ -182,7 +303,7 @@ Result<SyncPass::Step> SyncPass::visit_chain(Chain& chain) {
 
 Result<SyncPass::Step> SyncPass::visit_segment(const Chain& chain, Segment& segment) {
     // A closed one takes no claims, and what is linked behind it is said.
-    if (watches_ && under_.at == under_.last && !is_closed(segment)) watch(segment);
+    if (under_.at == under_.last && !is_closed(segment)) watch(segment);
     const SegmentExtent extent = extent_of(segment);
     if (extent.stored()) {
         end_extent(chain);
@@ -206,12 +327,13 @@ Result<SyncPass::Step> SyncPass::visit_segment(const Chain& chain, Segment& segm
 }
 
 const CheckpointSegment* SyncPass::said_before() {
-    const auto wanted = std::pair(under_.hash, under_.generation);
-    const auto stands = [&] { return std::pair(before_chain_.hash, generation_of(before_chain_.identity)); };
-    while (has_before_ && stands() < wanted) has_before_ = before_->next(before_chain_).value_or(false);
     const std::size_t ordinal = under_.segments.size();
-    if (!has_before_ || stands() != wanted || ordinal >= before_chain_.segments.size()) return nullptr;
-    return &before_chain_.segments[ordinal];
+    for (std::size_t at = 0; at < before_count_; ++at) {
+        const CheckpointedChain& chain = before_chains_[at];
+        if (chain.hash != under_.hash || generation_of(chain.identity) != under_.generation) continue;
+        return ordinal < chain.segments.size() ? &chain.segments[ordinal] : nullptr;
+    }
+    return nullptr;
 }
 
 // I1, I2.
@@ -306,8 +428,7 @@ Result<SyncPass::Step> SyncPass::copy(const Chain& chain, const Segment& segment
     if (!output_.has_room(needed_, needed_in_one_) || !output_.may_begin(beside)) return Step::kNeedsRoom;
     const AtomicWord* frames = frames_of(context_.mapping, extent);
     // Of one whose claims do not count. First: what is committed between this look and the next is not missed.
-    const bool settled =
-        extent.exact || (watches_ && settle_claims(context_.mapping, segment, extent, context_.slots));
+    const bool settled = extent.exact || settle_claims(context_.mapping, segment, extent, context_.slots);
     SpilledCounts counts;
     builder_.begin_segment();
     const auto gather = [&](const std::byte* payload, std::uint64_t length) {
@@ -318,7 +439,7 @@ Result<SyncPass::Step> SyncPass::copy(const Chain& chain, const Segment& segment
     if (frames == nullptr || !shoal::walk(frames, extent.units, gather)) return damaged_frame(chain.key());
     // What is being written at this moment was not acknowledged when the sync began, and is in the next one.
     const bool whole = extent.exact && counts.records == extent.reserve.records;
-    if (watches_ && !(extent.exact ? whole : settled)) be_unsure();
+    if (!(extent.exact ? whole : settled)) log_change(context_.mapping, under_.hash);
     const bool single = segment.single_bytes != 0;
     if (!is_closed(segment)) builder_.mark_open();
     under_.segments.push_back({0, pack(counts), segment.data_units | (single ? kSingleBit : 0),
@@ -368,9 +489,12 @@ Result<void> SyncPass::make_durable() {
     }
     crash_point(CrashPoint::kSyncFilesDurable);
     if (auto synced = sync_folder(context_.files.folder()); !synced) return synced;
+    return finish_checkpoint();
+}
+
+Result<void> SyncPass::finish_checkpoint() {
     const ArenaHeader& header = context_.mapping.header();
-    CheckpointHeader checkpoint{};
-    checkpoint.magic = kBundlesCheckpointMagic;
+    CheckpointHeader checkpoint = counts_;
     checkpoint.store_id = header.store_id;
     checkpoint.written_unix_s = static_cast<std::uint64_t>(::time(nullptr));
     checkpoint.hash_seed = header.hash_seed;
@@ -379,7 +503,17 @@ Result<void> SyncPass::make_durable() {
     checkpoint.arena_bytes = limit_of(header.arena_bytes);
     checkpoint.first_segment_bytes = header.first_segment_bytes;
     checkpoint.max_segment_bytes = header.max_segment_bytes;
-    return writer_.finish(checkpoint);
+    CheckpointTail tail{};
+    if (is_delta_) {
+        tail = before_->tail();
+        tail.before = turns_.checkpoint();
+        tail.deltas += 1;
+    }
+    tail.changes = position_;
+    for (std::uint32_t number = 0; number < kSpillFiles; ++number) {
+        if (kept_.test(number)) tail.files[number / 64] |= std::uint64_t{1} << number % 64;
+    }
+    return writer_.finish(checkpoint, tail, freed_);
 }
 
 }  // namespace shoal

@@ -1,5 +1,7 @@
-// One sync: goes round the index, copies what is resident and not in the checkpoint before, and writes the
-// checkpoint that names everything.
+// One sync: visits the keys that changed since the checkpoint before, copies what of them is resident and not in
+// that checkpoint, and writes a delta that names all of theirs. Where the log of changes (arena/changes.hpp) does
+// not reach back to that checkpoint, or its deltas have become many or large, the sync goes round the index, and
+// writes a base that names everything.
 //
 // What was acknowledged before it began is in it. Of each chain it takes the segments up to the tail that it finds,
 // so it ends however fast others append. Files are written outside of epochs: whenever the buffers are full it
@@ -17,8 +19,11 @@
 //                file was synced by this sync;
 //             I3 of its own copies, which nothing names yet, a sync gives the room back when it fails or has lost
 //                its turn, and never when its checkpoint may get a name;
-//             I4 where its number stands in unchanged_since when it ends, all that can be seen in the store is in
-//                its checkpoint (segment/watch.hpp): else it says that the store has changed.
+//             I4 a delta keeps each file that the checkpoints name which it is a delta of, and has all chains of
+//             each
+//                hash that it speaks of;
+//             I5 where a checkpoint bears a position in the log of changes, it has all that can be seen of each key
+//                that is not in the log from there on (segment/watch.hpp).
 #pragma once
 
 #include <array>
@@ -62,6 +67,8 @@ public:
     // Errors: of the files; kDamaged where the arena is; kDestroyed where the store is, with no text; where another
     // has taken the turn, any.
     [[nodiscard]] Result<Outcome> run();
+    // It has failed since the checkpoint before cannot be read: the next try goes round the index.
+    [[nodiscard]] bool has_lost_before() const noexcept { return has_lost_before_; }
 
 private:
     enum class Step : std::uint8_t { kDone, kNeedsRoom };
@@ -79,10 +86,16 @@ private:
         std::size_t extent_begins = 0;  // index of its first segment
     };
 
-    void begin_watching();
-    void be_unsure() noexcept;
+    [[nodiscard]] Result<void> begin_changes();
+    [[nodiscard]] bool is_to_fold(std::uint64_t changes) const;
+    [[nodiscard]] bool wait_for_epoch(std::uint64_t wanted);
     [[nodiscard]] Result<void> walk();
+    [[nodiscard]] Result<void> walk_changes();
+    [[nodiscard]] Result<void> go_on(const Result<Step>& step);
     [[nodiscard]] Result<Step> visit_leaf(std::uint64_t* from);
+    [[nodiscard]] Result<Step> visit_hash(std::uint64_t hash);
+    [[nodiscard]] Result<Step> visit_chains(std::vector<ArenaOffset>& chains);
+    void end_hash(std::uint64_t hash);
     [[nodiscard]] Result<Step> visit_chain(Chain& chain);
     [[nodiscard]] Result<Step> visit_segment(const Chain& chain, Segment& segment);
     [[nodiscard]] Result<Step> copy(const Chain& chain, const Segment& segment, const SegmentExtent& extent);
@@ -100,7 +113,9 @@ private:
     [[nodiscard]] Result<void> step();
 
     void open_before();
+    [[nodiscard]] Result<void> load_before(std::uint64_t hash);
     [[nodiscard]] Result<void> make_durable();
+    [[nodiscard]] Result<void> finish_checkpoint();
 
     SyncContext context_;
     SyncTurns turns_;
@@ -113,8 +128,18 @@ private:
     std::optional<CheckpointReader> before_;
     CheckpointedChain before_chain_;  // where before_ stands
     bool has_before_ = false;
+    std::vector<CheckpointedChain>
+        before_chains_;  // of the hash that is visited, which are the first before_count_
+    std::size_t before_count_ = 0;
+    bool has_lost_before_ = false;
 
-    bool watches_ = false;  // see begin_watching
+    bool is_delta_ = false;
+    std::uint64_t position_ = 0;              // that the checkpoint bears
+    std::vector<std::uint64_t> changed_;      // hashes
+    std::vector<std::uint64_t> hash_places_;  // that a delta names of the hash that is visited
+    std::uint64_t hash_chains_ = 0;           // of it
+    std::vector<std::uint64_t> freed_;        // as CheckpointTail
+    CheckpointHeader counts_{};               // of a delta: of the store
 
     std::uint64_t done_hash_ = 0;  // the last chain that is in the checkpoint
     std::uint64_t done_generation_ = 0;

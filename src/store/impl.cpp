@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "arena/changes.hpp"
 #include "arena/paths_inside.hpp"
 #include "arena/presence.hpp"
 #include "arena/system_failure.hpp"
@@ -138,14 +139,20 @@ Result<void> StoreImpl::fill_arena(Mapping& mapping, const Options& options, con
     if (!options.spill_dir.empty()) {
         const Allocation table = blocks.allocate(*slot, sizeof(SpillFileTable));
         renew_spare_journal(mapping, blocks, *slot);
+        const std::uint64_t log_bytes = change_log_bytes(mapping.bytes());
+        const Allocation log = blocks.allocate(*slot, log_bytes);
         // relaxed: nobody sees it yet
-        if (is_null(table.offset) || mapping.header().spare_journal.load(std::memory_order_relaxed) == 0) {
+        if (is_null(table.offset) || is_null(log.offset) ||
+            mapping.header().spare_journal.load(std::memory_order_relaxed) == 0) {
             return tl::unexpected(Error{Code::kMemoryLimit, "no room for what spilling needs", 0});
         }
         ArenaHeader& header = mapping.header();
         header.codec = said_codec(options.codec);
         seen_from(store_path, options.spill_dir).copy(header.spill_folder.data(), header.spill_folder.size() - 1);
         header.spill_files_at = raw(table.offset);
+        header.changes_at = raw(log.offset);
+        header.changes_most = log_bytes / sizeof(std::uint64_t);
+        header.changes_end.store(1, std::memory_order_relaxed);  // relaxed: as above
     }
     index.publish_first_tree(tree.offset);
     forget_made(*slot, 0);

@@ -20,7 +20,7 @@ Result<void> StoreImpl::set_codec(const KeyRef& key, const Codec& codec) {
     if (!inside) return tl::unexpected(std::move(inside.error()));
     const ArenaOffset chain = find_chain(key, index_.tree(), Index::Which::kLive);
     if (is_null(chain)) return tl::unexpected(not_found());
-    say_changed(mapping_.header());
+    log_change(mapping_, key.hash);
     Atomic<std::uint64_t>& identity = mapping_.at<Chain>(chain)->identity;
     std::uint64_t now = identity.load(std::memory_order_relaxed);  // relaxed, both: it stands for itself
     // A failed turn means that another set a codec.

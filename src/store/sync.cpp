@@ -126,16 +126,18 @@ Result<Synced> StoreImpl::synced_by_another() {
     }
 }
 
-// What the checkpoint has, where nothing has changed since it was begun (segment/watch.hpp). The caller has the
+// What the checkpoint has, where nothing has changed since it was begun (arena/changes.hpp). The caller has the
 // turn.
 std::optional<Synced> StoreImpl::unchanged() const {
+    const ArenaHeader& arena = mapping_.header();
     const std::uint64_t number = SyncTurns(mapping_.header()).checkpoint();
-    // acquire: what the caller has seen changed was said before
-    if (number == 0 || mapping_.header().unchanged_since.load(std::memory_order_acquire) != number)
-        return std::nullopt;
-    const auto checkpoint =
-        CheckpointReader::open(files_.checkpoint_path(number), mapping_.header().store_id, {}, number);
+    if (number == 0) return std::nullopt;
+    const auto checkpoint = CheckpointReader::open(files_.checkpoint_path(number), arena.store_id, {}, number);
     if (!checkpoint) return std::nullopt;  // removed by hand, or damaged: it is written anew
+    const std::uint64_t position = checkpoint->tail().changes;
+    // acquire: what the caller has seen changed was logged before
+    const std::uint64_t end = arena.changes_end.load(std::memory_order_acquire);
+    if (position == 0 || position != end || !has_changes_since(arena, position, end)) return std::nullopt;
     const CheckpointHeader& header = checkpoint->header();
     return Synced{header.chains, header.records, header.payload_bytes, 0, 0};
 }
@@ -180,15 +182,16 @@ Result<Synced> StoreImpl::sync_whole(bool is_named) {
             if (auto lost = lost_after_sync()) return tl::unexpected(std::move(*lost));
             return *synced;
         }
-        auto outcome = SyncPass({mapping_, index_, slots_, epochs_, files_, *slot, **number}).run();
+        SyncPass pass({mapping_, index_, slots_, epochs_, files_, *slot, **number});
+        auto outcome = pass.run();
         if (outcome) {
             auto finished = finish_sync({mapping_, epochs_, files_, *slot}, **number);
             if (finished && turns.checkpoint() < **number) {
                 finished = failed("checkpoint " + files_.checkpoint_path(**number), ENOENT);  // removed by hand
             }
             if (!finished) outcome = tl::unexpected(std::move(finished.error()));
-        } else if (!give_up_sync(mapping_, **number) && !epochs_.destroyed()) {
-            continue;  // another has taken the turn
+        } else if ((!give_up_sync(mapping_, **number) || pass.has_lost_before()) && !epochs_.destroyed()) {
+            continue;  // another has taken the turn, or everything is to be copied anew
         }
         // After it was announced files are removed: they must not be made again.
         if (epochs_.destroyed()) {

@@ -83,6 +83,9 @@ void check_spill_files(Inspection& inspection) {
                          "the table of spill files", Holder::kIndex) != Reached::kNew) {
         return;
     }
+    const std::uint64_t log_bytes = snapshot(inspection.header().changes_most) * sizeof(std::uint64_t);
+    static_cast<void>(inspection.reach(snapshot(inspection.header().changes_at), log_bytes,
+                                       offsetof(ArenaHeader, changes_at), "the log of changes", Holder::kIndex));
     inspection.spill_files = inspection.mapping().at<SpillFileTable>(at);
     inspection.named_bytes.assign(kSpillFiles, 0);
     for (std::uint32_t number = 0; number < kSpillFiles; ++number) {

@@ -43,6 +43,7 @@ const std::vector<Window>& windows() {
         {CrashPoint::kSealBegun, kErase},
         {CrashPoint::kSealPadded, kErase},
         {CrashPoint::kSealWritten, kAppend},
+        {CrashPoint::kChangeCounted, kAppendSynced},
         {CrashPoint::kChangeSaid, kAppendSynced},
         {CrashPoint::kWatchEnded, kAppendSynced},
         // segments

@@ -51,19 +51,20 @@ struct SyncWindow {
     CrashPoint point;
     bool durable;  // this sync's, when the machine fails there
     std::uint32_t passing = 1;
+    bool dropped = false;  // before it: it goes round all keys, and writes a base; else a delta
 };
 
 const std::vector<SyncWindow>& syncing() {
     static const std::vector<SyncWindow> all{
-        {CrashPoint::kSyncBegun, false},         {CrashPoint::kCheckpointBegun, false},
-        {CrashPoint::kSyncSaid, false},          {CrashPoint::kWatchBegun, false},
-        {CrashPoint::kWatchBegun, false, 3},     {CrashPoint::kSyncCounted, false},
-        {CrashPoint::kSyncWriting, false},       {CrashPoint::kSyncWriting, false, 2},
-        {CrashPoint::kSyncFilesDurable, false},  {CrashPoint::kCheckpointWritten, false},
-        {CrashPoint::kSyncNaming, false},        {CrashPoint::kCheckpointNamed, true},
-        {CrashPoint::kCheckpointDurable, true},  {CrashPoint::kSyncGivingRoom, true},
-        {CrashPoint::kSyncGivingRoom, true, 2},  {CrashPoint::kSyncRoomGivenBack, true},
-        {CrashPoint::kCheckpointReplaced, true}, {CrashPoint::kCheckpointsRemoved, true},
+        {CrashPoint::kSyncBegun, false},          {CrashPoint::kCheckpointBegun, false},
+        {CrashPoint::kChangesOn, false, 1, true}, {CrashPoint::kWatchBegun, false},
+        {CrashPoint::kWatchBegun, false, 3},      {CrashPoint::kSyncCounted, false},
+        {CrashPoint::kSyncWriting, false},        {CrashPoint::kSyncWriting, false, 2},
+        {CrashPoint::kSyncFilesDurable, false},   {CrashPoint::kCheckpointWritten, false},
+        {CrashPoint::kSyncNaming, false},         {CrashPoint::kCheckpointNamed, true},
+        {CrashPoint::kCheckpointDurable, true},   {CrashPoint::kSyncGivingRoom, true},
+        {CrashPoint::kSyncGivingRoom, true, 2},   {CrashPoint::kSyncRoomGivenBack, true},
+        {CrashPoint::kCheckpointReplaced, true},  {CrashPoint::kCheckpointsRemoved, true},
     };
     return all;
 }
@@ -84,7 +85,7 @@ constexpr CrashPoint kOverOutdated[] = {CrashPoint::kArenaRestored, CrashPoint::
 // A store that was synced with some values, and has others since: more, fewer, spilled and resident.
 class Synced {
 public:
-    Synced() : store(open()) {
+    explicit Synced(bool dropped = false) : store(open()) {
         shoal::sync_lapse = std::chrono::milliseconds(100);  // what it is does not change what becomes of a sync
         for (const char* key : {"grows", "grows and spills", "is erased", "stays", "large"}) {
             const std::size_t bytes = key == std::string("large") ? 3 * kMiB : 200'000;
@@ -93,6 +94,10 @@ public:
         REQUIRE_OK(store->spill(200'000));
         REQUIRE_OK(store->sync());
         before = values_of(*store);
+        if (dropped) {
+            REQUIRE_OK(store->drop());
+            REQUIRE_OK(store->append("is erased", "made anew"));
+        }
         REQUIRE_OK(store->append("grows and spills", pattern(300'000, 2)));
         REQUIRE_OK(store->spill(300'000));
         REQUIRE_OK(store->append("grows", pattern(300'000, 2)));
@@ -158,8 +163,9 @@ public:
 
 TEST_CASE("A sync that dies anywhere leaves the one before, or is whole, and the next one goes on", "[process]") {
     for (const SyncWindow& window : syncing()) {
-        DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing) {
-            Synced synced;
+        DYNAMIC_SECTION(shoal::crash::name(window.point)
+                        << " " << window.passing << (window.dropped ? ", after a drop" : "")) {
+            Synced synced(window.dropped);
             Child child = synced.sync_in_child(window, shoal::crash::kill_here);
             (void)child.wait();
             REQUIRE(child.killed_by() == SIGKILL);
@@ -179,8 +185,9 @@ TEST_CASE("A sync that dies anywhere leaves the one before, or is whole, and the
 TEST_CASE("While a sync is stopped anywhere others append, spill, erase and read; it ends, and the next has theirs",
           "[process]") {
     for (const SyncWindow& window : syncing()) {
-        DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing) {
-            Synced synced;
+        DYNAMIC_SECTION(shoal::crash::name(window.point)
+                        << " " << window.passing << (window.dropped ? ", after a drop" : "")) {
+            Synced synced(window.dropped);
             Child child = synced.sync_in_child(window, shoal::crash::stop_here);
             REQUIRE(has_stopped(child));
             CHECK(values_of(*synced.store) == synced.now);
@@ -201,8 +208,9 @@ TEST_CASE("While a sync is stopped anywhere others append, spill, erase and read
 TEST_CASE("While a sync is stopped anywhere others sync; it goes on, and what was synced last is what is there",
           "[process]") {
     for (const SyncWindow& window : syncing()) {
-        DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing) {
-            Synced synced;
+        DYNAMIC_SECTION(shoal::crash::name(window.point)
+                        << " " << window.passing << (window.dropped ? ", after a drop" : "")) {
+            Synced synced(window.dropped);
             Child child = synced.sync_in_child(window, shoal::crash::stop_here);
             REQUIRE(has_stopped(child));
             REQUIRE_OK(synced.store->append("grows", "more"));
@@ -336,8 +344,9 @@ TEST_CASE("What a sync that died had marked, and not made durable, is made durab
 
 TEST_CASE("verify reads a store's files while a sync is stopped, and finds nothing wrong", "[process]") {
     for (const SyncWindow& window : syncing()) {
-        DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing) {
-            Synced synced;
+        DYNAMIC_SECTION(shoal::crash::name(window.point)
+                        << " " << window.passing << (window.dropped ? ", after a drop" : "")) {
+            Synced synced(window.dropped);
             Child child = synced.sync_in_child(window, shoal::crash::stop_here);
             REQUIRE(has_stopped(child));
             synced.check_sound();
@@ -517,8 +526,8 @@ TEST_CASE(
 TEST_CASE("A thread that dies or is stopped where it says a change after a sync costs the next sync no record",
           "[process]") {
     for (const CrashPoint point :
-         {CrashPoint::kChangeSaid, CrashPoint::kWatchEnded, CrashPoint::kClaimNamed, CrashPoint::kClaimAdded,
-          CrashPoint::kClaimCopied, CrashPoint::kClaimCommitted}) {
+         {CrashPoint::kChangeCounted, CrashPoint::kChangeSaid, CrashPoint::kWatchEnded, CrashPoint::kClaimNamed,
+          CrashPoint::kClaimAdded, CrashPoint::kClaimCopied, CrashPoint::kClaimCommitted}) {
         for (const bool dies : {true, false}) {
             DYNAMIC_SECTION(shoal::crash::name(point) << (dies ? ", dies" : ", is stopped")) {
                 Synced synced;

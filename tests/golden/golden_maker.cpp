@@ -73,6 +73,7 @@ std::string make_store(const std::string& path, const std::vector<Key>& keys, st
             if (auto what = append(*store, keys, half, 2 * restores + 2); !what.empty()) return what;
             if (half % 2 != 0) continue;
             if (auto done = store->spill(); !done) return said("spill", done.error());
+            if (auto done = store->sync(); !done) return said("sync", done.error());  // a base; then a delta
         }
         if (auto what = erase(*store, life); !what.empty()) return what;
         if (auto done = store->sync(); !done) return said("sync", done.error());

@@ -49,11 +49,13 @@ public:
     }
 
 private:
+    static constexpr std::uint64_t kHash = 1;
+
     void append(std::uint32_t writer, std::uint64_t record) {
         const std::array<std::uint64_t, kRecordWords> words{word_of(record), word_of(record)};
         const ByteView piece(reinterpret_cast<const std::byte*>(words.data()), sizeof words);
-        const ClaimOutcome outcome =
-            claim_and_write(arena_, *segment_, segment_at_, Payload::record({&piece, 1}), slots_[writer], writer);
+        const ClaimOutcome outcome = claim_and_write(arena_, *segment_, segment_at_, Payload::record({&piece, 1}),
+                                                     slots_[writer], writer, kHash);
         expect(outcome == ClaimOutcome::kWritten, "all records fit");
     }
 

@@ -68,12 +68,7 @@ const std::vector<shoal::CheckpointSegment> kLargeSegments = {{shoal::pack(shoal
                                                                shoal::pack(shoal::SpilledCounts{1, 2 << 20}),
                                                                (1 << 18) + 1 | shoal::kSingleBit, 1}};
 
-std::string checkpoint() {
-    const TemporaryDirectory folder;
-    shoal::CheckpointWriter writer(folder / "checkpoint");
-    REQUIRE(writer.begin({}).has_value());
-    writer.add(5, shoal::identity_of(7, 0), kKey, kAppleSegments);
-    writer.add(6, shoal::identity_of(2, 3), "large", kLargeSegments);
+shoal::CheckpointHeader checkpoint_header() {
     shoal::CheckpointHeader header{};
     header.store_id = kStoreId;
     header.written_unix_s = 1'790'000'000;
@@ -83,9 +78,43 @@ std::string checkpoint() {
     header.arena_bytes = 16 << 20;
     header.first_segment_bytes = 64;
     header.max_segment_bytes = 1 << 20;
-    REQUIRE(writer.finish(header).has_value());
+    return header;
+}
+
+void write_base(const std::string& path) {
+    shoal::CheckpointWriter writer(path);
+    REQUIRE(writer.begin({}).has_value());
+    writer.add(5, shoal::identity_of(7, 0), kKey, kAppleSegments);
+    writer.add(6, shoal::identity_of(2, 3), "large", kLargeSegments);
+    shoal::CheckpointTail tail{};
+    tail.changes = 17;
+    tail.files[0] = 0b1011;
+    REQUIRE(writer.finish(checkpoint_header(), tail).has_value());
     writer.keep();
-    REQUIRE(shoal::name_checkpoint(folder / "checkpoint") == 0);
+    REQUIRE(shoal::name_checkpoint(path) == 0);
+}
+
+// Of checkpoint 1: "apple" was erased, and "pear" is new.
+void write_delta(const std::string& path) {
+    shoal::CheckpointWriter writer(path);
+    REQUIRE(writer.begin({}).has_value());
+    writer.add_none(5);
+    writer.add(9, shoal::identity_of(8, 0), "pear", kAppleSegments);
+    shoal::CheckpointTail tail{};
+    tail.before = 1;
+    tail.deltas = 1;
+    tail.changes = 19;
+    tail.files[0] = 0b1011;
+    shoal::CheckpointHeader header = checkpoint_header();
+    header.chains = 2;
+    REQUIRE(writer.finish(header, tail, std::vector{kAppleSegments[0].place}).has_value());
+    writer.keep();
+    REQUIRE(shoal::name_checkpoint(path) == 0);
+}
+
+std::string checkpoint(void (*write)(const std::string& path)) {
+    const TemporaryDirectory folder;
+    write(folder / "checkpoint");
     std::ifstream file(folder / "checkpoint", std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
 }
@@ -99,7 +128,8 @@ std::map<std::string, std::string> written_today() {
         {"tombstone", tombstone_extent(origin(kKey))},
         {"file_header", written_file_header()},
         {"bundle", bundle()},
-        {"checkpoint", checkpoint()},
+        {"checkpoint_4", checkpoint(write_base)},
+        {"checkpoint_4_delta", checkpoint(write_delta)},
         {"lz4", data_extent(origin(kKey, 7, 2), numbers(), "lz4")},
         {"zstd", data_extent(origin(kKey, 7, 2), numbers(), "zstd:9")},
         {"blosc", data_extent(origin(kKey, 7, 2), numbers(), "blosc:type_size=1,shuffle=none,inner=blosclz")},
@@ -173,8 +203,10 @@ TEST_CASE("Files that were written once are read") {
 }
 
 TEST_CASE("A checkpoint that was written once is read") {
-    auto reader = shoal::CheckpointReader::open(path_of("checkpoint"), kStoreId);
+    const char* const name = GENERATE("checkpoint", "checkpoint_4");  // of version 1, and this one
+    auto reader = shoal::CheckpointReader::open(path_of(name), kStoreId);
     REQUIRE(reader.has_value());
+    CHECK(reader->tail().changes == (name == std::string("checkpoint") ? 0 : 17));
     CHECK(reader->header().written_unix_s == 1'790'000'000);
     CHECK(reader->header().generations == 12);
     CHECK(reader->header().records == 4);
@@ -195,9 +227,45 @@ TEST_CASE("A checkpoint that was written once is read") {
     CHECK_FALSE(reader->next(chain).value());
 }
 
+TEST_CASE("Of each hash that a delta speaks of it says all; the rest is as in the checkpoint before") {
+    const TemporaryDirectory folder;
+    std::filesystem::copy_file(path_of("checkpoint_4"), folder / "checkpoint-1");
+    std::filesystem::copy_file(path_of("checkpoint_4_delta"), folder / "checkpoint-2");
+    auto reader = shoal::CheckpointReader::open(folder / "checkpoint-2", kStoreId, {}, 2);
+    REQUIRE(reader.has_value());
+    CHECK(reader->numbers() == std::vector<std::uint64_t>{2, 1});
+    CHECK(reader->header().chains == 2);
+    CHECK(reader->newest().freed().value() == std::vector{kAppleSegments[0].place});
+    shoal::CheckpointedChain chain;
+    SECTION("chain by chain") {
+        REQUIRE(reader->next(chain).value());
+        CHECK(chain.key == "large");
+    }
+    SECTION("from a hash on") { REQUIRE(reader->skip_to(7).has_value()); }
+    REQUIRE(reader->next(chain).value());
+    CHECK(chain.key == "pear");
+    CHECK(chain.hash == 9);
+    CHECK_FALSE(reader->next(chain).value());
+}
+
+TEST_CASE(
+    "A delta without the checkpoint before is damaged, and so is one that goes on from itself or a later one") {
+    const TemporaryDirectory folder;
+    std::filesystem::copy_file(path_of("checkpoint_4_delta"), folder / "checkpoint-2");
+    auto reader = shoal::CheckpointReader::open(folder / "checkpoint-2", kStoreId);
+    REQUIRE_FALSE(reader.has_value());
+    CHECK(reader.error().code == shoal::Code::kDamaged);
+    CHECK_THAT(reader.error().message, Catch::Contains("checkpoint-1, which is not there"));
+    std::filesystem::copy_file(path_of("checkpoint_4_delta"), folder / "checkpoint-1");
+    reader = shoal::CheckpointReader::open(folder / "checkpoint-1", kStoreId);
+    REQUIRE_FALSE(reader.has_value());
+    CHECK(reader.error().code == shoal::Code::kDamaged);
+}
+
 TEST_CASE("What no compressor has a hand in is written as it was") {
     const auto today = written_today();
-    for (const char* name : {"plain", "open", "part", "tombstone", "file_header", "bundle", "checkpoint"}) {
+    for (const char* name :
+         {"plain", "open", "part", "tombstone", "file_header", "bundle", "checkpoint_4", "checkpoint_4_delta"}) {
         INFO(name);
         CHECK((today.at(name) == golden(name)));
     }

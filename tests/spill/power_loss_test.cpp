@@ -40,7 +40,7 @@ void write_byte(const std::string& path, std::size_t at, char byte) {
 // them as they were.
 class Lost {
 public:
-    explicit Lost(const std::string& codec) {
+    explicit Lost(const std::string& codec, bool has_delta = false) {
         {
             auto store = Store::open(place.path(), place.options(8 * kMiB, codec));
             REQUIRE_OK(store);
@@ -51,6 +51,14 @@ public:
                 if (key == 6) REQUIRE_OK(store->spill());
             }
             REQUIRE_OK(store->append("large", text(kMiB + 4321)));
+            if (has_delta) {
+                REQUIRE_OK(store->sync());
+                base_path = place.checkpoint();
+                base = bytes_of(base_path);
+                REQUIRE_OK(store->append("key 1", text(500)));
+                REQUIRE(store->erase("key 2").value());
+                REQUIRE_OK(store->append("new", text(30'000)));
+            }
             values = values_of(*store);
             REQUIRE_OK(store->sync());
             REQUIRE_OK(store->append("not synced", text(30'000)));
@@ -94,6 +102,8 @@ public:
     Values files;
     std::string checkpoint;
     std::string checkpoint_path;
+    std::string base;  // of which that is a delta; empty for none
+    std::string base_path;
 
 private:
     static std::string text(std::size_t bytes) {  // half of it compresses
@@ -108,7 +118,7 @@ private:
 TEST_CASE("spill files cut short at any block give the synced values or name the extent") {
     const std::string codec = GENERATE("none", "lz4");
     CAPTURE(codec);
-    Lost lost(codec);
+    Lost lost(codec, codec == "lz4");
     lost.checkpoint_path = lost.place.checkpoint();
     int whole = 0;
     CHECK(lost.look(&whole) == "");
@@ -154,28 +164,35 @@ TEST_CASE("a flipped bit in a spill file gives the synced values or names the ex
 }
 
 TEST_CASE("a checkpoint that is cut short or changed anywhere is refused by name, and the store is as it was") {
-    Lost lost("none");
+    const bool has_delta = GENERATE(false, true);
+    Lost lost("none", has_delta);
     lost.checkpoint_path = lost.place.checkpoint();
+    REQUIRE((lost.checkpoint_path != lost.base_path && lost.base.empty() != has_delta));
     std::uint64_t random = 3;
     for (int turn = 0; turn < 300; ++turn) {
-        std::string changed = lost.checkpoint;
+        const bool of_base = has_delta && turn % 2 == 0;
+        std::string changed = of_base ? lost.base : lost.checkpoint;
+        const std::string& path = of_base ? lost.base_path : lost.checkpoint_path;
         const std::size_t at = next_random(random) % changed.size();
         if (turn % 3 == 0) {
             changed.resize(at);
         } else {
             changed[at] = static_cast<char>(changed[at] ^ (1 << next_random(random) % 8));
         }
-        write_file(lost.checkpoint_path, changed);
+        if (has_delta)
+            write_file(of_base ? lost.checkpoint_path : lost.base_path, of_base ? lost.checkpoint : lost.base);
+        write_file(path, changed);
         const auto store = Store::open(lost.place.path(), lost.place.options(8 * kMiB));
         CAPTURE(at, turn);
         const bool refused = !store.has_value();
         REQUIRE(refused);
-        const bool by_name = store.error().message.find(lost.checkpoint_path) != std::string::npos;
+        const bool by_name = store.error().message.find(path) != std::string::npos;
         CHECK((store.error().code == Code::kDamaged || store.error().code == Code::kIncompatible));
         CHECK(by_name);
         CHECK_FALSE(lost.place.has_arena());
     }
     lost.put_back();
+    if (has_delta) write_file(lost.base_path, lost.base);
     int errors = 0;
     CHECK(lost.look(&errors) == "");
     CHECK(errors == 0);

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -47,6 +49,12 @@ void fill(Store& store) {
     }
     REQUIRE_OK(store.append("large", pattern(2 * kMiB, 6)));
     REQUIRE_OK(store.append("late", "only in memory"));
+}
+
+void damage(const std::string& path, std::uint64_t at) {
+    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(static_cast<std::streamoff>(at));
+    file.put('\xfe');
 }
 
 }  // namespace
@@ -293,6 +301,158 @@ TEST_CASE("while threads append, syncs that follow each other miss nothing, whet
     CHECK(values_of(opened(place, place.options(48 * kMiB))) == synced);
 }
 
+TEST_CASE(
+    "a sync of few changed keys writes those alone, and the store comes back from all that syncs have written") {
+    const DurablePlace place;
+    constexpr unsigned kKeys = 4000;
+    Values synced;
+    {
+        Store store = opened(place, place.options(32 * kMiB));
+        for (unsigned number = 0; number < kKeys; ++number)
+            REQUIRE_OK(store.append("key " + std::to_string(number), pattern(40, number)));
+        const auto first = store.sync();
+        REQUIRE_OK(first);
+        std::size_t keys = kKeys;
+        for (unsigned turn = 0; turn < 20; ++turn) {  // more than there may be deltas
+            for (unsigned number = turn; number < 100; number += 20)
+                REQUIRE_OK(store.append("key " + std::to_string(number), "more"));
+            REQUIRE(store.erase("key " + std::to_string(200 + turn)).value());
+            REQUIRE_OK(store.append("new " + std::to_string(turn), "is new"));
+            const auto again = store.sync();
+            REQUIRE_OK(again);
+            CHECK(again->keys == keys);
+            CHECK(again->records == kKeys + 5 * (turn + 1));
+            const bool is_base = turn == 16;
+            CHECK((again->written_bytes < first->written_bytes / 20) == !is_base);
+            CHECK(place.checkpoints() == (is_base ? 1U : turn < 16 ? turn + 2 : turn - 15));
+        }
+        synced = values_of(store);
+        CHECK(Store::verify(place.path(), {})->damage.empty());
+    }
+    place.lose_memory();
+    Store store = opened(place, place.options(32 * kMiB));
+    CHECK(values_of(store) == synced);
+    // What was restored has not changed, and what changes then goes on from the same files.
+    CHECK(store.sync()->written_bytes == 0);
+    REQUIRE_OK(store.append("key 0", "after it came back"));
+    REQUIRE(store.erase("new 3").value());
+    CHECK(store.sync()->written_bytes < 100'000);
+    synced = values_of(store);
+    { const Store gone = std::move(store); }
+    place.lose_memory();
+    CHECK(values_of(opened(place, place.options(32 * kMiB))) == synced);
+    CHECK(Store::verify(place.path(), {})->damage.empty());
+}
+
+TEST_CASE("the files of small keys that were all erased go with the next sync") {
+    const DurablePlace place;
+    Store store = opened(place, place.options(32 * kMiB));
+    for (int number = 0; number < 3000; ++number)
+        REQUIRE_OK(store.append("key " + std::to_string(number), pattern(40, 1)));
+    REQUIRE_OK(store.spill());
+    REQUIRE_OK(store.sync());
+    for (int number = 0; number < 3000; ++number) REQUIRE(store.erase("key " + std::to_string(number)).value());
+    REQUIRE_OK(store.sync());
+    CHECK(place.checkpoints() == 1);
+    for (int turn = 0; turn < 10 && !place.spill_files().empty(); ++turn) {  // the last chains are freed
+        REQUIRE_OK(store.append("another", "x"));
+        REQUIRE(store.erase("another").value());
+        REQUIRE_OK(store.sync());
+    }
+    CHECK(place.spill_files().empty());
+}
+
+TEST_CASE("a delta whose base cannot be read is an error, and a sync then writes a base") {
+    const DurablePlace place;
+    Store store = opened(place, place.options(16 * kMiB));
+    fill(store);
+    const auto append_to_long_keys = [&store] {  // which take more than one block of a checkpoint
+        for (char letter = 'a'; letter <= 'z'; ++letter) REQUIRE_OK(store.append(std::string(60'000, letter), "x"));
+    };
+    append_to_long_keys();
+    REQUIRE_OK(store.sync());
+    const std::string base = place.checkpoint();
+    REQUIRE_OK(store.append("late", "more"));
+    REQUIRE_OK(store.sync());
+    const std::string delta = place.checkpoint();
+    REQUIRE(delta != base);
+    SECTION("it is damaged at its beginning") { damage(base, 300); }
+    SECTION("it is damaged behind its beginning") { damage(base, std::filesystem::file_size(base) - 500); }
+    SECTION("it is gone") { std::filesystem::remove(base); }
+    CHECK_FALSE(Store::verify(place.path(), {})->damage.empty());
+    append_to_long_keys();
+    const Values synced = values_of(store);
+    REQUIRE_OK(store.sync());
+    CHECK(place.checkpoints() == 1);
+    CHECK_FALSE(std::filesystem::exists(delta));
+    { const Store gone = std::move(store); }
+    place.lose_memory();
+    CHECK(values_of(opened(place, place.options(16 * kMiB))) == synced);
+}
+
+TEST_CASE("whatever is done between syncs and losses of memory, what was synced last is what comes back") {
+    const auto seed = GENERATE(1U, 2U, 3U, 4U);
+    CAPTURE(seed);
+    const DurablePlace place;
+    std::uint32_t state = seed * 7919;
+    const auto below = [&](std::uint32_t bound) {
+        state = state * 1664525 + 1013904223;
+        return (state >> 8) % bound;
+    };
+    std::optional<Store> store(opened(place, place.options(24 * kMiB)));
+    Values synced;
+    for (int round = 0; round < 60; ++round) {
+        CAPTURE(round);
+        for (std::uint32_t left = below(60); left > 0; --left) {
+            const std::string key = "key " + std::to_string(below(300));
+            const std::string record = pattern(below(8) == 0 ? 20'000 + below(40'000) : below(200), state);
+            switch (below(12)) {
+                case 0:
+                case 1:
+                    REQUIRE_OK(store->erase(key));
+                    break;
+                case 2:
+                    REQUIRE_OK(store->iset(key, record));
+                    break;
+                case 3:
+                    if (below(10) == 0) REQUIRE_OK(store->spill(below(500'000)));
+                    break;
+                case 4:
+                    if (below(60) == 0) REQUIRE_OK(store->drop());
+                    break;
+                default:
+                    REQUIRE_OK(store->append(key, record));
+            }
+        }
+        if (below(3) != 0) {
+            const Values now = values_of(*store);
+            const auto done = store->sync();
+            REQUIRE_OK(done);
+            CHECK(done->keys == now.size());
+            std::uint64_t bytes = 0;
+            for (const auto& [key, value] : now) bytes += value.size();
+            CHECK(done->payload_bytes == bytes);
+            synced = now;
+        }
+        if (below(5) == 0) {
+            if (round % 2 == 0) CHECK(Store::verify(place.path(), {})->damage.empty());
+            store.reset();
+            place.lose_memory();
+            if (synced.empty() && place.checkpoint().empty()) {
+                store.emplace(opened(place, place.options(24 * kMiB)));
+                continue;
+            }
+            store.emplace(opened(place, place.options(24 * kMiB)));
+            REQUIRE(values_of(*store) == synced);
+        }
+    }
+    REQUIRE_OK(store->drop());
+    REQUIRE_OK(store->sync());
+    CHECK(store->stats()->stored_bytes == 0);
+    CHECK(place.spill_files().empty());
+    CHECK(place.checkpoints() == 1);
+}
+
 TEST_CASE("the room of what a sync had copied comes back with the sync after its end") {
     const DurablePlace place;
     Store store = opened(place, place.options(64 * kMiB));
@@ -392,11 +552,15 @@ TEST_CASE("of several checkpoints the one with the highest number counts, and th
     {
         Store store = opened(place, place.options(16 * kMiB));
         CHECK(values_of(store) == synced);
-        REQUIRE_OK(store.append("key 0", "more"));
+        // Deltas, and then a base, which needs none of those before.
+        for (int number = 0; number < 40; ++number) {
+            REQUIRE_OK(store.append("key " + std::to_string(number), "more"));
+            if (number >= 38) REQUIRE_OK(store.sync());
+        }
         synced = values_of(store);
-        REQUIRE_OK(store.sync());
         CHECK_FALSE(std::filesystem::exists(older));
         CHECK_FALSE(std::filesystem::exists(newer));
+        CHECK(place.checkpoints() == 1);
     }
     place.lose_memory();
     CHECK(values_of(opened(place, place.options(16 * kMiB))) == synced);
@@ -456,7 +620,7 @@ TEST_CASE("a restoring and a check tell how far they are, and end when they are 
     const DurablePlace place;
     {
         Store store = opened(place, place.options(64 * kMiB));
-        for (int number = 0; number < kKeys; ++number)
+        for (unsigned number = 0; number < kKeys; ++number)
             REQUIRE_OK(store.append(std::to_string(number), std::string(200, 'x')));
         REQUIRE_OK(store.sync());
     }
