@@ -86,19 +86,36 @@ void read_all(const std::string& bytes) {
     for (std::size_t at = 0; at < chains.size(); ++at) require(same(chains[at], same_chains[at]));
 }
 
-std::string with_checksums(std::string bytes) {
-    if (bytes.size() < sizeof(CheckpointHeader)) return bytes;
+// The last bytes as the tail of a base; of a delta they would need a second file.
+void write_tail(std::string& bytes) {
+    shoal::CheckpointTail tail{};
+    char* const at = bytes.data() + bytes.size() - sizeof tail;
+    std::memcpy(&tail, at, sizeof tail);
+    tail.magic = shoal::kCheckpointTailMagic;
+    tail.before = tail.deltas = tail.freed = 0;
+    tail.freed_checksum = XXH3_64bits(nullptr, 0);
+    constexpr std::size_t kFrom = offsetof(shoal::CheckpointTail, before);
+    tail.checksum = XXH3_64bits(reinterpret_cast<const char*>(&tail) + kFrom, sizeof tail - kFrom);
+    std::memcpy(at, &tail, sizeof tail);
+}
+
+// As of version 1, or of the newest.
+std::string with_checksums(std::string bytes, bool has_tail) {
+    const std::size_t behind = has_tail ? sizeof(shoal::CheckpointTail) : 0;
+    if (bytes.size() < sizeof(CheckpointHeader) + behind) return bytes;
+    if (has_tail) write_tail(bytes);
+    const std::size_t end = bytes.size() - behind;
     CheckpointHeader header{};
     std::memcpy(&header, bytes.data(), sizeof header);
-    header.magic = shoal::kCheckpointMagic;
-    header.body_bytes = bytes.size() - sizeof header;
+    header.magic = has_tail ? shoal::kNewestCheckpointMagic : shoal::kCheckpointMagic;
+    header.body_bytes = end - sizeof header;
     header.blocks = 0;
-    for (std::size_t at = sizeof header; bytes.size() - at >= sizeof(CheckpointBlock); ++header.blocks) {
+    for (std::size_t at = sizeof header; end - at >= sizeof(CheckpointBlock); ++header.blocks) {
         CheckpointBlock block{};
         std::memcpy(&block, bytes.data() + at, sizeof block);
         block.magic = shoal::kCheckpointBlockMagic;
         block.number = header.blocks;
-        block.bytes = std::min<std::uint64_t>(block.bytes, bytes.size() - at - sizeof block);
+        block.bytes = std::min<std::uint64_t>(block.bytes, end - at - sizeof block);
         std::memcpy(bytes.data() + at, &block, sizeof block);
         constexpr std::size_t kFrom = offsetof(CheckpointBlock, number);
         block.checksum = XXH3_64bits(bytes.data() + at + kFrom, sizeof block + block.bytes - kFrom);
@@ -116,7 +133,8 @@ std::string with_checksums(std::string bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::string bytes(reinterpret_cast<const char*>(data), size);
     read_all(bytes);
-    read_all(with_checksums(bytes));
+    read_all(with_checksums(bytes, false));
+    read_all(with_checksums(bytes, true));
     ::unlink(path().c_str());
     return 0;
 }
