@@ -10,10 +10,12 @@
 //               each record has that
 // small_records one value of --records records of 32 B: resident, then spilled and out of no cache, beside reads
 //               of the same spill files; `of_bound` is its share of twice the resident get and the raw read
-// small_keys    --keys keys of a time series, four points of 16 B each, all points of one time after another:
-// appended
-//               and spilled in one go (limit 1 GiB), or spilled piece by piece at a limit of 64 MiB; `stored` and
-//               `disk` are shares of the payload, `segments` those of a key
+// small_keys    --keys keys of a time series, --points points of 16 B each (4), all points of one time after
+// another:
+//               appended and spilled in one go (limit 1 GiB), or spilled piece by piece at a limit of 64 MiB;
+//               `stored`, `disk` and `written` (what the process gave to the disk) are shares of the payload,
+//               `segments` those of a key, `descriptors` 1,000 times their 64 B a byte of payload; `get_us` of one
+//               value, of 1,000
 // --mebibytes is what one measurement of the others writes or reads; the store's limit is that. The folder is the
 // current one by default, and a tmpfs is refused. `rss_mib`: of a writer, its mapping of the arena with it;
 // `core_s_per_GB`: processor time of all threads, which is the same on a machine that others use.
@@ -61,6 +63,7 @@ std::string folder = ".";
 std::size_t mebibytes = 512;
 std::size_t small_records_count = 10'000'000;
 std::size_t small_keys_count = 200'000;
+unsigned small_keys_points = 4;
 
 double core_seconds() {
     rusage used{};
@@ -379,12 +382,11 @@ void small_records(benchmark::State& state, const std::string& codec) {
 
 // As a collector appends a time series: one point of each key, and then the next.
 std::string append_points(shoal::Store& store, std::uint64_t& payload) {
-    constexpr unsigned kPoints = 4;
     constexpr std::size_t kPointBytes = 16;
     const std::vector<std::byte> points = bench::make_records(kPointBytes);
     std::vector<std::string> names(bench::kBatchPairs);
     std::vector<shoal::Pair> batch;
-    for (unsigned point = 0; point < kPoints; ++point) {
+    for (unsigned point = 0; point < small_keys_points; ++point) {
         for (std::size_t key = 0; key < small_keys_count;) {
             batch.clear();
             for (; batch.size() < bench::kBatchPairs && key < small_keys_count; ++key) {
@@ -401,15 +403,28 @@ std::string append_points(shoal::Store& store, std::uint64_t& payload) {
     return {};
 }
 
+// Of this process, and its threads.
+double bytes_written() {
+    std::ifstream counts("/proc/self/io");
+    std::string name;
+    double bytes = 0;
+    while (counts >> name >> bytes) {
+        if (name == "write_bytes:") return bytes;
+    }
+    return 0;
+}
+
 void small_keys(benchmark::State& state, std::uint64_t limit_bytes) {
     std::string wrong;
     for (auto _ : state) {
         const SpillingStore made("none", limit_bytes);
         auto store = shoal::Store::attach(made.path());
         std::uint64_t payload = 0;
+        const double written_before = bytes_written();
         const double begun = bench::now_seconds();
         wrong = append_points(*store, payload);
         if (auto spilled = store->spill(); !spilled) wrong = spilled.error().message;
+        if (!wrong.empty()) break;
         state.SetIterationTime(bench::now_seconds() - begun);
         const auto stats = store->stats();
         const auto share = [&](std::uint64_t bytes) {
@@ -417,6 +432,17 @@ void small_keys(benchmark::State& state, std::uint64_t limit_bytes) {
         };
         state.counters["stored"] = share(stats->stored_bytes);
         state.counters["disk"] = share(stats->disk_bytes);
+        state.counters["written"] = (bytes_written() - written_before) / static_cast<double>(payload);
+        state.counters["descriptors"] = 1000 * 64 * share(stats->segments);
+        const double gets_begun = bench::now_seconds();
+        constexpr std::size_t kGets = 1000;
+        for (std::size_t get = 0; get < kGets; ++get) {
+            const auto value = store->get("series." + std::to_string(1'000'000 + get * 7919 % small_keys_count));
+            if (!value || value->size() != small_keys_points * std::size_t{16})
+                wrong =
+                    value ? "a value has another size: " + std::to_string(value->size()) : value.error().message;
+        }
+        state.counters["get_us"] = (bench::now_seconds() - gets_begun) * 1e6 / kGets;
         state.counters["segments"] = static_cast<double>(stats->segments) / static_cast<double>(small_keys_count);
     }
     if (!wrong.empty()) state.SkipWithError(wrong.c_str());
@@ -458,6 +484,8 @@ int main(int argc, char** argv) {
             small_records_count = std::stoul(argument.substr(10));
         } else if (argument.starts_with("--keys=")) {
             small_keys_count = std::stoul(argument.substr(7));
+        } else if (argument.starts_with("--points=")) {
+            small_keys_points = static_cast<unsigned>(std::stoul(argument.substr(9)));
         } else {
             rest.push_back(argv[at]);
         }

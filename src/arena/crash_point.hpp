@@ -46,6 +46,13 @@
     POINT(SpillRetired)                                                 \
     POINT(SpillHandedOn)                                                \
     POINT(SpilledBlockForgotten)                                        \
+    /* spill/merger.cpp */                                              \
+    POINT(MergeWritten)                                                 \
+    POINT(MergeTaken)                                                   \
+    POINT(MergeJournalled)                                              \
+    POINT(MergeLinked)                                                  \
+    POINT(MergeRetired)                                                 \
+    POINT(MergedForgotten)                                              \
     /* spill/files.cpp */                                               \
     POINT(SpillFileEnded)                                               \
     POINT(SpillFileEmptied)                                             \
@@ -225,6 +232,7 @@
     POINT(DeadDropRetired)                                              \
     POINT(DeadDrainRetired)                                             \
     POINT(DeadDrainForgotten)                                           \
+    POINT(DeadMergeSettled)                                             \
     POINT(DeadSpillLetGo)                                               \
     POINT(DeadSpillRetired)                                             \
     POINT(DeadJournalForgotten)                                         \

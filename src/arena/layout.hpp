@@ -21,7 +21,7 @@
 namespace shoal {
 
 inline constexpr std::uint64_t kArenaMagic = 0x4152'4c41'4f48'5301;  // bytes 01 "SHOALRA" in the file
-inline constexpr std::uint32_t kArenaVersion = 8;
+inline constexpr std::uint32_t kArenaVersion = 9;
 
 inline constexpr std::uint64_t kPieceBytes = kPiecePages * kPageBytes;
 inline constexpr std::uint32_t kEpochBuckets = 3;
@@ -97,6 +97,10 @@ struct ArenaHeader {
     Atomic<std::uint32_t> sync_progress;     // steps that syncs have made; one that makes none is taken for stopped
     Atomic<std::uint32_t> sync_ends;         // futex: a process that waits for a sync sleeps on it
 
+    // --- merges (chain/merge.hpp) ---
+    Atomic<std::uint64_t> merger;  // in_hand() of the slot that puts merged segments in place; 0 for none
+    Atomic<std::uint64_t> merges;  // runs that were merged so far: tells that a segment seen before may be gone
+
     // --- written as bytes of the file, never through the mapping (arena/store_home.hpp) ---
     alignas(64) StoreHome home;
 
@@ -130,6 +134,7 @@ static_assert(offsetof(ArenaHeader, generations) == 1536 && offsetof(ArenaHeader
 static_assert(offsetof(ArenaHeader, spare_journal) == 1640);
 static_assert(offsetof(ArenaHeader, sync) == 1664 && offsetof(ArenaHeader, checkpoint) == 1680);
 static_assert(offsetof(ArenaHeader, sync_progress) == 1688 && offsetof(ArenaHeader, sync_ends) == 1692);
+static_assert(offsetof(ArenaHeader, merger) == 1696 && offsetof(ArenaHeader, merges) == 1704);
 static_assert(offsetof(ArenaHeader, home) == 1728);
 static_assert(offsetof(ArenaHeader, changes_from) == 2816 && offsetof(ArenaHeader, changes_end) == 2880);
 static_assert(std::is_standard_layout_v<ArenaHeader>, "offsets must mean the same in every build");

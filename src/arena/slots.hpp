@@ -108,6 +108,17 @@ public:
     // Whether a slot, of the living or the dead, says that it may be writing to the segment at that offset.
     [[nodiscard]] bool anyone_writes_to(std::uint64_t segment) const noexcept;
 
+    // Calls visit for what stands in Slot::made of each slot, of the living or
+    // the dead, as a segment that is being linked.
+    template <class Visit>
+    void each_made(Visit&& visit) const {
+        for (std::uint32_t index = 0; index < high_water(); ++index) {
+            // acquire: pairs with remember_made and forget_made
+            const std::uint64_t made = table_[index].made[0].load(std::memory_order_acquire);
+            if (made != 0) visit(made);
+        }
+    }
+
     // The segments that slots name now, of the living or the dead.
     [[nodiscard]] WrittenSegments written_segments() const noexcept;
 

@@ -1,6 +1,7 @@
 #include "arena/spilled_blocks.hpp"
 
 #include "arena/crash_point.hpp"
+#include "arena/location.hpp"
 
 namespace shoal {
 namespace {
@@ -63,6 +64,17 @@ void empty_spilled_blocks(const Mapping& mapping, Blocks& blocks, Slot& slot, Ar
     for (std::uint64_t at = 0; at < count; ++at) {
         const SpilledBlocks::Entry entry = retired.entries[at];
         if (entry.block == 0) continue;
+        if (is_stored(entry.block)) {
+            // relaxed: whoever could mark it has left. The mark is bit 63
+            // (kCheckpointedBit).
+            const std::uint64_t spill =
+                mapping.at<AtomicWord>(entry.segment + kDescriptorSpillAt)->load(std::memory_order_relaxed);
+            retired.entries[at].block = 0;  // first, as below
+            crash_point(CrashPoint::kMergedForgotten);
+            if (entry.units != 0) blocks.release_stored(slot, entry.block, entry.units, spill >> 63 != 0);
+            blocks.release(slot, static_cast<ArenaOffset>(entry.segment), kDescriptorBytes, kDescriptorBytes);
+            continue;
+        }
         const auto block = static_cast<ArenaOffset>(entry.block);
         const std::uint64_t bytes = entry.units * std::uint64_t{8};
         blocks.give_up(mapping.offset_of(&retired.entries[at].block), slot, block, bytes);

@@ -9,6 +9,7 @@
 // give the spare one.
 // A crash leaves a journal: recovery/finish.cpp lets go of what is not spilled and retires the rest.
 // Invariants: I1 an entry is written after its segment is in hand, and before the segment's block changes;
+//                those of a run that is merged before the merged segment is linked;
 //             I2 one that is published, or retired, names only blocks that their segments no longer name, each
 //             once; I3 it is published before its spiller leaves the epoch in which it took the segments.
 #pragma once
@@ -32,6 +33,12 @@ struct SpilledBlocks {
         std::uint32_t units;    // of the block, 8 B each; a record of over 32 GiB is not spilled
         std::uint32_t written;  // of those, from the first on: not zero
     };
+    // Of a run that is merged (chain/merge.hpp): first an entry with kMerged in
+    // `written`, whose `block` is the merged descriptor that is to follow
+    // `segment`; then one for each segment of the run, with its place in a file
+    // as `block`, and in `units` the live bytes that go with it, 0 where its
+    // neighbour in the extent has them.
+    static constexpr std::uint32_t kMerged = ~0U;
 
     Atomic<std::uint64_t> next_retired;  // link of arena/epoch
     Atomic<std::uint64_t> count;         // of entries; release: what they say is seen by whoever recovers
@@ -52,6 +59,10 @@ struct SpilledBlocks {
         return (all - std::min(all, offsetof(SpilledBlocks, entries))) / sizeof(Entry);
     }
 };
+
+// Of a segment's descriptor, as segment/layout.hpp has it.
+inline constexpr std::uint64_t kDescriptorBytes = 64;
+inline constexpr std::uint64_t kDescriptorSpillAt = 56;
 
 static_assert(sizeof(SpilledBlocks::Entry) == 24 && offsetof(SpilledBlocks, entries) == 40);
 static_assert(sizeof(SpilledBlocks) <= 32 * 1024, "one block of the allocator");

@@ -137,9 +137,10 @@ bool each_segment(const Mapping& mapping, const Cut& cut, Visit&& visit) {
 template <class Visit, class VisitStored>
 bool walk_cut(const Mapping& mapping, const Cut& cut, Visit&& visit, VisitStored&& visit_stored) {
     std::uint64_t ordinal = 0;
-    return each_segment(mapping, cut, [&](const Segment&, const SegmentExtent& extent) {
+    return each_segment(mapping, cut, [&](const Segment& segment, const SegmentExtent& extent) {
         if (extent.stored()) {
-            visit_stored(extent, ordinal++);
+            visit_stored(extent, ordinal);
+            ordinal += ordinals_of(segment);
             return true;
         }
         ordinal += 1;

@@ -19,15 +19,20 @@ ArenaOffset make_stored_segment(const ChainContext& context, const CheckpointSeg
     const SpilledCounts counts = spilled_counts(from.counts);
     const bool single = (from.units & kSingleBit) != 0;
     const ArenaHeader& header = context.mapping.header();
-    segment->data_units = from.units & ~kSingleBit;
-    segment->claimable.store(single ? 0 : static_cast<std::uint32_t>(segment->data_units),
+    const bool claimable = !single && !is_merged(from);
+    segment->data_units = units_of(from);
+    segment->claimable.store(claimable ? static_cast<std::uint32_t>(segment->data_units) : 0,
                              std::memory_order_relaxed);
     segment->growth_bytes =
-        single ? header.first_segment_bytes : static_cast<std::uint32_t>(segment->data_units * kUnitBytes);
+        claimable ? static_cast<std::uint32_t>(segment->data_units * kUnitBytes) : header.first_segment_bytes;
     segment->single_bytes = single ? counts.payload_bytes : 0;
     // relaxed, all: published with the arena. One unit more than may be claimed: closed (segment I1).
     segment->reserve.store(segment->claimable_units() + 1ULL, std::memory_order_relaxed);
-    if (!single) segment->sealed.store(kSealedBit | pack(counted(counts)), std::memory_order_relaxed);
+    if (is_merged(from)) {
+        segment->sealed.store(ordinals_of(from), std::memory_order_relaxed);
+    } else if (!single) {
+        segment->sealed.store(kSealedBit | pack(counted(counts)), std::memory_order_relaxed);
+    }
     segment->spill.store(pack(counts) | kCheckpointedBit, std::memory_order_relaxed);
     segment->block.store(from.place, std::memory_order_relaxed);
     return place.offset;

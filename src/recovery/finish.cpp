@@ -15,6 +15,29 @@ bool was_erased(const Mapping& mapping, const Chain& chain) noexcept {
     return whole && is_marked_erased(mapping, chain);
 }
 
+// Of each run that the dead was merging: the old segments are to be freed where the merged one is linked, else that
+// one is. Begun anew it finds the same.
+void settle_merges(const Mapping& mapping, SpilledBlocks& journal, std::uint64_t count) {
+    for (std::uint64_t at = 0; at < count; ++at) {
+        SpilledBlocks::Entry& merged = journal.entries[at];
+        if (merged.written != SpilledBlocks::kMerged) continue;
+        // relaxed: only the merger stores there, which is dead and whose slot is ours
+        const bool linked =
+            merged.block == 0 ||
+            mapping.at<Segment>(merged.segment)->next.load(std::memory_order_relaxed) == merged.block;
+        if (linked) {
+            merged.block = 0;
+            crash_point(CrashPoint::kDeadMergeSettled);
+            continue;
+        }
+        for (std::uint64_t old = at + 1; old < count && journal.entries[old].written != SpilledBlocks::kMerged;
+             ++old)
+            journal.entries[old].block = 0;
+        crash_point(CrashPoint::kDeadMergeSettled);
+        merged.written = merged.units;  // last: a block like any other from here on
+    }
+}
+
 // Of one batch: what its segments do not name any more is to be freed, the others stay as they are. True when its
 // journal is retired; else it is in nobody's list, and empty.
 bool finish_batch(const Mapping& mapping, Epochs& epochs, const Slots& slots, Slot& dead, ArenaOffset offset) {
@@ -27,11 +50,15 @@ bool finish_batch(const Mapping& mapping, Epochs& epochs, const Slots& slots, Sl
     // relaxed: as above. Published, its segments may be gone: they are not looked at.
     const bool published = batch.published_in.load(std::memory_order_relaxed) != 0;
     const std::uint64_t count = published ? 0 : batch.entries_now();
+    settle_merges(mapping, batch, count);
     for (std::uint64_t at = 0; at < count; ++at) {
         SpilledBlocks::Entry& entry = batch.entries[at];
         Segment& segment = *mapping.at<Segment>(entry.segment);
         // relaxed: by the dead alone, whose slot is ours. Each is in its hand (I1 of arena/spilled_blocks.hpp).
-        if (entry.block == 0 || segment.block.load(std::memory_order_relaxed) != entry.block) continue;
+        if (entry.block == 0 || is_stored(entry.block) ||
+            segment.block.load(std::memory_order_relaxed) != entry.block) {
+            continue;
+        }
         // As it was before it was counted, so that whoever dies here too leaves it in nobody's hand.
         segment.spill.store(in_hand(slots.number(dead), dead.generation.load(std::memory_order_relaxed)),
                             std::memory_order_relaxed);

@@ -22,6 +22,10 @@
 
 namespace shoal {
 
+static_assert(sizeof(Segment) == kDescriptorBytes && offsetof(Segment, spill) == kDescriptorSpillAt &&
+                  kCheckpointedBit == 1ULL << 63,
+              "as arena/spilled_blocks.cpp frees it");
+
 [[nodiscard]] inline bool is_closed(const Segment& segment) noexcept {
     // acquire: what was claimed before the close is seen by settle
     return reserved_units(segment.reserve.load(std::memory_order_acquire)) > segment.claimable_units();

@@ -3,14 +3,16 @@
 //
 // Thread safety: see the groups. A crash between creation and link leaks it.
 // Invariants: I1 reserve only grows; once its units exceed claimable_units the segment is closed for ever;
-//             I2 next is set once, and only when the segment is closed;
+//             I2 next is set once, and only when the segment is closed; a merger puts one segment in the place of a
+//                run, in the `next` before it (chain/merge.hpp);
 //             I3 every byte of the block beyond what was claimed is zero;
 //             I4 sealed, once set, is the reserve word at the claim that closed the segment;
 //             I5 either all of data_units is claimable, and they are a power of two of bytes or whole pages, up to
 //                1 MiB, or nothing is, and they are the one frame of single_bytes;
 //             I6 block names bytes in the arena or, from its one change on, bytes in a file; `spill` has the counts
-//             of
-//                those by then.
+//                of those by then;
+//             I7 a merged segment is stored, nothing of it is claimable, and it is of no single record; `sealed` is
+//                two at least.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +20,7 @@
 #include <type_traits>
 
 #include "arena/atomic.hpp"
+#include "arena/location.hpp"
 #include "arena/offset.hpp"
 
 namespace shoal {
@@ -26,7 +29,8 @@ struct Segment {
     // --- written by appenders ---
     alignas(64) Atomic<std::uint64_t> reserve;  // segment/reserve.hpp; fetch_add by whoever claims
     Atomic<std::uint64_t> next;                 // offset of the next segment, 0 while last, or erased_mark()
-    Atomic<std::uint64_t> sealed;               // kSealedBit and the reserve at the end, by whoever closed it
+    Atomic<std::uint64_t> sealed;               // kSealedBit and the reserve at the end, by whoever closed it;
+                                                // or of a merged one: how many ordinals it stands for
 
     // --- immutable once linked, but for the spiller and for syncs ---
     Atomic<std::uint64_t> block;  // offset of the bytes; once spilled, where they are stored (arena/location.hpp)
@@ -97,6 +101,12 @@ inline constexpr std::uint64_t kCheckpointedBit = 1ULL << 63;
 inline constexpr std::uint64_t kBundledSegmentBytes = 8;
 [[nodiscard]] constexpr std::uint64_t bundled_bytes(SpilledCounts counts) noexcept {
     return counts.payload_bytes + kBundledSegmentBytes;
+}
+// What goes from its file's live bytes with the extent of that place, or with
+// the segment's share of a bundle.
+[[nodiscard]] constexpr std::uint64_t live_bytes_of(std::uint64_t place, SpilledCounts counts) noexcept {
+    const StoredAt at = stored_at(place);
+    return at.in_bundle ? bundled_bytes(counts) : at.bytes;
 }
 
 }  // namespace shoal

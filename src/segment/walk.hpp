@@ -29,6 +29,15 @@ struct SegmentExtent {
     return {counts.records + units, counts.records, units * kUnitBytes - counts.payload_bytes};
 }
 
+// How many ordinals of its chain the segment stands for: more than one if it
+// was merged of a run (segment I7).
+[[nodiscard]] inline std::uint64_t ordinals_of(const Segment& segment) noexcept {
+    // relaxed: of a merged segment stored before its link; of all others
+    // kSealedBit is set, or nothing is yet
+    const std::uint64_t sealed = segment.sealed.load(std::memory_order_relaxed);
+    return sealed == 0 || (sealed & kSealedBit) != 0 ? 1 : sealed;
+}
+
 [[nodiscard]] inline SegmentExtent extent_of(const Segment& segment) noexcept {
     // Once, and first: bytes that are in the arena at this look stay there while the caller is in its epoch.
     // acquire: pairs with publish_spilled: whoever sees the place in a file sees the counts (segment I6)

@@ -76,6 +76,14 @@ void BatchJournal::add(const SpilledBlocks::Entry& entry) noexcept {
     crash_point(CrashPoint::kSpillJournalled);
 }
 
+std::uint64_t BatchJournal::room() const noexcept {
+    return journal_->capacity() - journal_->count.load(std::memory_order_relaxed);  // relaxed: our own
+}
+
+void BatchJournal::forget_merged(std::uint64_t back) noexcept {
+    journal_->entries[journal_->count.load(std::memory_order_relaxed) - 1 - back].block = 0;  // relaxed: our own
+}
+
 void BatchJournal::publish() noexcept {
     // As in Epochs::retire: a reader that came in before it could see the new places has read no later epoch.
     thread_fence(std::memory_order_seq_cst);

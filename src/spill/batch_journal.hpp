@@ -33,8 +33,11 @@ public:
 
     // --- inside an epoch ---
     [[nodiscard]] bool is_full() const noexcept;
-    // A segment that the slot has in hand.
+    [[nodiscard]] std::uint64_t room() const noexcept;  // for so many entries
+    // A segment that the slot has in hand, or of a run that it merges.
     void add(const SpilledBlocks::Entry& entry) noexcept;
+    // The merged segment of the entry that was added `back` entries before the last is linked.
+    void forget_merged(std::uint64_t back) noexcept;
     // No segment names the blocks any more: they are in a file. There is one at least, since a recoverer takes a
     // journal without entries for one that no list has.
     void publish() noexcept;

@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "arena/format_version.hpp"
+#include "segment/layout.hpp"
 #include "spill/varint.hpp"
 
 namespace shoal {
@@ -173,6 +174,25 @@ Result<std::optional<BundleView::Found>> BundleView::find(std::uint64_t generati
         at += entry.bytes;
     }
     return std::optional<Found>{};
+}
+
+Result<std::uint64_t> BundleView::live_bytes() const {
+    const std::byte* at = bytes_ + sizeof(BundleHeader);
+    const std::byte* const end = bytes_ + header_.bytes;
+    const auto unreadable = [] { return wrong_bundle("the entries of the bundle cannot be read"); };
+    std::uint64_t live = 0;
+    for (std::uint32_t number = 0; number < header_.entries; ++number) {
+        BundledRun entry;
+        if (!read_head(&at, end, &entry) || !read_table(&at, end, 0, 0, &entry)) return unreadable();
+        for (std::uint64_t record = 0; entry.lists_lengths && record < entry.records; ++record) {
+            std::uint32_t length = 0;
+            if (!read_varint(&at, end, &length)) return unreadable();
+        }
+        if (entry.bytes > static_cast<std::uint64_t>(end - at)) return unreadable();
+        at += entry.bytes;
+        live += entry.bytes + entry.segments * kBundledSegmentBytes;
+    }
+    return live;
 }
 
 }  // namespace shoal

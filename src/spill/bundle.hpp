@@ -88,6 +88,9 @@ public:
         return find(generation, first_segment, segments, cursor);
     }
 
+    // What the segments in it count in their file's live bytes, as long as all are named.
+    [[nodiscard]] Result<std::uint64_t> live_bytes() const;
+
 private:
     friend Result<BundleView> parse_bundle(ByteView bytes);
     BundleView(const BundleHeader& header, const std::byte* bytes) noexcept : header_(header), bytes_(bytes) {}

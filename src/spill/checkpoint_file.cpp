@@ -17,6 +17,7 @@
 #include "segment/frame.hpp"
 #include "segment/layout.hpp"
 #include "segment/reserve.hpp"
+#include "segment/walk.hpp"
 #include "spill/file_table.hpp"
 
 namespace shoal {
@@ -31,7 +32,7 @@ std::string flaw(const CheckpointSegment& segment) {
     const StoredAt place = stored_at(segment.place);
     const SpilledCounts counts = spilled_counts(segment.counts);
     const bool single = (segment.units & kSingleBit) != 0;
-    const std::uint64_t units = segment.units & ~kSingleBit;
+    const std::uint64_t units = units_of(segment);
     if (!is_stored(segment.place) || place.offset < kSpillFileHeaderBytes || place.bytes == 0 ||
         (place.in_bundle && place.bytes != kBundleBytes)) {
         return fmt::format("no extent is at {:#x}", segment.place);
@@ -40,10 +41,12 @@ std::string flaw(const CheckpointSegment& segment) {
         return fmt::format("{:#x} are no counts of records", segment.counts);
     }
     const std::uint64_t bytes = units * kUnitBytes;
-    const bool sized = single
-                           ? counts.records == 1 && units == frame_units(counts.payload_bytes)
-                           : units <= kMaxSegmentUnits && Blocks::is_block_size(bytes) && counts.records <= units &&
-                                 counts.payload_bytes <= (units - counts.records) * kUnitBytes;
+    const bool sized =
+        is_merged(segment)
+            ? !single && units == counted(counts).units && counts.payload_bytes <= kMostExtentPayloadBytes
+        : single ? counts.records == 1 && units == frame_units(counts.payload_bytes)
+                 : units <= kMaxSegmentUnits && Blocks::is_block_size(bytes) && counts.records <= units &&
+                       counts.payload_bytes <= (units - counts.records) * kUnitBytes;
     if (!sized) return fmt::format("{} records do not go into a segment of {} units", counts.records, units);
     return {};
 }

@@ -21,6 +21,7 @@ inline constexpr std::uint64_t kRestoredCheckpointMagic = kCheckpointMagic + 1;
 // Version 3: of an arena of either kind, and places may be in bundles.
 inline constexpr std::uint64_t kBundlesCheckpointMagic = kCheckpointMagic + 2;
 // Version 4: a CheckpointTail follows the blocks, and the checkpoint may be a delta: of what changed since another.
+// A segment may be one that was merged.
 inline constexpr std::uint64_t kDeltaCheckpointMagic = kCheckpointMagic + 3;
 inline constexpr std::uint64_t kNewestCheckpointMagic = kDeltaCheckpointMagic;
 inline constexpr std::uint64_t kCheckpointBlockMagic = 0x4243'4c41'4f48'5301;
@@ -63,13 +64,14 @@ struct CheckpointChain {
     std::uint64_t identity;  // generation and codec, as in the chain
     std::uint32_t key_bytes;
     std::uint32_t segments;       // that follow here
-    std::uint64_t first_segment;  // ordinal of the first of them
+    std::uint64_t first_segment;  // segments of the chain that came before
 };
 
 struct CheckpointSegment {
     std::uint64_t place;    // a packed StoredAt: the extent that holds the segment of this ordinal
     std::uint64_t counts;   // pack(SpilledCounts): of what it holds of the segment
-    std::uint64_t units;    // of the segment's block, 8 B each; kSingleBit where one large record fills it
+    std::uint64_t units;    // of the segment's block, 8 B each; kSingleBit where one large record fills it; from
+                            // kOrdinalsShift on how many ordinals a merged segment stands for, 0 for one
     std::uint64_t reserve;  // of the segment when it was written, while that may change; 0: do not compare
 };
 
@@ -92,6 +94,17 @@ struct CheckpointTail {
 };
 
 inline constexpr std::uint64_t kSingleBit = 1ULL << 63;
+inline constexpr unsigned kOrdinalsShift = 44;
+inline constexpr std::uint64_t kMostOrdinals = (1ULL << (63 - kOrdinalsShift)) - 1;  // of one segment
+[[nodiscard]] constexpr std::uint64_t units_of(const CheckpointSegment& segment) noexcept {
+    return segment.units & ((1ULL << kOrdinalsShift) - 1);
+}
+[[nodiscard]] constexpr bool is_merged(const CheckpointSegment& segment) noexcept {
+    return (segment.units & ~kSingleBit) >> kOrdinalsShift != 0;
+}
+[[nodiscard]] constexpr std::uint64_t ordinals_of(const CheckpointSegment& segment) noexcept {
+    return is_merged(segment) ? (segment.units & ~kSingleBit) >> kOrdinalsShift : 1;
+}
 inline constexpr std::uint64_t kMostCheckpointSegments = 16 * 1024;  // of a chain in one block
 inline constexpr std::uint64_t kCheckpointBlockBytes = 1 << 20;      // from which on a block is full
 

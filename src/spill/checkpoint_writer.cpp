@@ -116,7 +116,7 @@ Result<void> CheckpointWriter::flush(bool all) {
 Result<void> CheckpointWriter::finish(CheckpointHeader header, CheckpointTail tail,
                                       std::span<const std::uint64_t> freed) {
     if (auto flushed = flush(true); !flushed) return flushed;
-    header.magic = kDeltaCheckpointMagic;
+    header.magic = kNewestCheckpointMagic;
     header.body_bytes = written_;
     header.blocks = blocks_;
     if (tail.before == 0) {

@@ -113,16 +113,21 @@ Result<void> ExtentOutput::wait_for(std::size_t left) {
     return failed("cannot write " + files_->path_of(file_number_), cause);
 }
 
-Result<void> ExtentOutput::finish() {
+Result<void> ExtentOutput::flush() {
     if (file_ != nullptr && used_ != 0) {
         const std::size_t padded = (used_ + kUnit - 1) / kUnit * kUnit;
         std::memset(buffers_[current_].bytes.get() + used_, 0, padded - used_);
         if (auto written = write_buffer(padded); !written) return written;
         used_ = 0;
     }
-    auto waited = wait_for(0);
+    return wait_for(0);
+}
+
+Result<void> ExtentOutput::finish() {
+    auto flushed = flush();
+    static_cast<void>(end_writes(0));
     leave_file();
-    return waited;
+    return flushed;
 }
 
 void ExtentOutput::discard() noexcept {

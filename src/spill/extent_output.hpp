@@ -51,8 +51,13 @@ public:
     }  // of space(), in the file
     [[nodiscard]] std::uint32_t file() const noexcept { return file_number_; }
 
-    // Writes what is left, and waits for all. Then the files have it; they are not synced.
+    // Writes what is left, and waits for all. Then the files have it; they are not synced. What comes next goes to
+    // the same file, from its next page on.
+    [[nodiscard]] Result<void> flush();
+    // The same, and another may write to the file.
     [[nodiscard]] Result<void> finish();
+    // Whether the number of the file means another one now (spill/files.hpp), so that it is to be left.
+    [[nodiscard]] bool is_lost() const noexcept { return file_ != nullptr && file_->is_lost(); }
     // What was added since the beginning is not wanted, and nothing names it: the file system has its room back.
     void discard() noexcept;
 

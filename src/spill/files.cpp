@@ -22,6 +22,7 @@
 #include "arena/paths_inside.hpp"
 #include "arena/system_failure.hpp"
 #include "io/file_limit_signal.hpp"
+#include "spill/bundle.hpp"
 #include "spill/file_header.hpp"
 #include "spill/restores.hpp"
 
@@ -270,9 +271,16 @@ void SpillFiles::forget(std::uint32_t number) {
 void SpillFiles::release(const Slot& slot, std::uint64_t place, std::uint64_t bytes, bool checkpointed) noexcept {
     if (table_ == nullptr) return;
     const StoredAt at = stored_at(place);
-    if (!checkpointed && !at.in_bundle) {  // counted yet, so that the file of this moment is the one
+    DeadRoom::Range dead;
+    if (at.in_bundle) {
+        const std::lock_guard lock(slots_->mutex());
+        dead = dead_room_.leave_bundle(at.file, at.offset, bytes, checkpointed);
+    } else if (!checkpointed) {
+        dead = {at.offset, at.offset + at.bytes};
+    }
+    if (!dead.empty()) {
         try {
-            if (const auto opened = open_current(at.file)) (*opened)->punch(at);
+            give_room_back(at.file, dead);
         } catch (const std::bad_alloc&) {
             // Its room comes back with the file, as where the file cannot be opened.
         }
@@ -281,6 +289,26 @@ void SpillFiles::release(const Slot& slot, std::uint64_t place, std::uint64_t by
     if (entry(at.file).live_bytes.fetch_sub(bytes, std::memory_order_acq_rel) == bytes) {
         remove_if_empty(slot, at.file);
     }
+}
+
+// What lies there counts yet, so that the file of this moment is the one.
+void SpillFiles::give_room_back(std::uint32_t number, DeadRoom::Range dead) {
+    const auto opened = open_current(number);
+    if (!opened) return;
+    const auto blocks = [&] {
+        const std::lock_guard lock(slots_->mutex());
+        return dead_room_.add(number, *opened, dead, kHoleBytes);
+    }();
+    (*opened)->punch(blocks.begin, blocks.end);
+}
+
+void SpillFiles::note_bundle(const SharedSpillFile& file, std::uint64_t place, const BundleView& bundle) {
+    const auto live = bundle.live_bytes();
+    if (!live) return;
+    const StoredAt at = stored_at(place);
+    const DeadRoom::Range range{at.offset, at.offset + padded_to_extent(bundle.header().bytes)};
+    const std::lock_guard lock(slots_->mutex());
+    dead_room_.note_bundle(at.file, file, range, *live);
 }
 
 void SpillFiles::remove_empty(const Slot& slot) noexcept {

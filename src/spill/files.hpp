@@ -20,6 +20,7 @@
 #include "arena/mapping.hpp"
 #include "arena/slots.hpp"
 #include "spill/checkpoint_name.hpp"
+#include "spill/dead_room.hpp"
 #include "spill/file_table.hpp"
 #include "spill/kept_folder.hpp"
 
@@ -62,6 +63,8 @@ private:
 };
 using SharedSpillFile = std::shared_ptr<const OpenSpillFile>;
 
+class BundleView;
+
 class SpillFiles {
 public:
     // Gives a new file its group and mode: 0 or an errno.
@@ -96,9 +99,13 @@ public:
 
     // No segment names this extent any more, or one segment less that bundle, of which `bytes` do not count any
     // more. An extent's room goes back to the file system, unless a checkpoint names it: then with the sync that
-    // does not any more. That of a bundle goes back with its file. `place` is a packed StoredAt; `slot`, here and
-    // below, the caller's.
+    // does not any more. That of a bundle, and of blocks that small extents share, goes back as spill/dead_room.hpp
+    // says. `place` is a packed StoredAt; `slot`, here and below, the caller's.
     void release(const Slot& slot, std::uint64_t place, std::uint64_t bytes, bool checkpointed) noexcept;
+
+    // The bundle that `place` names was read from that file: so its room comes back when this process has released
+    // all that is in it.
+    void note_bundle(const SharedSpillFile& file, std::uint64_t place, const BundleView& bundle);
 
     // The sync of that number names something in the file: I4 of spill/file_table.hpp.
     void keep_for_checkpoint(std::uint32_t number, std::uint64_t sync) noexcept {
@@ -142,6 +149,7 @@ private:
         std::array<char, sizeof(KeptFolder::Path) + 128> text{};
     };
     [[nodiscard]] PathTo path_to(std::uint32_t number) const noexcept;
+    void give_room_back(std::uint32_t number, DeadRoom::Range dead);
     void remove_if_empty(const Slot& slot, std::uint32_t number) noexcept;
 
     const ArenaHeader* header_;
@@ -155,6 +163,7 @@ private:
     std::vector<std::uint64_t>
         restore_of_;  // by number: + 1, of the arena before that made an adopted file, 0: none
     std::unordered_map<std::uint32_t, SharedSpillFile> open_;  // guarded by slots_->mutex(), which survives a fork
+    DeadRoom dead_room_;                                       // guarded by it too
 };
 
 // Removes the spill files of a store that nobody has any more: those in the folder that bear its id and are of the

@@ -61,7 +61,9 @@ public:
     Run& operator=(const Run&) = delete;
 
     void run() {
-        for (StoredPart& part : parts_) plan(part);
+        for (StoredPart& part : parts_) {
+            if (!is_in_bundle_before(part)) plan(part);
+        }
         while (!waiting_.empty() || reader_->queue.in_flight() != 0) {
             while (!waiting_.empty() && reader_->queue.in_flight() < kDepth && may_read(waiting_.front().bytes)) {
                 Read read = std::move(waiting_.front());
@@ -92,6 +94,17 @@ private:
         [[nodiscard]] bool straight() const noexcept { return prefix != 0; }
         [[nodiscard]] const std::byte* extent() const noexcept { return memory.get() + skew; }
     };
+
+    // Neighbours in one bundle, of many keys: one read has them all.
+    [[nodiscard]] bool is_in_bundle_before(const StoredPart& part) const noexcept {
+        return &part != parts_.data() && stored_at(part.place).in_bundle && (&part - 1)->place == part.place;
+    }
+    [[nodiscard]] std::span<StoredPart> parts_of_read(const Read& read) const noexcept {
+        StoredPart* const end = parts_.data() + parts_.size();
+        StoredPart* behind = read.part + 1;
+        while (behind != end && is_in_bundle_before(*behind)) ++behind;
+        return {read.part, behind};
+    }
 
     void plan(StoredPart& part) {
         const StoredAt at = stored_at(part.place);
@@ -252,12 +265,20 @@ private:
     [[nodiscard]] Result<void> take_bundled(Read& read, std::uint64_t bytes) {
         const auto bundle = parse_bundle({read.extent(), bytes});
         if (!bundle) return tl::unexpected(bundle.error());
-        StoredPart& part = *read.part;
-        auto found = bundle->find(part.generation, part.first_segment, part.segments);
+        if (loader_->notes_bundles_) loader_->files_->note_bundle(read.file, read.part->place, *bundle);
+        for (StoredPart& part : parts_of_read(read)) {
+            if (auto taken = take_of_bundle(part, *bundle); !taken)
+                part.error = where(read, std::move(taken.error()));
+        }
+        return {};
+    }
+
+    [[nodiscard]] Result<void> take_of_bundle(StoredPart& part, const BundleView& bundle) const {
+        auto found = bundle.find(part.generation, part.first_segment, part.segments);
         if (!found) return tl::unexpected(std::move(found.error()));
-        if (bundle->store_id() != loader_->store_id_ || !*found || (*found)->payload.size() != part.bytes)
+        if (bundle.store_id() != loader_->store_id_ || !*found || (*found)->payload.size() != part.bytes)
             return wrong("it is of another store, or has other segments than it should");
-        if (part.bytes != 0) std::memcpy(read.to, (*found)->payload.data(), part.bytes);
+        if (part.bytes != 0) std::memcpy(part.to, (*found)->payload.data(), part.bytes);
         for (std::uint32_t record = 0; part.wants_lengths && record < (*found)->records; ++record)
             part.lengths.push_back((*found)->lengths.next());
         return {};
@@ -319,10 +340,15 @@ private:
     }
 
     void fail(const Read& read, Error&& error) {
+        const Error whole = where(read, std::move(error));
+        for (StoredPart& part : parts_of_read(read)) part.error = whole;
+    }
+
+    [[nodiscard]] Error where(const Read& read, Error&& error) const {
         const StoredAt at = stored_at(read.part->place);
         error.message = fmt::format("spill file {}, extent at {}: {}", loader_->files_->path_of(at.file),
                                     read.offset, error.message);
-        read.part->error = std::move(error);
+        return std::move(error);
     }
 
     Loader* loader_;

@@ -57,6 +57,8 @@ class Loader {
 public:
     Loader(SpillFiles& files, Slots& slots, const SpillStoreId& store_id);
     ~Loader();
+    // Tells the files what it finds in bundles (spill/dead_room.hpp): for who is to give their segments up.
+    void note_bundles() noexcept { notes_bundles_ = true; }
     Loader(const Loader&) = delete;
     Loader& operator=(const Loader&) = delete;
 
@@ -89,6 +91,7 @@ private:
     void own_counts() noexcept;
 
     SpillFiles* files_;
+    bool notes_bundles_ = false;
     Slots* slots_;
     SpillStoreId store_id_;
     // Guarded by slots_->mutex(), which survives a fork:

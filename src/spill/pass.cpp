@@ -58,6 +58,8 @@ bool SpillPass::set_up() {
         if (entry.batch == nullptr) entry.batch = std::make_unique<Batch>(context_, slot_);
         any |= entry.ready = entry.batch->set_up();
     }
+    if (!merger_) merger_.emplace(context_, *index_, slot_);
+    merger_->set_up();
     renew_spare_journal(context_.mapping, context_.blocks, *slot_);
     return any;
 }
@@ -75,8 +77,11 @@ void SpillPass::leave_file() {
     file_ = nullptr;
 }
 
+Merger::Step SpillPass::merge() { return merger_ && slot_.is_ours() ? merger_->run() : Merger::Step::kNothing; }
+
 void SpillPass::rest() {
     leave_file();
+    if (merger_) merger_->rest();
     for (UnderWay& entry : batches_) {
         if (!entry.ready || !entry.batch->hand_on()) continue;
         entry.ready = false;
@@ -312,17 +317,24 @@ bool SpillPass::visit_chain(Batch& batch, const Chain& chain) {
 
 SpillPass::Cold SpillPass::look_at(const Chain& chain, std::uint64_t generation) {
     Cold cold{0, 0, static_cast<ArenaOffset>(chain.root), 0, 0};
+    MergeTiers tiers;  // of what is spilled, or is to be, but for the first segment
     const auto known = begins_.find(generation);
-    if (known != begins_.end() && known->second.chain == &chain) {  // not another one of that generation
+    // Not of another chain of that generation.
+    if (known != begins_.end() && known->second.chain == &chain) {
         cold.from = known->second.segment;
         cold.ordinal = known->second.ordinal;
     }
+    Begin begin{&chain, cold.from, cold.ordinal};
     std::uint64_t ordinal = cold.ordinal;
     bool leading = true;
     std::uint64_t left = context_.mapping.bytes() / sizeof(Segment);  // no chain has more, or it runs in a circle
-    for (ArenaOffset at = cold.from; left != 0; --left, ++ordinal) {
+    for (ArenaOffset at = cold.from; left != 0; --left) {
         const Segment& segment = *context_.mapping.at<Segment>(at);
         const SegmentExtent extent = extent_of(segment);
+        const bool stays = is_unmerged(segment, extent);
+        if (leading && extent.stored() && stays) begin = {&chain, at, ordinal};
+        if (ordinal != 0 && stays) tiers.end_stretch();
+        if (ordinal != 0 && !stays) tiers.add(extent.reserve.payload_bytes());
         if (!extent.stored()) {
             leading = false;
             // Nothing to gain of what is on its way already, in another batch or in the one that is being filled.
@@ -336,15 +348,17 @@ SpillPass::Cold SpillPass::look_at(const Chain& chain, std::uint64_t generation)
         const std::uint64_t next = segment.next.load(std::memory_order_acquire);  // pairs with the link
         if (next == 0 || is_erased(next)) break;
         at = static_cast<ArenaOffset>(next);
+        ordinal += ordinals_of(segment);
         if (leading) {
             cold.from = at;
-            cold.ordinal = ordinal + 1;
+            cold.ordinal = ordinal;
         }
     }
-    if (cold.ordinal >= kLongChain) {
+    if (begin.ordinal >= kLongChain) {
         if (begins_.size() >= kMostBegins) begins_.clear();
-        begins_[generation] = {&chain, cold.from, cold.ordinal};
+        begins_[generation] = begin;
     }
+    if (merger_ && tiers.any_full()) merger_->propose(chain.hash, generation);
     return cold;
 }
 
@@ -358,7 +372,7 @@ bool SpillPass::spill_chain(Batch& batch, const Chain& chain, std::uint64_t iden
     std::uint64_t left = context_.mapping.bytes() / sizeof(Segment);  // as look_at
     bool room = true;
     batch.begin_extent(chain, generation, ordinal);
-    for (ArenaOffset at = cold.from; left != 0 && ordinal <= cold.last; --left, ++ordinal) {
+    for (ArenaOffset at = cold.from; left != 0 && ordinal <= cold.last; --left) {
         Segment& segment = *context_.mapping.at<Segment>(at);
         const SegmentExtent extent = extent_of(segment);
         if (!extent.stored() && !is_closed(segment)) {
@@ -383,11 +397,12 @@ bool SpillPass::spill_chain(Batch& batch, const Chain& chain, std::uint64_t iden
         if (!room) break;
         if (added == Batch::Added::kNotNow || in_parts) {  // the next one is no neighbour of those before
             batch.end_extent(codec, compressor_);
-            batch.begin_extent(chain, generation, ordinal + 1);
+            batch.begin_extent(chain, generation, ordinal + ordinals_of(segment));
         }
         const std::uint64_t next = segment.next.load(std::memory_order_acquire);  // pairs with the link
         if (next == 0 || is_erased(next)) break;
         at = static_cast<ArenaOffset>(next);
+        ordinal += ordinals_of(segment);
     }
     batch.end_extent(codec, compressor_);
     return room || batch.is_empty();  // what has no room in an empty one never has any

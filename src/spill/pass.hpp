@@ -14,6 +14,7 @@
 #include "index/index.hpp"
 #include "io/queue.hpp"
 #include "spill/batch.hpp"
+#include "spill/merger.hpp"
 
 namespace shoal {
 
@@ -73,6 +74,10 @@ public:
     // Lets go of the file that it writes to, so that it can be removed when nothing in it counts any more; and of
     // what it has spilled, so that whoever needs memory can free it when its last reader is gone.
     void rest();
+    // Merges some of what the pass has seen in the chains that it visited; as Merger::run().
+    Merger::Step merge();
+    [[nodiscard]] std::uint64_t merged_bytes() const noexcept { return merger_ ? merger_->merged_bytes() : 0; }
+
     // So much of that waits for readers still that to spill more would bring nothing back either.
     [[nodiscard]] bool is_held_back();
 
@@ -90,10 +95,11 @@ private:
         std::uint64_t ordinal = 0;  // of that segment
         std::uint64_t last = 0;     // ordinal of the last segment that there is
     };
-    // Where the resident segments of a chain begin: so that a long one is not walked from its root each time.
+    // Behind the segments of a chain that are spilled and not merged any more: so that a long one is not walked
+    // from its root each time.
     struct Begin {
         const Chain* chain;
-        ArenaOffset segment;
+        ArenaOffset segment;  // the last of them: as long as the chain is, it is there
         std::uint64_t ordinal;
     };
 
@@ -137,6 +143,7 @@ private:
         int error = 0;
     };
     std::array<UnderWay, kBatches> batches_;
+    std::optional<Merger> merger_;
     Outcome outcome_;
     std::size_t handed_on_ = 0;       // batches, since the epoch that is named next
     std::uint64_t handed_on_in_ = 0;  // epoch

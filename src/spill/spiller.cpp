@@ -22,6 +22,13 @@ constexpr std::uint64_t kShareForWaiting = 8;  // of the limit, spilled for who 
 
 constexpr std::uint64_t kLeastPiece = 16 << 20;  // of all that is there, spilled in one go
 
+// Bytes that are merged for each byte that is spilled, at most, before more is spilled: no byte is merged more
+// often.
+constexpr std::uint64_t kMergedPerSpilled = kMergeTiers;
+constexpr std::uint64_t kAllThereIs = ~0ULL;
+constexpr unsigned kMostHeldBack = 100;  // looks in a row whether a merge can go on
+constexpr std::chrono::microseconds kHeldBackPause{100};
+
 constexpr std::chrono::milliseconds kAtOnce{0};
 constexpr std::chrono::milliseconds kIdle{2000};  // then a look whether somebody called and died
 constexpr std::chrono::milliseconds kRetry{100};  // after a failure, or where nothing could be had
@@ -137,7 +144,9 @@ Spiller::Spilled Spiller::spill(std::uint64_t wanted) {
         const Spilled some = spill_with(own, more, true, Why::kAsked, trip ? &*trip : nullptr);
         all.block_bytes += some.block_bytes;
         all.error = some.error;
+        merge(own, some.block_bytes * kMergedPerSpilled);
         if (trip && some.error == 0 && !trip->ended() && !some.held_back && some.block_bytes != 0) continue;
+        merge(own, kAllThereIs);
         {
             const std::lock_guard lock(own.mutex);
             own.pass.rest();
@@ -145,6 +154,29 @@ Spiller::Spilled Spiller::spill(std::uint64_t wanted) {
         // Readers hold back what is spilled, and with it what the pass goes on with; it has new ones now.
         if (!some.held_back || some.block_bytes == 0) return all;
         if (trip ? trip->ended() : all.block_bytes >= wanted) return all;
+    }
+}
+
+// Merges what the pass has proposed, up to about that much payload.
+void Spiller::merge(Worker& own, std::uint64_t most_bytes) {
+    std::uint64_t merged = 0;
+    unsigned held_back = 0;                                                     // times in a row
+    while (merged < most_bytes && !own.stop.load(std::memory_order_relaxed)) {  // relaxed: as run_inside
+        auto step = Merger::Step::kNothing;
+        {
+            const std::lock_guard lock(own.mutex);
+            const std::uint64_t before = own.pass.merged_bytes();
+            try {
+                step = own.pass.merge();
+            } catch (const std::bad_alloc&) {
+                return;  // what is proposed yet is merged another time
+            }
+            merged += own.pass.merged_bytes() - before;
+        }
+        held_back = step == Merger::Step::kHeldBack ? held_back + 1 : 0;
+        if (step == Merger::Step::kNothing || held_back == kMostHeldBack) return;
+        // A thread that is inside for longer than an operation is waiting, or has none of the processors.
+        if (held_back != 0) std::this_thread::sleep_for(kHeldBackPause);
     }
 }
 
@@ -169,9 +201,12 @@ void Spiller::run(Worker& own, SpillCalls::Listener listener) {
         if (somebody_waits) wanted = std::max(wanted, limit_of(context_.mapping.bytes()) / kShareForWaiting);
         std::chrono::milliseconds pause = kIdle;
         if (wanted != 0) {
-            if (spill_with(own, wanted, somebody_waits, Why::kNoRoom).block_bytes != 0) return kAtOnce;
+            const std::uint64_t spilled = spill_with(own, wanted, somebody_waits, Why::kNoRoom).block_bytes;
+            merge(own, spilled * kMergedPerSpilled);
+            if (spilled != 0) return kAtOnce;
             pause = kRetry;
         }
+        merge(own, kAllThereIs);
         const std::lock_guard lock(own.mutex);
         own.pass.rest();
         return pause;

@@ -63,6 +63,7 @@ private:
     [[nodiscard]] bool try_start();                       // whether the thread is there
     void run(Worker& worker, SpillCalls::Listener listener);
     enum class Why : std::uint8_t { kAsked, kNoRoom };
+    void merge(Worker& worker, std::uint64_t most_bytes);
     Spilled help(std::uint64_t wanted);  // as spill, of who waits for room
     Spilled spill_with(Worker& worker, std::uint64_t wanted, bool with_tails, Why why,
                        SpillPass::Trip* trip = nullptr);

@@ -13,6 +13,7 @@
 
 #include "arena/crash_point.hpp"
 #include "arena/system_failure.hpp"
+#include "chain/merge.hpp"
 #include "segment/hand_over.hpp"
 #include "spill/codec_word.hpp"
 #include "spill/sync_finish.hpp"
@@ -264,10 +265,14 @@ Result<SyncPass::Step> SyncPass::visit_chain(Chain& chain) {
         under_.active = true;
         under_.hash = chain.hash;
         if (auto loaded = load_before(under_.hash); !loaded) return tl::unexpected(std::move(loaded.error()));
+        before_index_ = before_ordinal_ = 0;
         under_.generation = generation_of(identity);
         under_.at = static_cast<ArenaOffset>(chain.root);
+        under_.merges = context_.mapping.header().merges.load(std::memory_order_acquire);  // pairs with replace_run
         // acquire: whoever acknowledged before this sync began has moved the tail this far, or further
         under_.last = static_cast<ArenaOffset>(chain.tail.load(std::memory_order_acquire));
+    } else if (!no_merge_since(context_.mapping.header(), under_.merges) && !find_again(chain)) {
+        return damaged_frame(chain.key());
     }
     std::uint64_t left = context_.mapping.bytes() / sizeof(Segment);  // no chain has more, or it runs in a circle
     for (;; --left) {
@@ -275,8 +280,10 @@ Result<SyncPass::Step> SyncPass::visit_chain(Chain& chain) {
         auto step = visit_segment(chain, segment);
         if (!step || *step == Step::kNeedsRoom) {
             end_extent(chain);
+            note_last_ordinal();
             return step;
         }
+        under_.ordinal += ordinals_of(segment);
         if (under_.at == under_.last) break;
         const std::uint64_t next = segment.next.load(std::memory_order_acquire);  // pairs with the link
         if (next == 0 || is_erased(next) || left == 0) return damaged_frame(chain.key());
@@ -299,6 +306,57 @@ Result<SyncPass::Step> SyncPass::visit_chain(Chain& chain) {
     }
     under_ = {};
     return Step::kDone;
+}
+
+// Before the sync leaves the epoch, and with it what it may know segments by.
+void SyncPass::note_last_ordinal() {
+    under_.last_ordinal = under_.ordinal;
+    std::uint64_t left = context_.mapping.bytes() / sizeof(Segment);  // as visit_chain
+    for (ArenaOffset at = under_.at; at != under_.last && left != 0; --left) {
+        const Segment& segment = *context_.mapping.at<Segment>(at);
+        under_.last_ordinal += ordinals_of(segment);
+        const std::uint64_t next = segment.next.load(std::memory_order_acquire);  // pairs with the link
+        if (next == 0 || is_erased(next)) break;
+        at = static_cast<ArenaOffset>(next);
+    }
+}
+
+// Runs were merged since the sync was last inside, of this chain or of others:
+// the segment in which `ordinal` is now, from the beginning of which the sync
+// goes on, and the one in which `last_ordinal` is. False: the chain cannot be
+// right.
+bool SyncPass::find_again(const Chain& chain) {
+    under_.merges = context_.mapping.header().merges.load(std::memory_order_acquire);    // pairs with replace_run
+    under_.last = static_cast<ArenaOffset>(chain.tail.load(std::memory_order_acquire));  // unless it comes before
+    auto at = static_cast<ArenaOffset>(chain.root);
+    bool has_at = false;
+    std::uint64_t ordinal = 0;
+    std::uint64_t left = context_.mapping.bytes() / sizeof(Segment);  // as visit_chain
+    for (; left != 0; --left) {
+        const Segment& segment = *context_.mapping.at<Segment>(at);
+        const std::uint64_t end = ordinal + ordinals_of(segment);
+        if (!has_at && end > under_.ordinal) {
+            has_at = true;
+            under_.at = at;
+            if (ordinal != under_.ordinal) under_.part = 0;
+            // What is named of it already is named anew, by its place of now.
+            for (; under_.ordinal > ordinal; under_.segments.pop_back()) {
+                if (under_.segments.empty()) return false;
+                under_.ordinal -= std::min(under_.ordinal, ordinals_of(under_.segments.back()));
+            }
+            if (under_.ordinal != ordinal) return false;
+        }
+        if (has_at && end > under_.last_ordinal) {
+            under_.last = at;
+            return true;
+        }
+        if (at == under_.last) return has_at;
+        const std::uint64_t next = segment.next.load(std::memory_order_acquire);  // pairs with the link
+        if (next == 0 || is_erased(next)) return false;
+        ordinal = end;
+        at = static_cast<ArenaOffset>(next);
+    }
+    return false;
 }
 
 Result<SyncPass::Step> SyncPass::visit_segment(const Chain& chain, Segment& segment) {
@@ -327,11 +385,14 @@ Result<SyncPass::Step> SyncPass::visit_segment(const Chain& chain, Segment& segm
 }
 
 const CheckpointSegment* SyncPass::said_before() {
-    const std::size_t ordinal = under_.segments.size();
     for (std::size_t at = 0; at < before_count_; ++at) {
         const CheckpointedChain& chain = before_chains_[at];
         if (chain.hash != under_.hash || generation_of(chain.identity) != under_.generation) continue;
-        return ordinal < chain.segments.size() ? &chain.segments[ordinal] : nullptr;
+        if (before_ordinal_ > under_.ordinal) before_index_ = before_ordinal_ = 0;  // it has gone back
+        while (before_index_ < chain.segments.size() && before_ordinal_ < under_.ordinal)
+            before_ordinal_ += ordinals_of(chain.segments[before_index_++]);
+        const bool is_there = before_index_ < chain.segments.size() && before_ordinal_ == under_.ordinal;
+        return is_there ? &chain.segments[before_index_] : nullptr;
     }
     return nullptr;
 }
@@ -351,7 +412,9 @@ void SyncPass::name_stored(Segment& segment, const SegmentExtent& extent) {
     const bool is_durable = before != nullptr && before->place == extent.block;
     // relaxed, both: stored before the block's word, and then only by syncs
     const std::uint64_t counts = segment.spill.load(std::memory_order_relaxed);
-    const std::uint64_t units = segment.data_units | (segment.single_bytes != 0 ? kSingleBit : 0);
+    const std::uint64_t ordinals = ordinals_of(segment);
+    const std::uint64_t units = segment.data_units | (segment.single_bytes != 0 ? kSingleBit : 0) |
+                                (ordinals == 1 ? 0 : ordinals << kOrdinalsShift);
     name({extent.block, counts & ~kCheckpointedBit, units, 0}, is_durable);
     crash_point(CrashPoint::kSyncCounted);
     if ((counts & kCheckpointedBit) == 0) segment.spill.fetch_or(kCheckpointedBit, std::memory_order_relaxed);
@@ -364,7 +427,7 @@ Codec SyncPass::codec_of_chain(const Chain& chain) const {
 
 void SyncPass::begin_extent(const Chain& chain) {
     builder_.begin({context_.mapping.header().store_id, chain.key(), under_.generation,
-                    static_cast<std::uint32_t>(under_.segments.size())});
+                    static_cast<std::uint32_t>(under_.ordinal)});
     under_.extent_begins = under_.segments.size();
 }
 
@@ -455,7 +518,7 @@ Result<SyncPass::Step> SyncPass::copy_parts(const Chain& chain, const Segment& s
     if (frames == nullptr) return damaged_frame(chain.key());
     const ByteView record(reinterpret_cast<const std::byte*>(frames + 1), segment.single_bytes);
     const ExtentOrigin origin{context_.mapping.header().store_id, chain.key(), under_.generation,
-                              static_cast<std::uint32_t>(under_.segments.size())};
+                              static_cast<std::uint32_t>(under_.ordinal)};
     end_bundle();
     for (; under_.part < parts_of(record.size()); ++under_.part) {
         const auto part = static_cast<std::uint32_t>(under_.part);

@@ -80,6 +80,9 @@ private:
         std::uint64_t generation = 0;
         ArenaOffset at = ArenaOffset::kNull;    // segment
         ArenaOffset last = ArenaOffset::kNull;  // the last one that is wanted
+        std::uint64_t ordinal = 0;              // of `at`
+        std::uint64_t last_ordinal = 0;         // of `last`; set when the sync leaves the epoch before it
+        std::uint64_t merges = 0;               // of the header, before `at` and `last` were seen
         std::uint64_t part = 0;                 // of the large record at `at`
         std::uint64_t parts_begin = 0;          // in the file
         std::vector<CheckpointSegment> segments;
@@ -97,6 +100,8 @@ private:
     [[nodiscard]] Result<Step> visit_chains(std::vector<ArenaOffset>& chains);
     void end_hash(std::uint64_t hash);
     [[nodiscard]] Result<Step> visit_chain(Chain& chain);
+    [[nodiscard]] bool find_again(const Chain& chain);
+    void note_last_ordinal();
     [[nodiscard]] Result<Step> visit_segment(const Chain& chain, Segment& segment);
     [[nodiscard]] Result<Step> copy(const Chain& chain, const Segment& segment, const SegmentExtent& extent);
     [[nodiscard]] Result<Step> copy_parts(const Chain& chain, const Segment& segment, const SegmentExtent& extent);
@@ -131,6 +136,8 @@ private:
     std::vector<CheckpointedChain>
         before_chains_;  // of the hash that is visited, which are the first before_count_
     std::size_t before_count_ = 0;
+    std::size_t before_index_ = 0;      // a segment of the one that is the chain under way
+    std::uint64_t before_ordinal_ = 0;  // of that segment
     bool has_lost_before_ = false;
 
     bool is_delta_ = false;

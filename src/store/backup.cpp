@@ -12,8 +12,9 @@
 // A record in a closed segment that is acknowledged before the cut is committed before the segment is read,
 // whenever that is; a record behind the tail's copy is in no part. In each later epoch the chain is found anew by
 // its key, and is the same chain by its generation (which a backup gives a chain that has none yet); the place in
-// it is the same by its ordinal, its segment, and the counts before it. Where the chain was erased, or anything
-// before the place is not as it was, the parts that were written are declared void; then the value is read again,
+// it is the same by its ordinal and the counts before it. Segments may have been merged (chain/merge.hpp), which
+// changes neither. Where the chain was erased, anything before the place is not as it was, or a merged segment lies
+// across the place or the cut's end, the parts that were written are declared void; then the value is read again,
 // or is gone.
 //
 // Thread safety: as Store; any number of backups at once. A crash inside an epoch leaves that epoch, as any
@@ -207,7 +208,7 @@ struct BackupRun::LongValue {
 
     // The tail that the cut found, and what was in it, unless it does not change any more.
     std::uint64_t tail_ordinal = 0;
-    ArenaOffset tail = ArenaOffset::kNull;
+    std::uint64_t tail_ordinals = 1;
     Counts before_tail;
     bool has_tail_copy = false;
     std::vector<std::byte> tail_payload;
@@ -215,7 +216,6 @@ struct BackupRun::LongValue {
 
     // The segment that comes next.
     std::uint64_t ordinal = 0;
-    ArenaOffset at = ArenaOffset::kNull;
     Counts before;
     std::uint64_t copied_of_record = 0;  // of the large one that fills that segment; it lies at the draft's end
 
@@ -380,11 +380,11 @@ Result<bool> BackupRun::take_cut_of(const KeyRef& key, LongValue& value) {
     if (!found) return false;
     value.generation = give_generation(mapping.header(), *mapping.at<Chain>(found->chain));
     value.codec = found->codec;
-    value.tail = found->cut.tail;
     std::uint64_t ordinal = 0;
     const bool sound = each_segment(mapping, found->cut, [&](const Segment& segment, const SegmentExtent& extent) {
         if (&segment == mapping.at<Segment>(found->cut.tail)) {
             value.tail_ordinal = ordinal;
+            value.tail_ordinals = ordinals_of(segment);
             value.before_tail = value.all;
             if (!extent.stored() && segment.single_bytes == 0) {
                 value.has_tail_copy = true;
@@ -397,7 +397,7 @@ Result<bool> BackupRun::take_cut_of(const KeyRef& key, LongValue& value) {
             }
         }
         value.all.add(extent.reserve);
-        ordinal += 1;
+        ordinal += ordinals_of(segment);
         return true;
     });
     if (!sound) return tl::unexpected(store_.damaged(key.bytes));
@@ -410,17 +410,20 @@ Result<BackupRun::Step> BackupRun::copy_segments(const KeyRef& key, const Chain&
     const std::uint64_t most = mapping.bytes() / sizeof(Segment);  // no chain has more, or it runs in a circle
     auto at = static_cast<ArenaOffset>(chain.root);
     Counts before;
-    for (std::uint64_t ordinal = 0; ordinal <= most; ++ordinal) {
-        const bool is_tail = ordinal == value.tail_ordinal;
-        if (ordinal == value.ordinal && ordinal != 0 && (at != value.at || before != value.before)) {
-            return Step::kChanged;
-        }
-        if (is_tail && (at != value.tail || before != value.before_tail)) return Step::kChanged;
+    std::uint64_t ordinal = 0;
+    for (std::uint64_t left = most; left != 0; --left) {
         const Segment& segment = *mapping.at<Segment>(at);
         const SegmentExtent extent = extent_of(segment);
+        const std::uint64_t ordinals = ordinals_of(segment);
+        const auto lies_across = [&](std::uint64_t place) { return ordinal < place && ordinal + ordinals > place; };
+        if (lies_across(value.ordinal) || lies_across(value.tail_ordinal)) return Step::kChanged;
+        if (ordinal == value.ordinal && ordinal != 0 && before != value.before) return Step::kChanged;
+        const bool is_tail = ordinal == value.tail_ordinal;
+        if (is_tail && before != value.before_tail) return Step::kChanged;
+        // More may be in it than in the cut.
+        if (is_tail && !value.has_tail_copy && ordinals != value.tail_ordinals) return Step::kChanged;
         if (ordinal >= value.ordinal) {
             value.ordinal = ordinal;
-            value.at = at;
             value.before = before;
             if (is_tail && value.has_tail_copy) {
                 if (!draft_->has_room(value.tail_payload.size() + value.tail_lengths.size() * kRecordCost)) {
@@ -443,6 +446,7 @@ Result<BackupRun::Step> BackupRun::copy_segments(const KeyRef& key, const Chain&
         before.add(extent.reserve);
         const std::uint64_t next = segment.next.load(std::memory_order_acquire);  // pairs with the link
         if (next == 0 || is_erased(next)) return Step::kChanged;
+        ordinal += ordinals;
         at = static_cast<ArenaOffset>(next);
     }
     return tl::unexpected(store_.damaged(key.bytes));

@@ -134,10 +134,13 @@ private:
     // What of the cut is in files, to be read; where to is not said yet. The key's bytes are the caller's.
     [[nodiscard]] std::vector<StoredPart> stored_parts(const KeyRef& key, const CutOfChain& found) const;
     [[nodiscard]] Result<Bytes> gather_whole(const KeyRef& key, std::vector<StoredPart>& stored);
-    // Outside of every epoch. False: the key was erased meanwhile, and its value is to be read anew.
+    // Outside of every epoch. False: the key was erased meanwhile, or segments of it were merged, and its value is
+    // to be read anew.
     [[nodiscard]] Result<bool> load(const KeyRef& key, std::span<StoredPart> stored);
     [[nodiscard]] Result<bool> loaded(const KeyRef& key, std::span<StoredPart> stored);  // what became of it
     void read_files(std::span<StoredPart> stored);
+    // Whether the key's chain is the part's still, and a segment of it is stored there.
+    [[nodiscard]] Result<bool> still_names(const KeyRef& key, const StoredPart& part);
     [[nodiscard]] AppendOutcome append_inside(const ChainContext& context, const KeyRef& key,
                                               const Payload& payload, bool* anew) noexcept;
     [[nodiscard]] AppendOutcome append_anew(const ChainContext& context, const KeyRef& key, const Payload& payload,

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "chain/merge.hpp"
 #include "store/hash.hpp"
 #include "store/key_walk.hpp"
 #include "store/statistics.hpp"
@@ -19,8 +20,8 @@ namespace {
 constexpr std::size_t kCopyBytes = 256 << 10;  // copied between two looks at the epoch: some 30 µs
 constexpr int kLooksAtOnce = 16;               // before the first pause
 constexpr int kLeastLooks = 100;               // before it is given up
-constexpr std::chrono::microseconds kFirstPause{100};
-constexpr std::chrono::microseconds kLastPause{3'200};
+constexpr std::chrono::microseconds kFirstLookPause{100};
+constexpr std::chrono::microseconds kLastLookPause{3'200};
 
 Error not_found() { return {Code::kNotFound, "no such key", 0, 0}; }
 
@@ -79,7 +80,7 @@ template <class Use>
 auto LiveReader::look(Use&& use) -> decltype(use(std::declval<Glance&>())) {
     using Clock = std::chrono::steady_clock;
     std::optional<Clock::time_point> began;
-    std::chrono::microseconds pause = kFirstPause;
+    std::chrono::microseconds pause = kFirstLookPause;
     for (int turn = 1;; ++turn) {  // a failed turn: others have moved the epoch on twice
         {
             Glance glance(mapping_);
@@ -93,7 +94,7 @@ auto LiveReader::look(Use&& use) -> decltype(use(std::declval<Glance&>())) {
         if (turn >= kLeastLooks && now - *began >= patience_) return tl::unexpected(never_held());
         const Waiting waiting(wait_hooks_);
         std::this_thread::sleep_for(pause);
-        pause = std::min(2 * pause, kLastPause);
+        pause = std::min(2 * pause, kLastLookPause);
     }
 }
 
@@ -118,6 +119,8 @@ std::optional<LiveReader::Found> LiveReader::find(ByteView key, std::uint64_t ke
 Result<LiveReader::Copied> LiveReader::copy_resident(Glance& glance, ByteView key, const Room& room,
                                                      Pieces pieces) const {
     const std::uint64_t key_hash = hash(key);
+    const std::uint64_t merges =
+        mapping_.header().merges.load(std::memory_order_acquire);  // pairs with replace_run
     const std::optional<Found> found = find(key, key_hash);
     if (!found) return tl::unexpected(not_found());
     const std::optional<std::uint64_t> most = payload_bound(mapping_, found->cut);
@@ -131,7 +134,9 @@ Result<LiveReader::Copied> LiveReader::copy_resident(Glance& glance, ByteView ke
         const auto is_linked = [&] {
             // All that is gone on with: the chain, and the bytes of this segment and of the last one, which may be
             // in a file by now. acquire, both: as in extent_of
-            return segment.block.load(std::memory_order_acquire) == extent.block &&
+            // What is in a file may be of a run that was merged: then the chain does not lead to it any more.
+            return ((!extent.stored() && !found->cut.end.stored()) || no_merge_since(mapping_.header(), merges)) &&
+                   segment.block.load(std::memory_order_acquire) == extent.block &&
                    mapping_.at<Segment>(found->cut.tail)->block.load(std::memory_order_acquire) ==
                        found->cut.end.block &&
                    index_.find(index_.tree_to_read(), key, key_hash, Index::Which::kLive) == found->chain;
@@ -147,7 +152,8 @@ Result<LiveReader::Copied> LiveReader::copy_resident(Glance& glance, ByteView ke
             return bytes <= to.size() && copied.bytes <= to.size() - bytes;
         };
         if (extent.stored()) {
-            StoredPart part = stored_part(key, found->generation, extent, ordinal++);
+            StoredPart part = stored_part(key, found->generation, extent, ordinal);
+            ordinal += ordinals_of(segment);
             const std::uint64_t bytes = part.bytes;
             if (fits(bytes)) {
                 part.to = to.data() + copied.bytes;
@@ -187,10 +193,10 @@ Result<bool> LiveReader::load(ByteView key, std::span<StoredPart> stored) {
     read_files(stored);
     return check_loaded(
         key, stored,
-        [&] {
-            return look([&](Glance&) -> Result<std::optional<std::uint64_t>> {
+        [&](const StoredPart& part) {
+            return look([&](Glance&) -> Result<bool> {
                 const std::optional<Found> now = find(key, hash(key));
-                return now ? std::optional(now->generation) : std::nullopt;
+                return now && now->generation == part.generation && names_place(mapping_, now->cut, part.place);
             });
         },
         [this](StoredPart& part) {

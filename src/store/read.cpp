@@ -152,6 +152,13 @@ void StoreImpl::read_files(std::span<StoredPart> stored) {
     loader_.load(stored);
 }
 
+Result<bool> StoreImpl::still_names(const KeyRef& key, const StoredPart& part) {
+    auto inside = enter();
+    if (!inside) return tl::unexpected(std::move(inside.error()));
+    const std::optional<CutOfChain> found = cut_of(key);
+    return found && found->generation == part.generation && names_place(mapping_, found->cut, part.place);
+}
+
 Result<bool> StoreImpl::load(const KeyRef& key, std::span<StoredPart> stored) {
     if (stored.empty()) [[likely]]
         return true;
@@ -161,13 +168,7 @@ Result<bool> StoreImpl::load(const KeyRef& key, std::span<StoredPart> stored) {
 
 Result<bool> StoreImpl::loaded(const KeyRef& key, std::span<StoredPart> stored) {
     return check_loaded(
-        key.bytes, stored,
-        [&]() -> Result<std::optional<std::uint64_t>> {
-            auto inside = enter();
-            if (!inside) return tl::unexpected(std::move(inside.error()));
-            const std::optional<CutOfChain> now = cut_of(key);
-            return now ? std::optional(now->generation) : std::nullopt;
-        },
+        key.bytes, stored, [&](const StoredPart& part) { return still_names(key, part); },
         [this](StoredPart& part) {
             files_.forget(stored_at(part.place).file);
             read_files({&part, 1});
@@ -324,7 +325,7 @@ Result<void> StoreImpl::records(const KeyRef& key, std::size_t part_bytes,
         return outcome && wants_more;
     };
     std::uint64_t ordinal = 0;
-    const bool sound = each_segment(mapping_, found->cut, [&](const Segment&, const SegmentExtent& extent) {
+    const bool sound = each_segment(mapping_, found->cut, [&](const Segment& segment, const SegmentExtent& extent) {
         if (extent.stored()) {
             part.add_stored(extent, ordinal);
         } else {
@@ -332,7 +333,7 @@ Result<void> StoreImpl::records(const KeyRef& key, std::size_t part_bytes,
             const auto add = [&](const std::byte* payload, std::uint64_t bytes) { part.add(payload, bytes); };
             if (frames == nullptr || !walk(frames, extent.units, add)) return false;
         }
-        ordinal += 1;
+        ordinal += ordinals_of(segment);
         return part.bytes() < part_bytes || give();
     });
     if (!outcome || !wants_more) return outcome;

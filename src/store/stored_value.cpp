@@ -8,19 +8,21 @@
 namespace shoal {
 
 Result<bool> check_loaded(ByteView key, std::span<StoredPart> stored,
-                          const std::function<Result<std::optional<std::uint64_t>>()>& generation_now,
+                          const std::function<Result<bool>(const StoredPart&)>& still_named,
                           const std::function<void(StoredPart&)>& read_again) {
     const auto failed = [&] {
         return std::find_if(stored.begin(), stored.end(),
                             [](const StoredPart& part) { return part.error.has_value(); });
     };
     if (failed() == stored.end()) return true;
-    // An error counts when the chain is the same after the read that had it. Else its room in the files was given
-    // back while we read.
+    // An error counts when the chain names that place after the read that had it. Else its room in the files was
+    // given back while we read: the key was erased, or the segment merged.
     for (bool again = true;; again = false) {
-        const auto now = generation_now();
-        if (!now) return tl::unexpected(now.error());
-        if (!*now || **now != stored.front().generation) return false;
+        for (const StoredPart& part : stored) {
+            if (!part.error) continue;
+            auto named = still_named(part);
+            if (!named || !*named) return named;
+        }
         if (!again) break;
         for (StoredPart& part : stored) {
             if (!part.error) continue;

@@ -4,14 +4,13 @@
 #pragma once
 
 #include <functional>
-#include <optional>
 #include <span>
 #include <vector>
 
 #include <shoal/bytes.hpp>
 #include <shoal/error.hpp>
 
-#include "segment/walk.hpp"
+#include "chain/chain.hpp"
 #include "spill/load.hpp"
 
 namespace shoal {
@@ -43,12 +42,22 @@ inline void add_spans(const StoredPart& part, bool each_record, std::vector<Byte
     }
 }
 
-// After the parts, of one key, were loaded outside of every epoch. True: all are there. False: the key was erased
-// meanwhile, and its value is to be read anew. `generation_now`: of the key's chain, if it has one. `read_again`:
-// one part, from a file that is opened anew: the one that is open under that number may have been removed, and
-// another made.
+// Whether a segment of the cut is stored at that place.
+[[nodiscard]] inline bool names_place(const Mapping& mapping, const Cut& cut, std::uint64_t place) {
+    bool named = false;
+    static_cast<void>(each_segment(mapping, cut, [&](const Segment&, const SegmentExtent& extent) {
+        named = extent.block == place;
+        return !named;
+    }));
+    return named;
+}
+
+// After the parts, of one key, were loaded outside of every epoch. True: all are there. False: the key was erased,
+// or segments of it were merged, and its value is to be read anew. `still_named`: whether the key's chain is the
+// part's, and a segment of it is stored there. `read_again`: one part, from a file that is opened anew: the one
+// that is open under that number may have been removed, and another made.
 [[nodiscard]] Result<bool> check_loaded(ByteView key, std::span<StoredPart> stored,
-                                        const std::function<Result<std::optional<std::uint64_t>>()>& generation_now,
+                                        const std::function<Result<bool>(const StoredPart&)>& still_named,
                                         const std::function<void(StoredPart&)>& read_again);
 
 }  // namespace shoal

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <shoal/store.hpp>
 
+#include "spill/checkpoint_layout.hpp"
 #include "store/hash.hpp"
 #include "verify/check_spill.hpp"
 
@@ -82,7 +83,9 @@ bool has_shape(Inspection& inspection, std::uint64_t at, const Fields& fields) {
     const bool single = fields.single_bytes != 0 && fields.claimable_units == 0 &&
                         fields.single_bytes < inspection.mapping().bytes() &&
                         fields.data_units == frame_units(fields.single_bytes);
-    if ((shared || single) && fields.growth_bytes <= 2 * kMaxSegmentUnits * kUnitBytes) return true;
+    const bool merged = fields.single_bytes == 0 && fields.claimable_units == 0 && is_stored(fields.block) &&
+                        fields.sealed > 1 && fields.sealed <= kMostOrdinals;
+    if ((shared || single || merged) && fields.growth_bytes <= 2 * kMaxSegmentUnits * kUnitBytes) return true;
     inspection.damage(
         "segment I5", at,
         fmt::format("{} claimable and {} data units, {} bytes of one record, growth {}: no segment is "

@@ -95,12 +95,13 @@ bool FilesCheck::read_checkpoint(std::uint64_t turn) {
         if (!next || !*next) break;
         report_->synced_keys += 1;
         parts.clear();
-        for (std::uint32_t ordinal = 0; ordinal < chain.segments.size(); ++ordinal) {
-            const CheckpointSegment& segment = chain.segments[ordinal];
+        std::uint64_t ordinal = 0;
+        for (const CheckpointSegment& segment : chain.segments) {
             StoredPart part;
             part.place = segment.place;
             part.generation = generation_of(chain.identity);
-            part.first_segment = ordinal;
+            part.first_segment = static_cast<std::uint32_t>(ordinal);
+            ordinal += ordinals_of(segment);
             part.segments = 1;
             part.key = chain.key;
             part.bytes = spilled_counts(segment.counts).payload_bytes;

@@ -140,10 +140,32 @@ void check_spilled_blocks(Inspection& inspection, std::uint64_t at, std::uint64_
     if (inspection.reach(at, bytes, from, kWhat, holder) != Reached::kNew) return;
     // Until it is published, or retired, its segments stand, and some name their blocks still.
     const bool theirs = holder == Holder::kDead && journal.published_in.load(std::memory_order_relaxed) == 0;
+    bool is_replaced = true;  // the run whose entries come next
     for (std::uint64_t number = 0; number < count; ++number) {
         const SpilledBlocks::Entry& entry = journal.entries[number];
         const std::uint64_t entry_at = inspection.offset_of(&entry);
+        if (entry.written == SpilledBlocks::kMerged) {
+            is_replaced =
+                entry.block == 0 ||
+                (inspection.readable(entry.segment, sizeof(Segment), entry_at, "a segment before a run") &&
+                 inspection.mapping().at<Segment>(entry.segment)->next.load(std::memory_order_relaxed) ==
+                     entry.block);
+            if (!is_replaced)
+                static_cast<void>(
+                    inspection.reach(entry.block, sizeof(Segment), entry_at, "a merged segment", holder));
+            continue;
+        }
         if (entry.block == 0) continue;
+        if (is_stored(entry.block)) {
+            if (!is_replaced) continue;  // the chain's
+            const Reached segment =
+                inspection.reach(entry.segment, sizeof(Segment), entry_at, "a segment that was merged", holder);
+            if (segment == Reached::kAgain) {
+                inspection.damage("spilled_blocks I2", entry_at,
+                                  fmt::format("frees a segment at {:#x} that something else names", entry.segment));
+            }
+            continue;
+        }
         if (theirs) {
             if (!inspection.readable(entry.segment, sizeof(Segment), entry_at, "a segment in hand")) continue;
             const Segment& segment = *inspection.mapping().at<Segment>(entry.segment);

@@ -198,6 +198,8 @@ inline Deed spills(const std::string& name, std::size_t bytes, std::uint64_t rec
 }
 inline const Deed kSpill = spills("spill", 100, 40);
 inline const Deed kSpillLarge = spills("spill of a record in parts", 3'000'000, 1);
+// Small extents of one key, again and again, so that they are merged.
+inline const Deed kMerge = spills("merge", 60, 4);
 // A view keeps its blocks when all is done.
 inline const Deed kSpillUnderView{"spill under a view", kSpill.prepare,
                                   [](Scene& scene, Store& own, std::uint64_t turn) -> std::string {
@@ -339,5 +341,8 @@ inline const Deed kRecoverCounted = recovers(kSpill, CrashPoint::kSpillCounted, 
 inline const Deed kRecoverPublished = recovers(kSpill, CrashPoint::kSpillPublished, 5);
 inline const Deed kRecoverHandedOn = recovers(kSpillUnderView, CrashPoint::kSpillHandedOn);
 inline const Deed kRecoverSpilled = recovers(kSpill, CrashPoint::kSpillRetired);
+inline const Deed kRecoverMergeJournalled = recovers(kMerge, CrashPoint::kMergeJournalled);
+inline const Deed kRecoverMergeLinked = recovers(kMerge, CrashPoint::kMergeLinked);
+inline const Deed kRecoverMergeRetired = recovers(kMerge, CrashPoint::kMergeRetired);
 
 }  // namespace shoal_test::deeds

@@ -13,10 +13,13 @@ namespace {
 namespace fs = std::filesystem;
 using shoal::Store;
 
-// Every codec; extents and bundles; a record in parts; an empty key and empty records.
+const std::string kMerged = "merged";  // spilled after each record
+
+// Every codec; extents and bundles; segments that were merged; a record in parts; an empty key and empty records.
 std::vector<Key> keys_to_write() {
     std::vector<Key> keys = {{"plain", 240, 1, ""},
                              {"plain and short", 6, 1, ""},
+                             {kMerged, 96, 1, ""},
                              {"lz4", 90, 1, "lz4"},
                              {"zstd", 90, 1, "zstd:9"},
                              {"blosc of bytes", 90, 1, "blosc:8"},
@@ -35,6 +38,8 @@ std::string append(Store& store, const std::vector<Key>& keys, std::size_t step,
     for (const Key& key : keys) {
         for (std::size_t at = key.records * step / steps; at < key.records * (step + 1) / steps; ++at) {
             if (auto done = store.append(key.name, record(key, at)); !done) return said("append", done.error());
+            if (key.name != kMerged) continue;
+            if (auto done = store.spill(); !done) return said("spill", done.error());
         }
         if (key.records * (step + 1) / steps == 0 || key.codec.empty()) continue;
         if (auto done = store.set_codec(key.name, *shoal::parse_codec(key.codec)); !done)
