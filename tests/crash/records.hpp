@@ -5,11 +5,13 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdio>
+#include <charconv>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <shoal/store.hpp>
@@ -32,10 +34,12 @@ inline std::string record_text(std::size_t writer, std::uint64_t number, std::si
     std::string text = std::to_string(writer) + "." + std::to_string(number) + "|";
     const std::size_t head = text.size();
     text.resize(std::max(head, bytes));
-    std::uint64_t word = writer * 31 + number;
-    // By a pointer: operator[] of each character would be a call in tests, which are hardly optimised.
-    for (char *at = text.data() + head, *end = text.data() + text.size(); at != end; ++at, word = word * 5 + 1)
-        *at = static_cast<char>('a' + word / 7 % 26);
+    std::uint64_t word = (writer * 31 + number) * 0x9e3779b97f4a7c15;
+    // Sixteen letters, eight at once: thousands of records are compared at each crash point.
+    for (std::size_t at = head; at < text.size(); at += sizeof word, word = word * 5 + 1) {
+        const std::uint64_t letters = (word >> 4 & 0x0f0f0f0f0f0f0f0f) + 0x6161616161616161;
+        std::memcpy(text.data() + at, &letters, std::min(sizeof letters, text.size() - at));
+    }
     return text;
 }
 
@@ -157,10 +161,14 @@ private:
             joined += record.text();
             std::size_t writer = 0;
             unsigned long long number = 0;
-            if (std::sscanf(std::string(record.text().substr(0, 30)).c_str(), "%zu.%llu|", &writer, &number) != 2 ||
-                writer >= plans_.size() || plans_[writer].key(number) != key ||
-                record.text() != record_text(writer, number, plans_[writer].bytes(number)))
-                return "no record of ours: " + std::string(record.text().substr(0, 60));
+            const std::string_view text = record.text();
+            const char* const end = text.data() + text.size();
+            const auto dot = std::from_chars(text.data(), end, writer);
+            const auto bar = std::from_chars(std::min(dot.ptr + 1, end), end, number);
+            if (dot.ec != std::errc() || bar.ec != std::errc() || writer >= plans_.size() ||
+                plans_[writer].key(number) != key ||
+                text != record_text(writer, number, plans_[writer].bytes(number)))
+                return "no record of ours: " + std::string(text.substr(0, 60));
             found[writer].push_back(number);
         }
         if (value->text() != joined) return "get() is not its records";

@@ -4,6 +4,7 @@
 # last line is "N passed, N failed, N skipped".
 #
 # Usage: tests/python/run.sh [ARGUMENT-OF-PYTEST...]; PYTHON names another interpreter than python3.
+#        tests/python/run.sh --prepare   only what takes long before the first test, without a word if it fails
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 2
 
@@ -82,6 +83,12 @@ works_with_old_dask() {
     make_environment "$folder/debian-12" requirements-debian-12.txt && install_wheel "$folder/debian-12" &&
         PYTHONDONTWRITEBYTECODE=1 "$folder/debian-12/bin/python" -m pytest -q tests/python/test_dask.py
 }
+
+if [[ ${1-} == --prepare ]]; then
+    make_environment "$environment" requirements.txt && build_wheel
+    [[ $version == 3.1[01] ]] && make_environment "$folder/debian-12" requirements-debian-12.txt
+    exit
+fi
 
 check "a virtual environment with the requirements" make_environment "$environment" requirements.txt || finish
 check "pip builds a wheel" build_wheel || finish
