@@ -96,7 +96,7 @@ TEST_CASE("A cut has every acknowledged record, while two writers hand the tail 
 }
 
 TEST_CASE("It would not, if moving the tail did not release") {
-    const Mutant mutant{"append_slowly", Kind::kExchangeIf, std::memory_order_acq_rel, std::memory_order_relaxed,
+    const Mutant mutant{"move_tail", Kind::kExchangeIf, std::memory_order_acq_rel, std::memory_order_relaxed,
                         "tail"};
     check_breaks(3, make<TailModel>(), 50'000, mutant);
 }
