@@ -38,7 +38,7 @@ void ExtentOutput::leave_file() noexcept {
 }
 
 Result<void> ExtentOutput::make_room(std::size_t bytes, std::uint64_t in_one) {
-    if (!queue_) queue_.emplace(IoQueue::make(kBuffers));
+    if (!queue_) queue_.emplace(IoQueue::make(static_cast<unsigned>(count_)));
     if (in_one != 0 && !SpillFiles::has_room(kUnit, in_one, size_limit_)) {  // not even in a new one
         return failed(fmt::format("cannot write {} bytes to one file in {} (ulimit -f)", in_one, files_->folder()),
                       EFBIG);
@@ -57,7 +57,7 @@ Result<void> ExtentOutput::make_room(std::size_t bytes, std::uint64_t in_one) {
     }
     if (has_room(bytes, in_one)) return {};
     const std::size_t whole = used_ / kUnit * kUnit;
-    const std::size_t next = (current_ + 1) % kBuffers;
+    const std::size_t next = (current_ + 1) % count_;
     while (buffers_[next].under_way) {
         if (auto waited = wait_for(queue_->in_flight() - 1); !waited) return waited;
     }
@@ -90,7 +90,7 @@ Result<void> ExtentOutput::write_buffer(std::size_t bytes) {
     written_ += bytes;
     buffer_offset_ = end;
     used_ -= std::min(used_, bytes);
-    current_ = (current_ + 1) % kBuffers;
+    current_ = (current_ + 1) % count_;
     crash_point(CrashPoint::kSyncWriting);
     return {};
 }

@@ -22,8 +22,12 @@ class ExtentOutput {
 public:
     static constexpr std::size_t kBufferBytes = 2 << 20;  // an extent of one segment, or one part, always fits
 
-    // `slot` owns the files that are written to; it stays the caller's.
-    ExtentOutput(SpillFiles& files, Slot& slot) : files_(&files), slot_(&slot) {}
+    static constexpr std::size_t kMostBuffers = 4;
+
+    // `slot` owns the files that are written to; it stays the caller's. `buffers`, from 2 to kMostBuffers: all but
+    // one of them can be under way.
+    ExtentOutput(SpillFiles& files, Slot& slot, std::size_t buffers = kMostBuffers)
+        : files_(&files), slot_(&slot), count_(buffers) {}
     ~ExtentOutput();
     ExtentOutput(const ExtentOutput&) = delete;
     ExtentOutput& operator=(const ExtentOutput&) = delete;
@@ -64,7 +68,6 @@ public:
     [[nodiscard]] std::uint64_t written_bytes() const noexcept { return written_; }
 
 private:
-    static constexpr std::size_t kBuffers = 4;
     static constexpr std::size_t kUnit = 4096;  // of what is written, and where
     static constexpr std::uint64_t kAllocatedAheadBytes = 16 << 20;
 
@@ -90,7 +93,8 @@ private:
     // lowered since, a write gives EFBIG.
     std::uint64_t size_limit_ = file_size_limit();
     std::optional<IoQueue> queue_;
-    std::array<Buffer, kBuffers> buffers_;
+    std::size_t count_;
+    std::array<Buffer, kMostBuffers> buffers_;  // count_ of them
     std::size_t current_ = 0;
     std::size_t used_ = 0;             // of the current buffer
     std::uint64_t buffer_offset_ = 0;  // where it goes in the file

@@ -269,7 +269,8 @@ void Merger::load(std::vector<StoredPart>& parts) {
 // False: the files cannot be written.
 bool Merger::write(std::vector<Run>& runs) {
     if (runs.empty()) return true;
-    if (output_ == nullptr || output_->is_lost()) output_ = std::make_unique<ExtentOutput>(context_.files, **slot_);
+    if (output_ == nullptr || output_->is_lost())
+        output_ = std::make_unique<ExtentOutput>(context_.files, **slot_, 2);
     ExtentOutput& output = *output_;
     ExtentBuilder builder;
     Compressor compressor;

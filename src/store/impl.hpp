@@ -139,6 +139,10 @@ private:
     [[nodiscard]] Result<bool> load(const KeyRef& key, std::span<StoredPart> stored);
     [[nodiscard]] Result<bool> loaded(const KeyRef& key, std::span<StoredPart> stored);  // what became of it
     void read_files(std::span<StoredPart> stored);
+    [[nodiscard]] Result<bool> give_parts(const KeyRef& key, const CutOfChain& found,
+                                          const std::shared_ptr<detail::Pin>& pin, std::size_t part_bytes,
+                                          std::uint64_t most, std::uint64_t* given,
+                                          const std::function<bool(const Records&)>& take);
     // Whether the key's chain is the part's still, and a segment of it is stored there.
     [[nodiscard]] Result<bool> still_names(const KeyRef& key, const StoredPart& part);
     [[nodiscard]] AppendOutcome append_inside(const ChainContext& context, const KeyRef& key,

@@ -66,6 +66,16 @@ public:
         return made;
     }
 
+    // Of the records, those from `begin` to `end`, or to their own end.
+    static void keep(Records& records, std::uint64_t begin, std::uint64_t end) {
+        std::vector<ByteView>& spans = records.spans_;
+        spans.resize(std::min<std::uint64_t>(spans.size(), end));
+        const auto first = std::min<std::uint64_t>(spans.size(), begin);
+        spans.erase(spans.begin(), spans.begin() + static_cast<std::ptrdiff_t>(first));
+        records.bytes_ = 0;
+        for (const ByteView span : spans) records.bytes_ += span.size();
+    }
+
 private:
     struct Piece {
         ByteView resident;
@@ -305,41 +315,71 @@ Result<Records> StoreImpl::records(const KeyRef& key) { return make_view<Records
 
 Result<void> StoreImpl::records(const KeyRef& key, std::size_t part_bytes,
                                 const std::function<bool(const Records&)>& take) {
-    auto pinned = pin();  // as make_view
-    if (!pinned) return tl::unexpected(std::move(pinned.error()));
-    const std::optional<CutOfChain> found = cut_of(key);
-    if (!found) return tl::unexpected(not_found());
-    Result<void> outcome;
-    bool wants_more = true;
-    ViewBuilder part(key, found->generation, true);
-    const auto give = [&] {
-        const Result<bool> done = load(key, part.place_stored());
-        if (!done) {
-            outcome = tl::unexpected(done.error());
-        } else if (!*done) {
-            outcome = tl::unexpected(not_found());
+    std::shared_ptr<detail::Pin> first_pin;  // of what `first` names
+    std::optional<CutOfChain> first;
+    std::uint64_t given = 0;  // records
+    std::uint64_t most = ~0ULL;
+    for (;;) {                // again where segments were merged while we read files
+        auto pinned = pin();  // as make_view
+        if (!pinned) return tl::unexpected(std::move(pinned.error()));
+        const std::optional<CutOfChain> found = cut_of(key);
+        if (!found || (first && found->generation != first->generation)) return tl::unexpected(not_found());
+        if (first) {  // what was appended since is not in the cut
+            const std::optional<Reserve> all = measure(mapping_, first->cut, slots_.written_segments());
+            if (!all) return tl::unexpected(damaged(key.bytes));
+            most = all->records;
         } else {
-            wants_more = take(part.make<Records>(*pinned));
+            first = *found;
+            first_pin = *pinned;
         }
-        part = ViewBuilder(key, found->generation, true);
-        return outcome && wants_more;
+        const Result<bool> done = give_parts(key, *found, *pinned, part_bytes, most, &given, take);
+        if (!done) return tl::unexpected(done.error());
+        if (*done) return {};
+    }
+}
+
+// The records behind the first `*given`, up to `most` with those. False: some were merged meanwhile, or erased.
+Result<bool> StoreImpl::give_parts(const KeyRef& key, const CutOfChain& found,
+                                   const std::shared_ptr<detail::Pin>& pin, std::size_t part_bytes,
+                                   std::uint64_t most, std::uint64_t* given,
+                                   const std::function<bool(const Records&)>& take) {
+    Result<bool> loaded_all = true;
+    bool wants_more = true;
+    std::uint64_t begins = 0;  // the first record of the part
+    ViewBuilder part(key, found.generation, true);
+    const auto give = [&] {
+        loaded_all = load(key, part.place_stored());
+        if (!loaded_all || !*loaded_all) return false;
+        auto records = part.make<Records>(pin);
+        part = ViewBuilder(key, found.generation, true);
+        const std::uint64_t end = begins + records.size();
+        if (begins < *given || end > most) ViewBuilder::keep(records, *given - begins, most - begins);
+        begins = end;
+        if (!records.empty()) {
+            *given += records.size();
+            wants_more = take(records);
+        }
+        return wants_more;
     };
     std::uint64_t ordinal = 0;
-    const bool sound = each_segment(mapping_, found->cut, [&](const Segment& segment, const SegmentExtent& extent) {
-        if (extent.stored()) {
-            part.add_stored(extent, ordinal);
-        } else {
+    const auto add = [&](const Segment& segment, const SegmentExtent& extent) {
+        const std::uint64_t at = std::exchange(ordinal, ordinal + ordinals_of(segment));
+        if (!extent.stored()) {
             const AtomicWord* frames = frames_of(mapping_, extent);
-            const auto add = [&](const std::byte* payload, std::uint64_t bytes) { part.add(payload, bytes); };
-            if (frames == nullptr || !walk(frames, extent.units, add)) return false;
+            const auto one = [&](const std::byte* payload, std::uint64_t bytes) { part.add(payload, bytes); };
+            if (frames == nullptr || !walk(frames, extent.units, one)) return false;
+        } else if (part.empty() && begins + extent.reserve.records <= *given) {
+            begins += extent.reserve.records;
+        } else {
+            part.add_stored(extent, at);
         }
-        ordinal += ordinals_of(segment);
         return part.bytes() < part_bytes || give();
-    });
-    if (!outcome || !wants_more) return outcome;
+    };
+    const bool sound = each_segment(mapping_, found.cut, add);
+    if (!loaded_all || !*loaded_all || !wants_more) return loaded_all;
     if (!sound) return tl::unexpected(damaged(key.bytes));
     if (!part.empty()) static_cast<void>(give());
-    return outcome;
+    return loaded_all;
 }
 
 Result<ValueSize> StoreImpl::size(const KeyRef& key) {

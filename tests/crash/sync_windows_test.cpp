@@ -271,9 +271,9 @@ TEST_CASE("A durable store is closed while syncs of others are stopped, one afte
 
 TEST_CASE("A child that was forked while a sync was under way, and lives, keeps no later sync from ending",
           "[process]") {
-    Synced synced;
     for (const SyncWindow& window : syncing()) {
         DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing) {
+            Synced synced(window.dropped);
             std::optional<Child> forked;
             shoal::crash::at(window.point, window.passing, [&] {
                 forked.emplace(Child::start([]() -> std::string {
