@@ -65,7 +65,7 @@ public:
     [[nodiscard]] std::uint64_t merged_bytes() const noexcept { return merged_bytes_; }
 
 private:
-    static constexpr std::uint64_t kBatchBytes = 2 << 20;
+    static constexpr std::uint64_t kBatchBytes = 512 << 10;
     static constexpr std::size_t kMostProposed = 1 << 18;  // more are proposed again when a pass comes by
 
     struct Chosen {

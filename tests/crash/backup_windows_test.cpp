@@ -109,7 +109,8 @@ public:
 };
 
 shoal::Options options_of(const BackupPlace& backup, bool spills) {
-    shoal::Options options = backup.options(spills ? 16 * kMiB : 64 * kMiB);
+    // With room for the value of 9 MiB side by side, beside what merging keeps in memory.
+    shoal::Options options = backup.options(spills ? 20 * kMiB : 64 * kMiB);
     options.spill_thread = false;
     if (spills) options.spill_dir = backup.spills();
     return options;
