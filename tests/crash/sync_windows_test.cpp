@@ -395,7 +395,7 @@ TEST_CASE("A store that is destroyed while it is synced or restored is gone, and
     for (const std::vector<SyncWindow>* windows : {&syncing(), &restoring()}) {
         for (const SyncWindow& window : *windows) {
             DYNAMIC_SECTION(shoal::crash::name(window.point) << " " << window.passing) {
-                Synced synced;
+                Synced synced(window.dropped);
                 const bool restores = windows == &restoring();
                 if (restores) {
                     REQUIRE_OK(synced.store->sync());
