@@ -1,8 +1,7 @@
 // The log of changes: hashes of the keys that changed, so that a sync visits those alone, however many there are
 // besides. An append that fits into its segment pays nothing for it (segment/watch.hpp).
 //
-//   ArenaHeader::changes_from   position in the log from which on every change is in it; 0: the log is off, and
-//   every
+//   ArenaHeader::changes_from   position in the log from which on every change is in it; 0: the log is off, and any
 //                               key may have changed
 //   ArenaHeader::changes_end    position behind the last one
 //   ArenaHeader::changes_at     where the log lies: changes_most words, position p in word p % changes_most

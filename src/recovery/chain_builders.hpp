@@ -4,9 +4,8 @@
 //
 // Thread safety: the public functions are for the thread that made the object; nobody else has the arena yet.
 // A crash leaves nothing, since the arena has no name.
-// Invariants: I1 a batch is in `free_`, in `full_`, or in the hands of one thread; all are guarded by mutex_, but
-// for
-//                a batch in a thread's hands.
+// Invariants: I1 a batch is in `free_`, in `full_`, or in the hands of one thread. mutex_ guards the two lists;
+//                what is in a batch is its thread's.
 #pragma once
 
 #include <array>

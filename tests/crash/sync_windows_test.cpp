@@ -159,6 +159,15 @@ public:
     Values now;
 };
 
+void require_end_or_stop(Child& child, bool dies) {
+    if (dies) {
+        (void)child.wait();
+        REQUIRE(child.killed_by() == SIGKILL);
+    } else {
+        REQUIRE(has_stopped(child));
+    }
+}
+
 }  // namespace
 
 TEST_CASE("A sync that dies anywhere leaves the one before, or is whole, and the next one goes on", "[process]") {
@@ -372,12 +381,7 @@ TEST_CASE("Who restores a store and dies or stops anywhere keeps nobody from it"
                     EXPECT(values_of(*store) == synced.now);
                     return {};
                 });
-                if (dies) {
-                    (void)child.wait();
-                    REQUIRE(child.killed_by() == SIGKILL);
-                } else {
-                    REQUIRE(has_stopped(child));
-                }
+                require_end_or_stop(child, dies);
                 synced.store = synced.open();
                 REQUIRE_OK(synced.store);
                 CHECK(values_of(*synced.store) == synced.now);
@@ -451,12 +455,7 @@ TEST_CASE("Who restores a store over an arena of another boot and dies or stops 
                     EXPECT(store->get("key")->text() == "synced,");
                     return {};
                 });
-                if (dies) {
-                    (void)child.wait();
-                    REQUIRE(child.killed_by() == SIGKILL);
-                } else {
-                    REQUIRE(has_stopped(child));
-                }
+                require_end_or_stop(child, dies);
                 const auto store = Store::attach(place.path(), options);
                 REQUIRE_OK(store);
                 CHECK(store->get("key")->text() == "synced,");
@@ -539,12 +538,7 @@ TEST_CASE("A thread that dies or is stopped where it says a change after a sync 
                     EXPECT_OK(synced.store->append("watched", "of the child"));
                     return {};
                 });
-                if (dies) {
-                    (void)child.wait();
-                    REQUIRE(child.killed_by() == SIGKILL);
-                } else {
-                    REQUIRE(has_stopped(child));
-                }
+                require_end_or_stop(child, dies);
                 // By one who saw no change to say, as the child may have said it.
                 REQUIRE_OK(synced.store->append("watched", "of another"));
                 REQUIRE_OK(synced.store->sync());
